@@ -1,0 +1,39 @@
+# Every target makes .venv from the hash-pinned lock first; uv does it when it is there.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean lock
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+help:            ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+.venv/.ready: requirements.lock pyproject.toml
+	@command -v uv >/dev/null && uv venv -q --clear --python $(PYTHON) .venv || $(PYTHON) -m venv --clear .venv
+	@if command -v uv >/dev/null; then \
+	  uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock; \
+	  uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	else \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock; \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	fi
+	@touch $@
+
+demo: .venv/.ready   ## the main job on real data, from an empty machine to the audit's word (ARGS="--keep --events 20000")
+	@$(BIN)/streambg demo $(ARGS)
+
+test: .venv/.ready   ## every test, on a real broker and a real Redis
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.ready   ## ruff, mypy strict, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock: .venv/.ready   ## pin what pyproject.toml asks for (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-package streambg --extra dev --group lock -o requirements.lock pyproject.toml
+
+clean:           ## what the targets made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,3 @@
+"""Blue-green deployment for models that score Kafka topics."""
+
+__version__ = "0.1.0"
