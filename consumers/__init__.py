@@ -1,0 +1,1 @@
+"""What runs: one short module a process of the pipeline. Plug your own code in here."""

@@ -1,0 +1,43 @@
+"""The options every process of the pipeline takes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from streambg.config import Pipeline, load
+from streambg.errors import StreambgError
+from streambg.process import logs
+from streambg.process.frame import leave
+
+
+def parser(what: str) -> argparse.ArgumentParser:
+    """--pipeline, --slot, --metrics-port, --log, --ignore-record."""
+    options = argparse.ArgumentParser(description=what)
+    options.add_argument("-p", "--pipeline", type=Path, default=Path("pipeline.yaml"), help="the pipeline file")
+    options.add_argument("--slot", type=int, default=0, help="this member's place in its group: 0, 1, ...")
+    options.add_argument("--metrics-port", type=int, default=0, help="/metrics and /healthz on loopback; 0: a free one")
+    options.add_argument("--log", choices=["auto", "json", "console"], default="auto", help="form of the log lines")
+    options.add_argument(
+        "--ignore-record",
+        type=int,
+        action="append",
+        default=[],
+        metavar="OFFSET",
+        help="pass this record of the control log (P5); give it to all processes",
+    )
+    return options
+
+
+def run(name: str, options: argparse.Namespace, process: Callable[[Pipeline], int]) -> None:
+    """Load the pipeline, run, and leave with the exit code of what went wrong."""
+    logs.configure(name, console=None if options.log == "auto" else options.log == "console")
+    try:
+        code = process(load(options.pipeline, os.environ))
+    except StreambgError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        code = error.exit_code
+    leave(code)

@@ -1,0 +1,24 @@
+"""A publisher: `python -m consumers.publisher --slot 0`. Each member of the group has its own slot."""
+
+from __future__ import annotations
+
+from consumers.options import parser, run
+from streambg.config import Pipeline
+from streambg.process import sites
+from streambg.publishing.process import Publisher
+
+
+def main() -> None:
+    options = parser("Publishes, exactly once, the answers of the color that the control log names.")
+    chosen = options.parse_args()
+
+    def publisher(pipeline: Pipeline) -> int:
+        site = sites.publisher(pipeline, chosen.slot)
+        follower = sites.follower(pipeline, f"publisher.{chosen.slot}", chosen.ignore_record)
+        return Publisher(site, follower, chosen.metrics_port).run()
+
+    run("publisher", chosen, publisher)
+
+
+if __name__ == "__main__":
+    main()

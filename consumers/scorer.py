@@ -1,0 +1,25 @@
+"""A scorer: `python -m consumers.scorer --color blue`. Start as many as a color needs, each with its own --slot."""
+
+from __future__ import annotations
+
+from consumers.options import parser, run
+from streambg.config import Pipeline
+from streambg.process import sites
+from streambg.scoring.process import Scorer, decoding_of
+
+
+def main() -> None:
+    options = parser("Scores every event of the input with the model that is deployed in one color.")
+    options.add_argument("--color", choices=["blue", "green"], required=True)
+    chosen = options.parse_args()
+
+    def scorer(pipeline: Pipeline) -> int:
+        site = sites.scorer(pipeline, chosen.color, chosen.slot)
+        follower = sites.follower(pipeline, f"scorer.{chosen.color}.{chosen.slot}", chosen.ignore_record)
+        return Scorer(site, follower, pipeline.registry, decoding_of(pipeline), chosen.metrics_port).run()
+
+    run(f"scorer.{chosen.color}", chosen, scorer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m streambg`."""
+
+from streambg.cli.main import main
+
+main()

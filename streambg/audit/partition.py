@@ -1,0 +1,301 @@
+"""One partition: a streaming merge of input, answers and outcomes in source order, window by window.
+
+Memory is one window and the chunks around it, however long the topics are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from streambg.audit.answers import Lane, Rows
+from streambg.audit.history import NO_EPOCH, CutoverLog, History, line_of
+from streambg.audit.parsing import HeaderParser, LetterParser
+from streambg.audit.presence import Missing
+from streambg.audit.report import PartitionReport, partition_report
+from streambg.audit.segment import Segment, Window
+from streambg.audit.sources import Records, Role
+from streambg.audit.stream import Behind, Bounds, Column, Stream
+from streambg.audit.tally import SHOWN, Check, Kind, Tally
+from streambg.records.source import COLORS, Color
+
+Int64 = npt.NDArray[np.int64]
+
+# Events judged at once: enough that the fixed cost of some forty array operations (about 0.3 ms) is small beside
+# them, few enough that a window of 1 KiB answers of two colors stays below 20 MB.
+WINDOW = 4_096
+NOWHERE = 2**62  # above every source offset
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """Where this partition can be judged. readable: first offset of the input that is still there; outcomes: first
+    source offset whose outcome is still there; letters: below it a dead letter may have expired.
+    """
+
+    readable: int
+    outcomes: int
+    letters: int
+
+
+class PartitionAudit:
+    """Judges the outcomes of one partition. `settled` None: no committed position, judged up to the last outcome."""
+
+    def __init__(
+        self, records: Records, partition: int, history: History, cutovers: CutoverLog, settled: int | None
+    ) -> None:
+        self._records = records
+        self._partition = partition
+        self._history = history
+        self.tally = Tally(records.input_topic, partition)
+        self._line = line_of(cutovers.by_partition.get(partition, []), history, self.tally)
+        self._origin = self._line.origin if self._line.origin is not None else history.state.start_of(partition)
+        self._open_ended = settled is None
+        span = records.span("input", partition)
+        self._settled = span.end - 1 if settled is None else settled
+        floor = 0
+        if cutovers.earlier_topics:
+            floor = int(self._line.epochs[0]) if len(self._line.epochs) else NOWHERE
+        bounds = Bounds(self._origin, self._settled, span.end, floor)
+        self._output = self._stream("output", bounds)
+        self._letters = self._stream("dead-letters", bounds)
+        starts = {} if history.first_deployment is None else {history.first_deployment: self._origin}
+        self._lanes: dict[Color, Lane] = {
+            color: Lane(
+                color, records.read(color, partition), records.span(color, partition), history.deployments, starts
+            )
+            for color in COLORS
+        }
+        self._missing = Missing()
+        self._opened: set[int] = set()  # epochs whose first outcome was seen
+        self._accused: set[int] = set()  # epochs whose cutover record was found wrong
+        self._prefix = b"%s/%d@" % (records.input_topic.encode(), partition)
+
+    def _stream(self, role: Role, bounds: Bounds) -> Stream:
+        parser = (HeaderParser if role == "output" else LetterParser)(self._records.input_topic, self._partition)
+        return Stream(role, self._records.read(role, self._partition), parser, bounds, self.tally)
+
+    def run(self, progress: Callable[[int], None]) -> PartitionReport:
+        """Judge it whole. `progress` is told the number of source offsets passed with each window."""
+        reach = self._reach()
+        for window in self._windows(reach):
+            self._step(window, reach)
+            progress(window.upto - window.after)
+        self.tally.counts[Kind.LOST] += self._missing.count
+        for offset in self._missing.first(SHOWN):
+            self.tally.show(Kind.LOST, offset, "one outcome", "none")
+        return self._report(reach)
+
+    def _reach(self) -> _Reach:
+        first, first_letter = self._output.begin(), self._letters.begin()
+        retained = letters = self._origin
+        if self._records.span("output", self._partition).start > 0:
+            retained = max(self._origin, first) if first is not None else NOWHERE
+        # by key, any outcome may have been compacted away
+        complete = NOWHERE if "output" in self._records.compacted else retained
+        if self._records.span("dead-letters", self._partition).start > 0 or "dead-letters" in self._records.compacted:
+            letters = first_letter if first_letter is not None else NOWHERE
+        readable = max(self._origin, self._records.span("input", self._partition).start)
+        return _Reach(readable, retained, complete, letters)
+
+    # -- windows -------------------------------------------------------------------------------------------------
+
+    def _windows(self, reach: _Reach) -> Iterator[Window]:
+        """(origin - 1, settled] in pieces; where the input is gone, as far as outcomes are left."""
+        passed = self._origin - 1
+        if reach.readable > self._origin:
+            firsts = [first for first in (self._output.first, self._letters.first) if first is not None]
+            expired = min(reach.readable - 1, self._settled)
+            passed = max(passed, min([*(first - 1 for first in firsts), expired]))
+            while passed < expired:
+                upto = min(passed + WINDOW, expired)
+                yield Window(passed, upto, None, [])
+                passed = upto
+        for offsets, keys in self._input():
+            last = int(offsets[-1])
+            yield Window(passed, last, offsets, keys)
+            passed = last
+        if passed < self._settled:
+            yield Window(passed, self._settled, np.empty(0, np.int64), [])
+
+    def _input(self) -> Iterator[tuple[Int64, list[bytes | None]]]:
+        """The owed events, about WINDOW at a time."""
+        offsets: list[int] = []
+        keys: list[bytes | None] = []
+        if self._settled < self._origin:
+            return
+        for chunk in self._records.read("input", self._partition, keys_only=True):
+            inside = chunk.offsets[0] >= self._origin and chunk.offsets[-1] <= self._settled
+            rows = [row for row, at in enumerate(chunk.offsets) if self._origin <= at <= self._settled]
+            offsets.extend(chunk.offsets if inside else [chunk.offsets[row] for row in rows])
+            keys.extend(chunk.keys if inside else [chunk.keys[row] for row in rows])
+            if len(offsets) >= WINDOW:
+                yield np.array(offsets, np.int64), keys
+                offsets, keys = [], []
+            if chunk.offsets[-1] >= self._settled:
+                break
+        if offsets:
+            yield np.array(offsets, np.int64), keys
+
+    def _step(self, window: Window, reach: _Reach) -> None:
+        outputs, behind = self._output.take(window.upto)
+        letters, letters_behind = self._letters.take(window.upto)
+        self._count(outputs, letters)
+        outputs, letters, missing = self._presence(window, reach, outputs, letters)
+        perhaps, sure = missing[missing < reach.letters], missing[missing >= reach.letters]
+        lost: list[int] = []
+        for after, upto, epoch in self._line.segments(window.after, window.upto):
+            part = perhaps[(perhaps > after) & (perhaps <= upto)].tolist()
+            outs, dead = outputs.between(after, upto), letters.between(after, upto)
+            if part or len(outs) or len(dead):
+                lost += self._segment(window, (after, upto, epoch), outs, dead, part)
+        self._missing.add(np.concatenate((np.array(lost, np.int64), sure)))
+        self._late_comers([("output", item) for item in behind] + [("dead-letters", item) for item in letters_behind])
+
+    def _count(self, outputs: Column, letters: Column) -> None:
+        tally = self.tally
+        tally.outcomes += len(outputs) + len(letters)
+        for said in outputs.says:
+            tally.by_color[said.color] += 1
+            tally.by_why[said.why or ""] += 1
+        if len(letters):
+            tally.by_why["dead-letter"] += len(letters)
+
+    # -- is there exactly one? -----------------------------------------------------------------------------------
+
+    def _presence(
+        self, window: Window, reach: _Reach, outputs: Column, letters: Column
+    ) -> tuple[Column, Column, Int64]:
+        """Lost, doubled in both topics, extra. The outcomes that are left to judge, and missing ones that may have
+        been dead letters.
+        """
+        tally, none = self.tally, np.empty(0, np.int64)
+        have = outputs.offsets
+        if len(letters):
+            twice = np.isin(letters.offsets, have, assume_unique=True)
+            for row in np.flatnonzero(twice).tolist():
+                offset = int(letters.offsets[row])
+                tally.add(Kind.DOUBLED, offset, "one outcome", "a dead letter too", self._at("dead-letters", letters, row))
+            letters = letters.without(twice)
+            have = np.union1d(have, letters.offsets)
+        if window.offsets is None:
+            tally.gone += len(have)
+            return outputs, letters, none
+        owed = window.offsets
+        if self._open_ended:
+            owed = owed[owed <= max(self._output.highest, self._letters.highest)]
+        tally.events += len(owed)
+        if np.array_equal(have, owed):
+            return outputs, letters, none
+        outputs, letters = self._unasked("output", outputs, owed), self._unasked("dead-letters", letters, owed)
+        missing = np.setdiff1d(owed, have, assume_unique=True)
+        blind = missing < reach.complete
+        if blind.any():
+            tally.blind(Check.PRESENCE, int(missing[blind][-1]), int(blind.sum()))
+        return outputs, letters, missing[~blind]
+
+    def _unasked(self, role: Role, column: Column, owed: Int64) -> Column:
+        """Outcomes of no event: extra, unless the event may have been compacted away (P35)."""
+        if not len(column):
+            return column
+        unasked = ~np.isin(column.offsets, owed, assume_unique=True)
+        if "input" in self._records.compacted:
+            self.tally.gone += int(unasked.sum())
+            return column
+        for row in np.flatnonzero(unasked).tolist():
+            record = self._at(role, column, row)
+            self.tally.add(Kind.EXTRA, int(column.offsets[row]), "no outcome: not in the input", "an outcome", record)
+        return column.without(unasked)
+
+    def _late_comers(self, behind: list[tuple[Role, Behind]]) -> None:
+        for role, item in behind:
+            record = f"{role}/{self._partition}@{item.log_offset}"
+            if self._missing.rescue(item.offset):
+                kind, expected, found = Kind.OUT_OF_ORDER, "in source order", "behind the outcome of a later event"
+                self._count_late(item)
+            else:
+                kind, expected, found = Kind.DOUBLED, "one outcome", "another one"
+            self.tally.add(kind, item.offset, expected, found, record)
+
+    def _count_late(self, item: Behind) -> None:
+        self.tally.outcomes += 1
+        self.tally.by_why[item.says.why or "dead-letter"] += 1
+        if item.says.why:
+            self.tally.by_color[item.says.color] += 1
+
+    # -- is it the right one? ------------------------------------------------------------------------------------
+
+    def _segment(
+        self, window: Window, part: tuple[int, int, int], outputs: Column, letters: Column, perhaps: list[int]
+    ) -> list[int]:
+        """Judge one epoch's part. Of `perhaps`, which may have been dead letters, those that cannot have been."""
+        after, upto, epoch = part
+        self._cutover_holds(epoch, outputs, letters)
+        outputs, letters = self._stamped(epoch, "output", outputs), self._stamped(epoch, "dead-letters", letters)
+        route = self._history.routes.get(epoch)
+        if route is None:
+            return perhaps
+
+        def fetch(deployment: int) -> Rows:
+            deployed = self._history.deployments[deployment]
+            return self._lanes[deployed.color].rows(deployment, after, upto, route.bucket_field)
+
+        times_say = not self._records.output_times_copied
+        segment = Segment(route, window, self._prefix, fetch, self.tally, times_say)
+        segment.outputs(outputs)
+        segment.letters(letters)
+        lost = [offset for offset in perhaps if not segment.may_be_letter(offset)]
+        if len(lost) < len(perhaps):
+            self.tally.blind(Check.PRESENCE, max(set(perhaps) - set(lost)), len(perhaps) - len(lost))
+        return lost
+
+    def _stamped(self, epoch: int, role: Role, column: Column) -> Column:
+        """Those stamped with the epoch that the cutovers name; the others are wrong, and not judged further."""
+        wrong = column.epochs != epoch
+        for row in np.flatnonzero(wrong).tolist():
+            offset, said = int(column.offsets[row]), int(column.epochs[row])
+            expected = f"epoch {epoch}" if epoch != NO_EPOCH else "nothing: no cutover begins here or before"
+            self.tally.add(Kind.WRONG_EPOCH, offset, expected, f"epoch {said}", self._at(role, column, row))
+            first = self._line.first_of(said)
+            if first is None or first > offset:
+                begins = "no record says so" if first is None else f"it begins at {first}"
+                self._accuse(said, offset, f"the cutover of epoch {said}: {begins}", "an outcome stamped with it")
+        return column.without(wrong)
+
+    def _cutover_holds(self, epoch: int, outputs: Column, letters: Column) -> None:
+        """The first outcome from a cutover on carries its epoch."""
+        if epoch == NO_EPOCH or epoch in self._opened or not (len(outputs) or len(letters)):
+            return
+        self._opened.add(epoch)
+        first = min((column for column in (outputs, letters) if len(column)), key=lambda column: int(column.offsets[0]))
+        offset, said = int(first.offsets[0]), int(first.epochs[0])
+        if said != epoch:
+            begins = self._line.first_of(epoch)
+            self._accuse(epoch, offset, f"epoch {epoch} from {begins} on, by its cutover", f"epoch {said}")
+
+    def _accuse(self, epoch: int, offset: int, expected: str, found: str) -> None:
+        if epoch not in self._accused:
+            self._accused.add(epoch)
+            self.tally.add(Kind.CUTOVER, offset, expected, found)
+
+    def _at(self, role: Role, column: Column, row: int) -> str:
+        return f"{role}/{self._partition}@{column.log_offsets[row]}"
+
+    def _report(self, reach: _Reach) -> PartitionReport:
+        seen = self._output.first is not None or self._letters.first is not None
+        settled = self._settled
+        if self._open_ended:
+            settled = max(self._origin - 1, self._output.highest, self._letters.highest)
+        return partition_report(
+            self.tally,
+            origin=self._origin,
+            settled=settled,
+            unanchored=self._open_ended and seen,
+            readable=reach.readable,
+            retained=reach.retained,
+            complete=reach.complete,
+            delays_ms=self._line.delays_ms,
+        )

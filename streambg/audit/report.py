@@ -1,0 +1,266 @@
+"""What an audit says: counts, the ranges they hold for, and the first things that are wrong."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Literal
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from streambg.audit.tally import Check, Finding, Kind, Tally, choose
+
+Verdict = Literal["ok", "failed", "nothing to audit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Source offsets `first`..`last` that a check could verify; first None: none of them.
+
+    not_auditable: events or outcomes of origin..settled that it could not judge, because records are gone or
+    timestamps say nothing; never counted as right.
+    """
+
+    check: Check
+    first: int | None
+    last: int | None
+    not_auditable: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionReport:
+    """One partition. unanchored: no committed position, so a truncated tail could not be seen."""
+
+    partition: int
+    origin: int
+    settled: int
+    unanchored: bool
+    events: int
+    outcomes: int
+    ranges: list[Range]
+    counts: Mapping[Kind, int]
+    by_color: Mapping[str, int]
+    by_why: Mapping[str, int]
+    supersedes: int
+    unsettled: int
+    gone: int
+    earlier: int
+    delays_ms: list[int]
+    findings: list[Finding]
+
+
+def partition_report(
+    tally: Tally,
+    *,
+    origin: int,
+    settled: int,
+    unanchored: bool,
+    readable: int,
+    retained: int,
+    complete: int,
+    delays_ms: list[int],
+) -> PartitionReport:
+    """From these source offsets on: the input's records are there, outcomes are, all outcomes are."""
+    bases = {
+        Check.PRESENCE: max(origin, readable, complete),
+        Check.ORDER: max(origin, retained),
+        Check.ANSWER: max(origin, retained),
+        Check.LATE: max(origin, retained),
+    }
+    ranges = [_range(tally, check, base, settled) for check, base in bases.items()]
+    return PartitionReport(
+        tally.partition,
+        origin,
+        settled,
+        unanchored,
+        tally.events,
+        tally.outcomes,
+        ranges,
+        {kind: tally.counts[kind] for kind in Kind},
+        dict(tally.by_color),
+        dict(tally.by_why),
+        tally.supersedes,
+        tally.unsettled,
+        tally.gone,
+        tally.earlier,
+        delays_ms,
+        tally.findings(),
+    )
+
+
+def _range(tally: Tally, check: Check, base: int, settled: int) -> Range:
+    first = max(base, tally.blind_upto.get(check, -1) + 1)
+    within = first <= settled
+    return Range(check, first if within else None, settled if within else None, tally.unaudited[check])
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """From a command's append to its cutover record, ms, over all partitions and epochs but the first cutovers."""
+
+    cutovers: int
+    p50_ms: int | None
+    max_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The audit of one pipeline. `counts` fail it, all others do not."""
+
+    verdict: Verdict
+    reason: str
+    input_topic: str
+    events: int
+    outcomes: int
+    counts: Mapping[Kind, int]
+    by_color: Mapping[str, int]
+    by_why: Mapping[str, int]
+    supersedes: int
+    unsettled: int
+    gone: int
+    earlier: int
+    cutover_delay: Delay
+    partitions: list[PartitionReport]
+    findings: list[Finding]
+
+    @property
+    def ok(self) -> bool:
+        """Something was verified, and nothing was wrong."""
+        return self.verdict == "ok"
+
+    @property
+    def empty(self) -> bool:
+        return self.verdict == "nothing to audit"
+
+    def to_json(self) -> str:
+        """The whole report; counts by name, ranges by partition and check."""
+        data = asdict(self)
+        for partition in data["partitions"]:
+            del partition["findings"], partition["delays_ms"]
+        return json.dumps(data, indent=2)
+
+
+def conclude(input_topic: str, partitions: list[PartitionReport], strays: list[Finding]) -> Report:
+    """One verdict over all partitions. `strays`: findings of no partition, each counted once."""
+    counts = _sum(partition.counts for partition in partitions)
+    for finding in strays:
+        counts[finding.kind] += 1
+    wrong = {kind: counts[kind] for kind in Kind if counts[kind]}
+    verified = any(
+        item.first is not None and partition.events > 0
+        for partition in partitions
+        for item in partition.ranges
+        if item.check is Check.PRESENCE
+    )
+    verdict: Verdict = "ok" if verified else "nothing to audit"
+    reason = _verified_text(partitions) if verified else _empty_text(partitions)
+    if wrong:
+        verdict = "failed"
+        reason = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in wrong.items())
+    delays = sorted(delay for partition in partitions for delay in partition.delays_ms)
+    return Report(
+        verdict,
+        reason,
+        input_topic,
+        sum(partition.events for partition in partitions),
+        sum(partition.outcomes for partition in partitions),
+        {kind: counts[kind] for kind in Kind},
+        dict(_sum(partition.by_color for partition in partitions)),
+        dict(_sum(partition.by_why for partition in partitions)),
+        sum(partition.supersedes for partition in partitions),
+        sum(partition.unsettled for partition in partitions),
+        sum(partition.gone for partition in partitions),
+        sum(partition.earlier for partition in partitions),
+        Delay(len(delays), round(median(delays)) if delays else None, delays[-1] if delays else None),
+        partitions,
+        choose([*strays, *(finding for partition in partitions for finding in partition.findings)]),
+    )
+
+
+def _sum(parts: Iterable[Mapping[str, int]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part)
+    return total
+
+
+def _verified_text(partitions: list[PartitionReport]) -> str:
+    blind = sum(item.not_auditable for partition in partitions for item in partition.ranges)
+    gaps = sum(partition.unanchored or any(_cut(partition, item) for item in partition.ranges) for partition in partitions)
+    if not blind and not gaps:
+        return "every check over every owed event"
+    return f"what could be verified; in {gaps} of {len(partitions)} partitions a part is not auditable"
+
+
+def _empty_text(partitions: list[PartitionReport]) -> str:
+    if any(partition.settled >= partition.origin for partition in partitions):
+        return "no owed event is left in the topics: their records have expired"
+    return "no event is settled yet"
+
+
+def _cut(partition: PartitionReport, item: Range) -> bool:
+    return partition.settled >= partition.origin and (item.first is None or item.first > partition.origin)
+
+
+def not_auditable(partition: PartitionReport, item: Range) -> str:
+    """The part of origin..settled that a check could not verify, as text; "" where it verified all."""
+    if not _cut(partition, item):
+        return f"{item.not_auditable} within" if item.not_auditable else ""
+    last = partition.settled if item.first is None else item.first - 1
+    return f"{partition.origin}..{last}"
+
+
+def render(report: Report) -> RenderableType:
+    """The report for a terminal."""
+    color = {"ok": "bold green", "failed": "bold red"}.get(report.verdict, "bold yellow")
+    head = Text.assemble((f"audit of {report.input_topic}: {report.verdict}", color), f" ({report.reason})")
+    parts: list[RenderableType] = [head, _counts_table(report), _ranges_table(report)]
+    if report.findings:
+        parts.append(_findings_table(report))
+    return Group(*parts)
+
+
+def _counts_table(report: Report) -> Table:
+    table = Table("what", "number", box=None, header_style="dim")
+    rows: list[tuple[str, object]] = [("events owed", report.events), ("outcomes", report.outcomes)]
+    rows += [(f"  by {color}", number) for color, number in sorted(report.by_color.items())]
+    rows += [(f"  {why}", number) for why, number in sorted(report.by_why.items())]
+    rows += [(kind.replace("_", " "), number) for kind, number in report.counts.items()]
+    rows += [("supersedes (counted apart)", report.supersedes), ("not settled yet", report.unsettled)]
+    rows += [("of expired or compacted events", report.gone), ("from before this pipeline", report.earlier)]
+    delay = report.cutover_delay
+    if delay.cutovers:
+        rows.append((f"command to cutover, ms, {delay.cutovers}", f"p50 {delay.p50_ms}, max {delay.max_ms}"))
+    for name, value in rows:
+        table.add_row(name, str(value), style="red" if name in _FAILING and value else None)
+    return table
+
+
+_FAILING = frozenset(kind.replace("_", " ") for kind in Kind)
+
+
+def _ranges_table(report: Report) -> Table:
+    table = Table("partition", "check", "verified", "not auditable", box=None, header_style="dim")
+    for partition in report.partitions:
+        for item in partition.ranges:
+            verified = "-" if item.first is None else f"{item.first}..{item.last}"
+            blind = not_auditable(partition, item)
+            if partition.unanchored and item.check is Check.PRESENCE:
+                blind = "; ".join(filter(None, [blind, "the end: no committed position"]))
+            table.add_row(str(partition.partition), item.check.value, verified, blind)
+    return table
+
+
+def _findings_table(report: Report) -> Table:
+    total = sum(report.counts.values())
+    table = Table("source", "what", "expected", "found", "record", title=f"{len(report.findings)} of {total} findings")
+    for finding in report.findings:
+        table.add_row(
+            *(Text(cell) for cell in (finding.source, finding.kind, finding.expected, finding.found, finding.record))
+        )
+    return table

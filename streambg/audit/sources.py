@@ -1,0 +1,76 @@
+"""What the audit reads, whoever keeps it: a broker, or lists in a test.
+
+The ends are pinned when the source is made, in this order: committed positions first, then every topic that a
+publisher writes or reads, the input's ends last. So an outcome that is judged has its reasons within the spans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Role = Literal["input", "blue", "green", "output", "dead-letters", "control", "cutovers"]
+# what has one partition for each partition of the input
+PARTITIONED: tuple[Role, ...] = ("input", "blue", "green", "output", "dead-letters")
+SINGLE: tuple[Role, ...] = ("control", "cutovers")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Log offsets start <= o < end of one partition; what stood below `start` is gone (P35)."""
+
+    start: int = 0
+    end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive records of one partition as columns of one length, in log order.
+
+    offsets, times (ms since 1970) and keys are always filled; values and headers (the `streambg` header's bytes,
+    None where a record has none) only where asked for. log_append: the times are the broker's, not a writer's.
+    """
+
+    offsets: list[int]
+    times: list[int]
+    keys: list[bytes | None]
+    values: list[bytes | None] = field(default_factory=list)
+    headers: list[bytes | None] = field(default_factory=list)
+    log_append: bool = True
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
+class Records(Protocol):
+    """A pipeline's topics as one reader sees them."""
+
+    @property
+    def input_topic(self) -> str:
+        """The name that source positions carry."""
+
+    @property
+    def input_topic_id(self) -> str | None:
+        """The broker's id of the input topic as it is now; None where it cannot be known."""
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the widest of the partitioned topics has."""
+
+    @property
+    def compacted(self) -> frozenset[Role]:
+        """Topics whose records may vanish by key: a missing record says nothing there (P35)."""
+
+    @property
+    def output_times_copied(self) -> bool:
+        """Output records carry the input's times (`output.timestamp: input`): they say nothing about lateness."""
+
+    def settled(self) -> Mapping[int, int]:
+        """partition -> last settled source offset by the publisher's committed positions, read before all else."""
+
+    def span(self, role: Role, partition: int) -> Span:
+        """The pinned log offsets; an empty span where the topic has no such partition."""
+
+    def read(self, role: Role, partition: int, *, keys_only: bool = False) -> Iterator[Chunk]:
+        """The visible records within the span. Raises Unreachable, Denied, Gap."""

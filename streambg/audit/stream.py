@@ -1,0 +1,245 @@
+"""The outcomes of one topic and partition in log order: what is not to be judged is counted and left out here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from streambg.audit.parsing import Parsed, Parser, Says, Status
+from streambg.audit.sources import Chunk, Role
+from streambg.audit.tally import Kind, Tally
+
+# a finding shows enough of a record to recognise it
+SHOWN_BYTES = 120
+
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Source offsets of one partition: owed from `origin` to `settled`; the input ends before `input_end`.
+
+    floor_epoch: outcomes with a smaller epoch belong to an earlier topic of the input's name (P25).
+    """
+
+    origin: int
+    settled: int
+    input_end: int
+    floor_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """n outcomes in ascending source order, each the first to come that far. offsets and epochs int64 (n,)."""
+
+    offsets: Int64
+    epochs: Int64
+    says: list[Says]
+    times: list[int]
+    keys: list[bytes | None]
+    values: list[bytes | None]
+    log_offsets: list[int]
+
+    def __len__(self) -> int:
+        return len(self.says)
+
+    def between(self, after: int, upto: int) -> Column:
+        """Those of (after, upto]."""
+        lo, hi = (int(at) for at in np.searchsorted(self.offsets, [after, upto], "right"))
+        return self if hi - lo == len(self) else self.cut(slice(lo, hi))
+
+    def without(self, rows: npt.NDArray[np.bool_]) -> Column:
+        """All but those marked."""
+        return _pick(self, np.flatnonzero(~rows)) if rows.any() else self
+
+    def cut(self, rows: slice) -> Column:
+        return Column(
+            self.offsets[rows],
+            self.epochs[rows],
+            self.says[rows],
+            self.times[rows],
+            self.keys[rows],
+            self.values[rows],
+            self.log_offsets[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """An outcome that comes after one of a later event: late, or a double."""
+
+    offset: int
+    log_offset: int
+    says: Says
+
+
+def _join(columns: list[Column]) -> Column:
+    if len(columns) == 1:
+        return columns[0]
+    none = np.empty(0, np.int64)
+    return Column(
+        np.concatenate([column.offsets for column in columns]) if columns else none,
+        np.concatenate([column.epochs for column in columns]) if columns else none,
+        [item for column in columns for item in column.says],
+        [item for column in columns for item in column.times],
+        [item for column in columns for item in column.keys],
+        [item for column in columns for item in column.values],
+        [item for column in columns for item in column.log_offsets],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """The judgeable records of one chunk. ahead: row numbers of those that go beyond all before them."""
+
+    column: Column
+    ahead: Int64
+
+
+class Stream:
+    """`take(upto)`: the outcomes up to a source offset, and those that came behind a later one."""
+
+    def __init__(self, role: Role, chunks: Iterator[Chunk], parser: Parser, bounds: Bounds, tally: Tally) -> None:
+        self._role = role
+        self._parsed = (parser(chunk) for chunk in chunks if len(chunk))
+        self._bounds = bounds
+        self._tally = tally
+        self._loaded: _Loaded | None = None
+        self._at = 0  # the next row of the loaded chunk
+        self._highest = -1
+        self._last_epoch = -1
+        self._began = False
+        self.first: int | None = None  # source offset of the first outcome that is still there
+
+    def begin(self) -> int | None:
+        """The source offset of the first outcome that is still there; None where there is none."""
+        self._load()
+        return self.first
+
+    @property
+    def highest(self) -> int:
+        """The largest source offset read so far, -1 before the first."""
+        return self._highest
+
+    def take(self, upto: int) -> tuple[Column, list[Behind]]:
+        """Everything in front of the first outcome beyond `upto`."""
+        ahead: list[Column] = []
+        behind: list[Behind] = []
+        while self._load():
+            assert self._loaded is not None
+            column, rows = self._loaded.column, self._loaded.ahead
+            reached = int(np.searchsorted(column.offsets[rows], upto, "right"))
+            end = int(rows[reached]) if reached < len(rows) else len(column)
+            taken = rows[(rows >= self._at) & (rows < end)]
+            if len(taken):
+                ahead.append(_pick(column, taken))
+            if len(taken) < end - self._at:
+                left = np.setdiff1d(np.arange(self._at, end), taken)
+                behind.extend(
+                    Behind(int(column.offsets[row]), column.log_offsets[row], column.says[row]) for row in left.tolist()
+                )
+            self._at = end
+            if end < len(column):
+                break
+        return _join(ahead), behind
+
+    def _load(self) -> bool:
+        """Is there a row to take? Reads the next chunks until there is."""
+        while self._loaded is None or self._at >= len(self._loaded.column):
+            parsed = next(self._parsed, None)
+            if parsed is None:
+                self._loaded = None
+                return False
+            self._loaded, self._at = self._judgeable(parsed), 0
+        return True
+
+    def _judgeable(self, parsed: Parsed) -> _Loaded:
+        good = self._sort_out(parsed)
+        chunk = parsed.chunk
+        whole = Column(
+            parsed.offsets, parsed.epochs, parsed.says, chunk.times, chunk.keys, chunk.values, chunk.offsets
+        )
+        column = _pick(whole, good)
+        before = np.maximum.accumulate(np.concatenate(([self._highest], column.offsets)))
+        ahead = np.flatnonzero(column.offsets > before[:-1])
+        self._highest = int(before[-1])
+        if len(ahead):
+            if self.first is None:
+                self.first = int(column.offsets[ahead[0]])
+            self._epochs_back(column, ahead)
+        return _Loaded(column, ahead)
+
+    def _epochs_back(self, column: Column, ahead: Int64) -> None:
+        epochs = np.concatenate(([self._last_epoch], column.epochs[ahead]))
+        self._last_epoch = int(epochs[-1])
+        for at in np.flatnonzero(np.diff(epochs) < 0).tolist():
+            row = int(ahead[at])
+            self._tally.add(
+                Kind.EPOCH_BACK,
+                int(column.offsets[row]),
+                f"an epoch of at least {epochs[at]}, as the outcome before",
+                f"epoch {epochs[at + 1]}",
+                self._record(column.log_offsets[row]),
+            )
+
+    def _sort_out(self, parsed: Parsed) -> Int64:
+        """Row numbers of the outcomes to be judged; all others are counted."""
+        bounds, tally = self._bounds, self._tally
+        statuses, offsets = parsed.statuses, parsed.offsets
+        outcome = statuses == Status.OUTCOME
+        earlier = (parsed.epochs < bounds.floor_epoch) & (statuses != Status.FOREIGN)
+        beyond = outcome & ~earlier & (offsets >= bounds.input_end)
+        unowed = outcome & ~earlier & (offsets < bounds.origin)
+        waiting = outcome & ~earlier & (offsets > bounds.settled) & ~beyond
+        tally.earlier += int(earlier.sum())
+        tally.unsettled += int(waiting.sum())
+        tally.supersedes += int(((statuses == Status.SUPERSEDES) & ~earlier).sum())
+        for row in np.flatnonzero((statuses == Status.FOREIGN) | (statuses == Status.WRONG_PARTITION)).tolist():
+            if not earlier[row]:
+                self._misplaced(parsed, row)
+        for row in np.flatnonzero(beyond | unowed).tolist():
+            expected = f"no outcome: the input ends at {bounds.input_end}" if beyond[row] else self._unowed_text()
+            self._add(Kind.EXTRA, parsed, row, expected, "an outcome")
+        good = np.flatnonzero(outcome & ~earlier & ~beyond & ~unowed & ~waiting)
+        self._began = self._began or bool(len(good))
+        return good
+
+    def _unowed_text(self) -> str:
+        return f"no outcome: owed from {self._bounds.origin} on"
+
+    def _misplaced(self, parsed: Parsed, row: int) -> None:
+        raw = parsed.chunk.headers[row] if parsed.chunk.headers else parsed.chunk.values[row]
+        found = "no streambg header" if raw is None else repr(raw[:SHOWN_BYTES])
+        if parsed.statuses[row] == Status.WRONG_PARTITION:
+            self._add(Kind.WRONG_PARTITION, parsed, row, f"outcomes of partition {self._tally.partition}", found)
+        elif self._began or (parsed.statuses[:row] == Status.OUTCOME).any():
+            self._add(Kind.FOREIGN, parsed, row, "outcomes: only the publisher writes here", found)
+        else:
+            self._tally.earlier += 1  # the topic had another life before
+
+    def _add(self, kind: Kind, parsed: Parsed, row: int, expected: str, found: str) -> None:
+        record = self._record(parsed.chunk.offsets[row])
+        self._tally.add(kind, int(parsed.offsets[row]), expected, found, record)
+
+    def _record(self, log_offset: int) -> str:
+        return f"{self._role}/{self._tally.partition}@{log_offset}"
+
+
+def _pick(column: Column, rows: Int64) -> Column:
+    if len(rows) == len(column):
+        return column
+    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+        return column.cut(slice(int(rows[0]), int(rows[-1]) + 1))
+    index = rows.tolist()
+    return Column(
+        column.offsets[rows],
+        column.epochs[rows],
+        [column.says[row] for row in index],
+        [column.times[row] for row in index],
+        [column.keys[row] for row in index],
+        [column.values[row] for row in index],
+        [column.log_offsets[row] for row in index],
+    )

@@ -1,0 +1,55 @@
+"""What the verbs share: the pipeline option, output forms, who is speaking."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from streambg.config import Pipeline, load
+
+stdout = Console()
+stderr = Console(stderr=True)
+
+
+class Output(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enum
+    """How data is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+PipelineOption = Annotated[Path, typer.Option("--pipeline", "-p", help="The pipeline file.")]
+OutputOption = Annotated[Output, typer.Option("--output", help="text or json")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; stands in the control log for ever.")]
+DEFAULT_PIPELINE = Path("pipeline.yaml")
+
+
+def load_pipeline(path: Path) -> Pipeline:
+    """The pipeline file with this process's environment. Raises ConfigError."""
+    return load(path, os.environ)
+
+
+def actor() -> str:
+    """Who says it: STREAMBG_ACTOR, else user@host."""
+    given = os.environ.get("STREAMBG_ACTOR")
+    if given:
+        return given
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container without a passwd entry
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on stdout, whatever the terminal's width."""
+    sys.stdout.write(json.dumps(data, indent=2, default=str) + "\n")

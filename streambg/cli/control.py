@@ -1,0 +1,251 @@
+"""The verbs that write the control log, and `history` that reads it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from streambg.cli.common import (
+    DEFAULT_PIPELINE,
+    Output,
+    OutputOption,
+    PipelineOption,
+    ReasonOption,
+    actor,
+    load_pipeline,
+    print_json,
+    stdout,
+)
+from streambg.control import verbs
+from streambg.control.fold import Entry
+from streambg.control.sender import Sent
+from streambg.control.verbs import Said
+from streambg.errors import ConfigError
+from streambg.records.source import COLORS, Color
+
+app = typer.Typer()
+EpochOption = Annotated[
+    int | None,
+    typer.Option("--expected-epoch", help="Refuse unless this epoch is in force. Default: the one in force now."),
+]
+CandidateOption = Annotated[
+    int | None,
+    typer.Option("--candidate", help="Deployment it was decided for. Default: the candidate in force now."),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Without the check that the candidate keeps up.")]
+
+
+def weight_of(text: str) -> int:
+    """`10`, `10%` or `12.34` as hundredths of a percent. Raises ConfigError."""
+    try:
+        weight = Decimal(text.strip().removesuffix("%")) * 100
+        if weight != weight.to_integral_value() or not 0 <= weight <= 10_000:
+            raise InvalidOperation
+    except InvalidOperation:
+        raise ConfigError(
+            f"{text!r} is no weight", way_out="a weight is 0 to 100 percent with at most two decimals: 10, 10%, 12.34"
+        ) from None
+    return int(weight)
+
+
+def color_of(text: str) -> Color:
+    """Raises ConfigError where it is none."""
+    for color in COLORS:
+        if text == color:
+            return color
+    raise ConfigError(f"{text!r} is no color", way_out="blue or green")
+
+
+def _start_of(text: str | None) -> verbs.Start | None:
+    if text is None or text in ("earliest", "latest"):
+        return text  # type: ignore[return-value] # one of the two words
+    try:
+        return {int(partition): int(offset) for partition, offset in (pair.split(":") for pair in text.split(","))}
+    except ValueError:
+        raise ConfigError(f"{text!r} is no start", way_out="earliest, latest, or offsets: 0:120,1:98") from None
+
+
+def say(sent: Sent, output: Output) -> None:
+    """What became of the command. Raises Refused where it was not accepted."""
+    if output is Output.JSON:
+        print_json(
+            {
+                "verb": sent.verb,
+                "accepted": sent.accepted,
+                "offset": sent.offset,
+                "epoch": sent.epoch,
+                "refusal": sent.refusal,
+                "in_force": sent.state.summary(),
+            }
+        )
+    sent.or_raise()
+    if output is Output.TEXT:
+        stdout.print(f"[green]{sent.verb} accepted[/]: {sent.state.summary()}", highlight=False)
+
+
+@app.command(epilog="Example:  streambg deploy green fraud:8 --reason 'retrained on October'")
+def deploy(
+    color: Annotated[str, typer.Argument(help="blue or green")],
+    model: Annotated[str, typer.Argument(help="name:version in the registry")],
+    sample: Annotated[
+        str | None, typer.Option(help="Score only this share of the keys until the first weight: 5%")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="First deploy only: earliest, latest (default), or offsets 0:120,1:98")
+    ] = None,
+    gives_up_rollback: Annotated[
+        bool, typer.Option("--gives-up-rollback", help="Take the slot kept for a rollback.")
+    ] = False,
+    rescore: Annotated[bool, typer.Option("--rescore", help="Give live's lost predictions again, same model.")] = False,
+    reason: ReasonOption = "",
+    expected_epoch: EpochOption = None,
+    pipeline: PipelineOption = DEFAULT_PIPELINE,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Put a model into a color. The first goes live at once, later ones are candidates at weight 0."""
+    config = load_pipeline(pipeline)
+    with verbs.client(config) as control:
+        sent = verbs.deploy(
+            control,
+            config,
+            color_of(color),
+            model,
+            Said(actor(), reason),
+            sample=weight_of(sample) if sample is not None else None,
+            start=_start_of(start),
+            gives_up_rollback=gives_up_rollback,
+            rescore=rescore,
+            expected_epoch=expected_epoch,
+        )
+    say(sent, output)
+
+
+@app.command(epilog="Example:  streambg shift 10%")
+def shift(
+    weight: Annotated[str, typer.Argument(help="The candidate's share of the keys: 0 to 100, two decimals")],
+    force: ForceOption = False,
+    reason: ReasonOption = "",
+    candidate: CandidateOption = None,
+    expected_epoch: EpochOption = None,
+    pipeline: PipelineOption = DEFAULT_PIPELINE,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Publish the candidate's answers for a share of the keys."""
+    share = weight_of(weight)
+    config = load_pipeline(pipeline)
+    with verbs.client(config) as control:
+        sent = verbs.shift(
+            control,
+            config,
+            share,
+            Said(actor(), reason),
+            force=force,
+            candidate=candidate,
+            expected_epoch=expected_epoch,
+        )
+    say(sent, output)
+
+
+@app.command(epilog="Example:  streambg promote --expected-epoch 17")
+def promote(
+    force: ForceOption = False,
+    reason: ReasonOption = "",
+    candidate: CandidateOption = None,
+    expected_epoch: EpochOption = None,
+    pipeline: PipelineOption = DEFAULT_PIPELINE,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Make the candidate live; the old live color goes on scoring, ready for a rollback."""
+    config = load_pipeline(pipeline)
+    with verbs.client(config) as control:
+        sent = verbs.promote(
+            control,
+            config,
+            Said(actor(), reason),
+            force=force,
+            candidate=candidate,
+            expected_epoch=expected_epoch,
+        )
+    say(sent, output)
+
+
+def _plain(verb: str, text: str, example: str) -> None:
+    def command(
+        reason: ReasonOption = "",
+        expected_epoch: EpochOption = None,
+        pipeline: PipelineOption = DEFAULT_PIPELINE,
+        output: OutputOption = Output.TEXT,
+    ) -> None:
+        config = load_pipeline(pipeline)
+        with verbs.client(config) as control:
+            sent = verbs.plain(control, verb, Said(actor(), reason), expected_epoch=expected_epoch)  # type: ignore[arg-type] # one of the four below
+        say(sent, output)
+
+    app.command(verb, help=text, epilog=f"Example:  {example}")(command)
+
+
+_plain("rollback", "Go back to the deployment that was live before the last promote.", "streambg rollback")
+_plain("abort", "Take a candidate back before it is promoted: weight 0, it goes on scoring.", "streambg abort")
+_plain("pause", "Refuse shift and promote until `resume`; publication goes on.", "streambg pause --reason 'month end'")
+_plain("resume", "Allow shift and promote again.", "streambg resume")
+
+
+@app.command(epilog="Example:  streambg retire blue")
+def retire(
+    color: Annotated[str, typer.Argument(help="blue or green")],
+    reason: ReasonOption = "",
+    expected_epoch: EpochOption = None,
+    pipeline: PipelineOption = DEFAULT_PIPELINE,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Stop scoring with the deployment in a color that is neither live nor has weight."""
+    config = load_pipeline(pipeline)
+    with verbs.client(config) as control:
+        sent = verbs.retire(control, color_of(color), Said(actor(), reason), expected_epoch=expected_epoch)
+    say(sent, output)
+
+
+@app.command(epilog="Example:  streambg history --last 20")
+def history(
+    last: Annotated[int, typer.Option(min=1, help="How many records, the newest last.")] = 50,
+    pipeline: PipelineOption = DEFAULT_PIPELINE,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """The control log: every command, accepted or refused, and why."""
+    config = load_pipeline(pipeline)
+    entries: list[Entry] = []
+    control = verbs.client(config)
+    control.follower.on_entry = entries.append
+    with control:
+        control.state()
+    rows = [_row(entry) for entry in entries[-last:]]
+    if output is Output.JSON:
+        print_json(rows)
+        return
+    table = Table("offset", "appended", "command", "by", "reason", "outcome", title=f"{config.topics.control}")
+    for row in rows:
+        outcome = "[green]accepted[/]" if row["accepted"] else f"[red]refused[/]: {row['refusal']}"
+        table.add_row(str(row["offset"]), row["appended"], row["command"], row["actor"], row["reason"], outcome)
+    stdout.print(table)
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    envelope = entry.envelope
+    shown = {key: value for key, value in envelope.args.items() if key not in ("rules", "start")} if envelope else {}
+    words = [f"{key}={value}" for key, value in shown.items() if value not in (None, False)]
+    return {
+        "offset": entry.offset,
+        "appended": datetime.fromtimestamp(entry.appended_ms / 1_000, UTC).isoformat(timespec="milliseconds"),
+        "command": f"{envelope.verb} {' '.join(words)}".strip() if envelope else "",
+        "id": envelope.id if envelope else None,
+        "actor": envelope.actor if envelope else "",
+        "reason": envelope.reason if envelope else "",
+        "expected_epoch": envelope.expected_epoch if envelope else None,
+        "accepted": entry.accepted,
+        "refusal": entry.refusal,
+        "in_force": entry.state.summary(),
+    }

@@ -1,0 +1,69 @@
+"""`streambg`: mounts the verbs, and turns what went wrong into one clear message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from confluent_kafka import KafkaException
+
+from streambg import __version__
+from streambg.cli import audit, broker, control, demo, models, status, topics, up
+from streambg.cli.common import stderr
+from streambg.errors import StreambgError
+from streambg.kafka.errors import translate
+
+app = typer.Typer(
+    name="streambg",
+    help="Blue-green deployment for models that score Kafka topics: offset-exact, exactly once.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    epilog="Start with:  streambg demo",
+)
+for group in (control.app, status.app, audit.app, up.app, demo.app):
+    app.registered_commands.extend(group.registered_commands)
+app.add_typer(broker.app, name="broker")
+app.add_typer(topics.app, name="topics")
+app.add_typer(models.app, name="models")
+
+CTRL_C = 130
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"streambg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it and end.")
+    ] = False,
+) -> None:
+    """Blue-green deployment for models that score Kafka topics: offset-exact, exactly once."""
+
+
+def main() -> None:
+    """The console script. Exit codes: streambg/errors.py."""
+    try:
+        app()
+    except KafkaException as error:
+        _fail(translate(error))
+    except StreambgError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        sys.exit(CTRL_C)
+
+
+def _fail(error: StreambgError) -> None:
+    stderr.print(f"[red]{type(error).__name__}[/]: {_plain(error.what)}", highlight=False, soft_wrap=True)
+    if error.way_out:
+        stderr.print(f"[yellow]way out[/]: {_plain(error.way_out)}", highlight=False, soft_wrap=True)
+    sys.exit(error.exit_code)
+
+
+def _plain(text: str) -> str:
+    """Square brackets in messages are no markup."""
+    return text.replace("[", r"\[")

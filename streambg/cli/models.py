@@ -1,0 +1,301 @@
+"""`streambg models`: put versions into the file registry, look at them, try them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import secrets
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streambg.config import load
+from streambg.config.sections import Pipeline
+from streambg.errors import ConfigError, ModelError
+from streambg.models.contract import Row, Schema
+from streambg.models.decoding import json_rows
+from streambg.models.manifest import Manifest
+from streambg.models.registry import MAX_ARTIFACT_BYTES, Listed, NewVersion, Registry
+from streambg.models.verifying import SAMPLE_ROWS, SIZES, Verified, sample_rows, verify
+from streambg.records.outcome import short_digest
+
+# a minute of a river model at 40 us an event, in each of the batch sizes
+MAX_SAMPLE_ROWS = 500_000
+_SEED_BITS = 32
+
+app = typer.Typer(help="The versions in the file registry.", no_args_is_help=True, rich_markup_mode="rich")
+
+
+class Output(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enum
+    """How data is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class FormatChoice(str, Enum):  # noqa: UP042 - as above
+    """manifest.Format for Typer."""
+
+    PYTHON = "python"
+    RIVER = "river"
+
+
+Ref = Annotated[str, typer.Argument(metavar="NAME:VERSION", help="For example fraud:8", show_default=False)]
+PipelineOption = Annotated[Path, typer.Option("-p", "--pipeline", help="The pipeline file.")]
+RegistryOption = Annotated[
+    Path | None, typer.Option("--registry", help="The registry's folder. Default: the pipeline's.", show_default=False)
+]
+OutputOption = Annotated[Output, typer.Option("--output", help="text or json")]
+DEFAULT_PIPELINE = Path("pipeline.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    registry: Registry
+    pipeline: Pipeline | None
+
+    def schema(self) -> Schema | None:
+        """The pipeline's contract."""
+        if self.pipeline is None:
+            return None
+        contract = self.pipeline.model
+        decision = contract.decision
+        return Schema(contract.features, tuple(contract.outputs), decision.output, decision.threshold)
+
+
+@app.command(
+    epilog="Example:  streambg models add fraud:8 --format river --artifact model.pkl --training 'May, 2 M rows'"
+)
+def add(  # noqa: PLR0913 - Typer's form: an option is an argument
+    ref: Ref,
+    format_: Annotated[FormatChoice, typer.Option("--format", help="python or river", show_default=False)],
+    artifact: Annotated[
+        Path | None, typer.Option(help="The file that is copied into the registry.", show_default=False)
+    ] = None,
+    entry: Annotated[str | None, typer.Option(help="Format python: package.module:Class", show_default=False)] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(help="name=number|string|boolean, repeated. Default: the pipeline's.", show_default=False),
+    ] = None,
+    outputs: Annotated[
+        str | None, typer.Option(help="Names with commas. Default: the pipeline's.", show_default=False)
+    ] = None,
+    training: Annotated[str, typer.Option(help="A note on the training data.", show_default=False)] = "",
+    metric: Annotated[list[str] | None, typer.Option(help="name=value, repeated.", show_default=False)] = None,
+    library: Annotated[
+        list[str] | None, typer.Option(help="Record this library's version, too; repeated.", show_default=False)
+    ] = None,
+    pipeline: PipelineOption = DEFAULT_PIPELINE,
+    registry: RegistryOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Put a version into the registry. It must load here first; a version never changes afterwards."""
+    place = _place(pipeline, registry)
+    declared = place.schema()
+    features = dict(_pairs(feature, "feature")) if feature else declared.features if declared else None
+    names = tuple(outputs.split(",")) if outputs else declared.outputs if declared else None
+    if features is None or names is None:
+        raise ConfigError(
+            f"no contract: {pipeline} is not there, and --feature and --outputs are not given",
+            way_out="start beside a pipeline.yaml, give -p FILE, or give both options",
+        )
+    manifest = place.registry.add(
+        NewVersion(
+            ref,
+            format_.value,
+            features,
+            names,
+            datetime.now(UTC),
+            entry,
+            _read(artifact, MAX_ARTIFACT_BYTES) if artifact else None,
+            artifact.name if artifact else "",
+            training,
+            {name: _number(value) for name, value in _pairs(metric, "metric")},
+            tuple(library or ()),
+        )
+    )
+    if output is Output.JSON:
+        _print_json(_plain(Listed(ref, manifest)))
+    else:
+        typer.echo(f"{manifest.ref} {manifest.digest}\nin {place.registry.path / manifest.name / manifest.version}")
+
+
+@app.command("list", epilog="Example:  streambg models list --output json")
+def list_(
+    pipeline: PipelineOption = DEFAULT_PIPELINE, registry: RegistryOption = None, output: OutputOption = Output.TEXT
+) -> None:
+    """Every version with its digest; a version that cannot be read says why."""
+    place = _place(pipeline, registry)
+    found = place.registry.list()
+    if output is Output.JSON:
+        _print_json([_plain(listed) for listed in found])
+        return
+    if not found:
+        typer.echo(f"No versions in {place.registry.path}. Add one with: streambg models add")
+        return
+    table = Table("version", "format", "digest", "outputs", "created", "metrics", box=None, pad_edge=False)
+    for listed in found:
+        table.add_row(*_cells(listed))
+    Console(highlight=False, markup=False).print(table)
+
+
+@app.command(epilog="Example:  streambg models show fraud:8")
+def show(
+    ref: Ref,
+    pipeline: PipelineOption = DEFAULT_PIPELINE,
+    registry: RegistryOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """All that is known about a version. Whether its files are what they were is for `verify`."""
+    plain = _plain(Listed(ref, _place(pipeline, registry).registry.get(ref)))
+    if output is Output.JSON:
+        _print_json(plain)
+        return
+    for name, value in plain.items():
+        text = ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else value
+        if text not in (None, "", []):
+            typer.echo(f"{name:<16} {', '.join(text) if isinstance(text, list) else text}")
+
+
+@app.command("verify", epilog="Example:  streambg models verify fraud:8 --sample events.jsonl")
+def verify_(
+    ref: Ref,
+    sample: Annotated[
+        Path | None, typer.Option(help="Events to score, one JSON object a line. Default: made up.", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Make the same events up again.", show_default=False)] = None,
+    digest: Annotated[
+        str | None, typer.Option(help="The digest it must have, for example the control log's.", show_default=False)
+    ] = None,
+    pipeline: PipelineOption = DEFAULT_PIPELINE,
+    registry: RegistryOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Check the digest, load the version, and score a sample in batches of 1, 7 and 1,000: the same bytes each time?
+
+    Exit code 12 where anything is not as it must be.
+    """
+    place = _place(pipeline, registry)
+    manifest = place.registry.get(ref)
+    if (contract := place.schema()) is not None:
+        manifest.check_fits(contract)
+    loaded = place.registry.load(ref, digest or manifest.digest)
+    schema = manifest.schema_of(None, None)
+    seed = secrets.randbits(_SEED_BITS) if seed is None else seed
+    rows: list[Row | str] = [*_sample(sample)] if sample else [*sample_rows(schema, random.Random(seed), SAMPLE_ROWS)]
+    result = verify(loaded.model, rows, schema)
+    if output is Output.JSON:
+        said = {"version": ref, "digest": manifest.digest, "passed": result.passed, "batch_sizes": SIZES}
+        _print_json(
+            said | asdict(result) | {"seed": None if sample else seed, "sample": str(sample) if sample else None}
+        )
+    else:
+        _say(manifest, result, f"from {sample}" if sample else f"made up with --seed {seed}")
+    if not result.passed:
+        raise _failed(ref, result)
+
+
+def _say(manifest: Manifest, result: Verified, sample: str) -> None:
+    typer.echo(f"{manifest.ref} {manifest.digest}: the digest holds, it loads")
+    typer.echo(f"{result.rows} events {sample}, in batches of {', '.join(f'{size:,}' for size in SIZES)}:")
+    typer.echo(
+        f"  {result.answered} answered, {result.differing} differ between batch sizes, {result.changed} changed by it"
+    )
+    if result.first_reason:
+        typer.echo(f"  {result.rows - result.answered} error rows, the first: {result.first_reason}")
+    for example in result.examples:
+        typer.echo(f"  event {example.row}: alone {example.first}; in batches of {example.size:,} {example.then}")
+
+
+def _failed(ref: str, result: Verified) -> ModelError:
+    if result.differing:
+        return ModelError(
+            f"{ref} answers {result.differing} of {result.rows} events differently in other batch sizes, 0 are allowed",
+            way_out="predict_many must be pure; where only last bits differ, a matrix product rounds by batch size: "
+            'write (X * w).sum(axis=1) or np.einsum("ij,j->i", X, w) instead of X @ w',
+        )
+    if result.changed:
+        return ModelError(
+            f"{ref} writes into {result.changed} of {result.rows} events", way_out="copy a row before changing it"
+        )
+    return ModelError(
+        f"{ref} answered none of {result.rows} events, so nothing was shown: {result.first_reason or 'no events'}",
+        way_out="give real events with --sample FILE.jsonl",
+    )
+
+
+def _place(pipeline: Path, registry: Path | None) -> _Place:
+    """The registry, and the pipeline where there is one: --registry needs none."""
+    folder = str(pipeline.parent.resolve())
+    if folder not in sys.path:
+        sys.path.append(folder)  # a team's own modules stand beside its pipeline file, as with `python -m`
+    if registry is not None and pipeline == DEFAULT_PIPELINE and not pipeline.exists():
+        return _Place(Registry(registry), None)
+    loaded = load(pipeline, os.environ)
+    return _Place(Registry(registry or loaded.registry), loaded)
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(limit + 1)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > limit:
+        raise ModelError(f"{path} has more than {limit} bytes, the limit")
+    return data
+
+
+def _sample(path: Path) -> list[Row | str]:
+    lines = [line for line in _read(path, MAX_ARTIFACT_BYTES).splitlines() if line.strip()]
+    if len(lines) > MAX_SAMPLE_ROWS:
+        raise ModelError(f"{path} has {len(lines)} events, the limit is {MAX_SAMPLE_ROWS}")
+    return json_rows(lines)
+
+
+def _pairs(options: list[str] | None, what: str) -> list[tuple[str, str]]:
+    pairs = [option.partition("=") for option in options or ()]
+    for name, equals, value in pairs:
+        if not (name and equals and value):
+            raise ConfigError(f"--{what} {name}{equals}{value}", way_out=f"it is written --{what} name=value")
+    return [(name, value) for name, _, value in pairs]
+
+
+def _number(text: str) -> float | int | str:
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def _cells(listed: Listed) -> list[str]:
+    manifest = listed.manifest
+    if manifest is None:
+        return [listed.ref, "broken", "", "", "", listed.problem]
+    return [
+        listed.ref,
+        manifest.format,
+        short_digest(manifest.digest),
+        ", ".join(manifest.outputs),
+        f"{manifest.created:%Y-%m-%d %H:%M}",
+        ", ".join(f"{name} {value}" for name, value in manifest.metrics.items()),
+    ]
+
+
+def _plain(listed: Listed) -> dict[str, Any]:
+    if listed.manifest is None:
+        return {"ref": listed.ref, "problem": listed.problem}
+    return {"ref": listed.ref, "digest": listed.manifest.digest} | listed.manifest.model_dump(mode="json")
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=1))

@@ -1,0 +1,58 @@
+"""The two deployments that are compared, and on what terms: both follow from the control log alone (P30)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streambg.control.state import ControlState, Standing
+from streambg.records.source import COLORS, Color
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Both deployment ids. A promote or a rollback leaves the pair as it is: evidence goes on."""
+
+    blue: int
+    green: int
+
+    def of(self, color: Color) -> int:
+        return self.blue if color == "blue" else self.green
+
+    @property
+    def younger(self) -> Color:
+        """The color deployed last: where its answers begin, the evidence begins (P31)."""
+        return "blue" if self.blue > self.green else "green"
+
+    def key(self, partition: int) -> bytes:
+        """The key of the evidence in its compacted topic (P30)."""
+        return f"{partition}/{self.blue}/{self.green}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is compared: `column` of the scores (the decision's output, else the first), and the decision's threshold.
+
+    The last accepted `deploy` carried the rules, and every accepted `deploy` makes a new pair: so a pair has one set
+    of terms for all its life, and evidence is a pure function of the two logs.
+    """
+
+    outputs: int
+    column: int = 0
+    threshold: float | None = None
+
+
+def pair_of(state: ControlState) -> Pair | None:
+    """The pair in force: two deployments that both score. An aborted candidate goes on scoring (P3)."""
+    slots = {color: state.slots[color] for color in COLORS}
+    blue, green = slots["blue"], slots["green"]
+    if blue is None or green is None or Standing.RETIRED in (blue.standing, green.standing):
+        return None
+    return Pair(blue.id, green.id)
+
+
+def terms_of(state: ControlState) -> Terms:
+    """Raises ValueError where nothing was ever deployed."""
+    if state.rules is None:
+        raise ValueError("there are no rules before the first deploy")
+    rules = state.rules
+    return Terms(len(rules.outputs), rules.decision_output or 0, rules.decision_threshold)

@@ -1,0 +1,82 @@
+"""What one field cannot know of itself: contradictions between the sections of a pipeline file. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from streambg.config.clientkeys import ALLOWED, PUBLIC, refusal
+from streambg.config.environment import written
+from streambg.config.redaction import is_secret, redact_text
+from streambg.config.sections import Pipeline
+from streambg.config.yamlfile import At, Problem
+from streambg.records.batch import MAX_CARRY_FIELDS
+from streambg.records.outcome import HEADER
+
+
+def contradictions(pipeline: Pipeline) -> list[Problem]:
+    return [*_topics(pipeline), *_input(pipeline), *_model(pipeline)]
+
+
+def client_keys(values: Mapping[str, Any]) -> list[Problem]:
+    """Keys of `kafka.client` that weaken the guarantee, or that no client knows."""
+    kafka = values.get("kafka")
+    client = kafka.get("client") if isinstance(kafka, dict) else None
+    reasons = {key: refusal(key) for key in client} if isinstance(client, dict) else {}
+    return [Problem(("kafka", "client", key), reason) for key, reason in reasons.items() if reason]
+
+
+def literal_secrets(raw: Mapping[At, str]) -> list[Problem]:
+    """Secrets that stand in the file itself: it is read by people, copied and committed."""
+    problems = []
+    for at, text in raw.items():
+        key = str(at[-1]) if at else ""
+        secret = at[:2] == ("kafka", "client") and key in ALLOWED - PUBLIC and is_secret(key)
+        if secret and written(text):
+            problems.append(Problem(at, f"a secret must not stand in the file; write ${{{_variable(key)}}}"))
+        if at == ("redis",) and redact_text(written(text)) != written(text):
+            problems.append(Problem(at, "a password must not stand in the file; write ${STREAMBG_REDIS}"))
+    return problems
+
+
+def _variable(key: str) -> str:
+    return "STREAMBG_" + key.upper().replace(".", "_")
+
+
+def _topics(pipeline: Pipeline) -> Iterator[Problem]:
+    if pipeline.input.topic == pipeline.output.topic:
+        yield Problem(("output", "topic"), f"`{pipeline.output.topic}` is the input too; answers would be scored again")
+    for section, topic in (("input", pipeline.input.topic), ("output", pipeline.output.topic)):
+        if topic in pipeline.topics.ours:
+            yield Problem((section, "topic"), f"`{topic}` is one of streambg's own topics of this pipeline")
+
+
+def _input(pipeline: Pipeline) -> Iterator[Problem]:
+    section = pipeline.input
+    if (section.format is None) == (section.decode is None):
+        both = "both `format` and `decode` are given" if section.format else "neither `format` nor `decode` is given"
+        yield Problem(("input",), f"{both}; one of them says how bytes become an event")
+    yield from _repeated(("input", "carry"), section.carry_declared)
+    yield from _repeated(("input", "forward_headers"), section.forward_headers)
+    if len(section.carry) > MAX_CARRY_FIELDS:
+        bucket = " with the `bucket_by` field" if section.carry != section.carry_declared else ""
+        yield Problem(("input", "carry"), f"{len(section.carry)} fields{bucket}, the limit is {MAX_CARRY_FIELDS}")
+    if HEADER in section.forward_headers:
+        yield Problem(("input", "forward_headers"), f"`{HEADER}` is the header that streambg itself writes")
+
+
+def _model(pipeline: Pipeline) -> Iterator[Problem]:
+    contract = pipeline.model
+    yield from _repeated(("model", "outputs"), contract.outputs)
+    if contract.decision.output not in contract.outputs:
+        close = difflib.get_close_matches(contract.decision.output, contract.outputs, 1, 0.0)
+        yield Problem(
+            ("model", "decision", "output"),
+            f"`{contract.decision.output}` is none of the outputs; did you mean `{close[0]}`?",
+        )
+
+
+def _repeated(at: At, values: Sequence[str]) -> Iterator[Problem]:
+    for value in dict.fromkeys(value for value in values if values.count(value) > 1):
+        yield Problem(at, f"`{value}` is named {values.count(value)} times")

@@ -1,0 +1,137 @@
+"""A YAML file as plain values, each with the line it stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from streambg.config.environment import BadReference
+from streambg.errors import ConfigError
+
+At = tuple[str | int, ...]  # where a value stands: ("publish", "late", "live"), ("carry", 0)
+
+# A file that a person wrote; what is larger was given by mistake.
+MAX_FILE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, and where."""
+
+    at: At
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """`values`: dicts, lists, str, int, float, bool, None. `raw`: the strings as written, before substitution."""
+
+    file: str
+    values: dict[str, Any]
+    lines: Mapping[At, int]
+    raw: Mapping[At, str]
+
+    def line(self, at: At) -> int:
+        """The line (from 1) of a value, or of the nearest thing around it."""
+        while at and at not in self.lines:
+            at = at[:-1]
+        return self.lines.get(at, 1)
+
+    def error(self, problems: list[Problem], way_out: str = "") -> ConfigError:
+        """All problems in the order of the file, each as `file:line: path: what`."""
+        ordered = sorted(problems, key=lambda problem: (self.line(problem.at), problem.at and str(problem.at[-1])))
+        return ConfigError("\n".join(self._say(problem) for problem in ordered), way_out=way_out)
+
+    def _say(self, problem: Problem) -> str:
+        path = show(problem.at)
+        return f"{self.file}:{self.line(problem.at)}: {path}{': ' if path else ''}{problem.text}"
+
+
+def show(at: At) -> str:
+    """("publish", "late", "live") as `publish.late.live`, an index as `carry[0]`."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in at).removeprefix(".")
+
+
+def read(path: Path, substitute: Callable[[str], str]) -> Document:
+    """The file with `substitute` applied to every string value; keys are taken as they are.
+
+    Raises ConfigError with file and line for what cannot be read: no file, no YAML, a key given twice, no mapping
+    at the top, a value that is none of ours, and every BadReference of `substitute`.
+    """
+    tree = _parse(path)
+    if not isinstance(tree, CommentedMap):
+        raise ConfigError(f"{path}:1: the file must be a mapping of sections, not {type(tree).__name__}")
+    walk = _Walk(substitute)
+    document = Document(str(path), walk.plain(tree, ()), walk.lines, walk.raw)
+    if walk.problems:
+        raise document.error(walk.problems)
+    return document
+
+
+class _Walk:
+    """Turns ruamel's values into plain ones, and notes where each stands."""
+
+    def __init__(self, substitute: Callable[[str], str]) -> None:
+        self.lines: dict[At, int] = {(): 1}
+        self.raw: dict[At, str] = {}
+        self.problems: list[Problem] = []
+        self._substitute = substitute
+
+    def plain(self, node: Any, at: At) -> Any:
+        if isinstance(node, CommentedMap):
+            for key in node:
+                self.lines[*at, str(key)] = node.lc.key(key)[0] + 1
+            return {str(key): self.plain(value, (*at, str(key))) for key, value in node.items()}
+        if isinstance(node, CommentedSeq):
+            for index in range(len(node)):
+                self.lines[*at, index] = node.lc.item(index)[0] + 1
+            return [self.plain(value, (*at, index)) for index, value in enumerate(node)]
+        return self._text(str(node), at) if isinstance(node, str) else self._scalar(node, at)
+
+    def _text(self, text: str, at: At) -> str:
+        self.raw[at] = text
+        try:
+            return self._substitute(text)
+        except BadReference as error:
+            self.problems.append(Problem(at, str(error)))
+            return ""
+
+    def _scalar(self, node: Any, at: At) -> bool | int | float | None:
+        # ruamel's own numbers carry their layout along; ours are plain ones
+        for kind in (bool, int, float):
+            if isinstance(node, kind):
+                return kind(node)
+        if node is not None:
+            self.problems.append(Problem(at, f"{node} was read as a {type(node).__name__}; put it in quotes"))
+        return None
+
+
+def _parse(path: Path) -> Any:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(f"{path} has {path.stat().st_size} bytes, the limit is {MAX_FILE_BYTES}")
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", way_out="name the pipeline file with -p FILE") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is no UTF-8") from error
+    try:
+        return YAML(typ="rt").load(text)
+    except DuplicateKeyError as error:
+        mark = error.problem_mark
+        raise ConfigError(f"{path}:{mark.line + 1 if mark else 1}: a key is given twice: {error.problem}") from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        hint = "put a value with { or } in quotes" if "${" in text else ""
+        raise ConfigError(
+            f"{path}:{mark.line + 1 if mark else 1}: no YAML: {error.problem or error.context}", way_out=hint
+        ) from None
+    except YAMLError as error:
+        raise ConfigError(f"{path}: no YAML: {error}") from None

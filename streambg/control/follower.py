@@ -1,0 +1,174 @@
+"""A thread that folds the control log for one process, and knows how fresh its view is (P6)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from streambg.control.fold import ControlFold, Entry
+from streambg.control.state import ControlState
+from streambg.errors import Gap, StreambgError, Unreachable
+
+# P6: a view is good while an end offset read within the last 10 s has been folded to. Asking every 2 s leaves room
+# for four lost answers.
+LEASE_S = 10.0
+ASK_END_S = 2.0
+# One wait for records; small enough that `stop` is prompt, long enough to cost nothing when idle.
+POLL_S = 0.1
+# How many folded entries a process keeps for `status`; the log itself has them all.
+KEPT_ENTRIES = 50
+
+log = structlog.get_logger("streambg.control")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state in force as this process knows it. `fresh_at`: monotonic seconds when the end folded to was read."""
+
+    state: ControlState
+    folded: int
+    fresh_at: float
+
+    def age(self, now: float) -> float:
+        return now - self.fresh_at
+
+
+class ControlFollower:
+    """Folds the control log from its beginning, for ever.
+
+    `snapshot()` raises what stopped the fold: UpgradeFirst, Gap where the log was truncated or recreated.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        topic: str,
+        ignore_records: Collection[int] = (),
+        on_entry: Callable[[Entry], None] | None = None,
+    ) -> None:
+        self.topic = topic
+        self.entries: deque[Entry] = deque(maxlen=KEPT_ENTRIES)
+        self.fold = ControlFold(ignore_records)
+        self.on_entry = on_entry
+        self._consumer = Consumer({**config, "enable.partition.eof": False, "auto.offset.reset": "error"})
+        self._snapshot = Snapshot(self.fold.state, -1, float("-inf"))
+        self._failure: BaseException | None = None
+        self._stopping = threading.Event()
+        self._moved = threading.Condition()
+        self._end = 0
+        self._thread = threading.Thread(target=self._run, name="control-follower", daemon=True)
+
+    def start(self) -> ControlFollower:
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(5)
+
+    def snapshot(self) -> Snapshot:
+        if self._failure is not None:
+            raise self._failure
+        return self._snapshot
+
+    def wait_folded(self, offset: int, timeout: float) -> Snapshot:
+        """Until the record at `offset` is folded; Unreachable after `timeout` seconds."""
+        return self._wait(lambda: self._snapshot.folded >= offset, f"control record {offset}", timeout)
+
+    def wait_caught_up(self, timeout: float) -> Snapshot:
+        """Until an end offset read after this call is folded to; Unreachable after `timeout` seconds."""
+        asked = time.monotonic()
+        self._end_due = 0.0
+        return self._wait(lambda: self._snapshot.fresh_at >= asked, "the control log's end", timeout)
+
+    def _wait(self, done: Callable[[], bool], what: str, timeout: float) -> Snapshot:
+        with self._moved:
+            if not self._moved.wait_for(lambda: self._failure is not None or done(), timeout):
+                raise Unreachable(
+                    f"{what} was not folded within {timeout:g} s; folded is {self._snapshot.folded}",
+                    way_out=f"is the broker up, and may this process read {self.topic}?",
+                )
+        return self.snapshot()
+
+    _end_due = 0.0
+
+    def _run(self) -> None:
+        partition = TopicPartition(self.topic, 0)
+        try:
+            self._consumer.assign([TopicPartition(self.topic, 0, OFFSET_BEGINNING)])
+            asked_at = float("-inf")
+            while not self._stopping.is_set():
+                now = time.monotonic()
+                if now >= self._end_due:
+                    self._end_due = now + ASK_END_S
+                    asked_at = self._ask_end(partition, now) or asked_at
+                self._consume()
+                if self.fold.folded >= self._end - 1:
+                    self._publish(asked_at)
+        except BaseException as error:
+            self._failure = error
+            with self._moved:
+                self._moved.notify_all()
+        finally:
+            self._consumer.close()
+
+    def _ask_end(self, partition: TopicPartition, now: float) -> float | None:
+        try:
+            low, high = self._consumer.get_watermark_offsets(partition, 1.0)
+        except KafkaException as error:
+            # the lease runs out by itself; one lost answer is no news
+            log.debug("control_end_unknown", why=str(error))
+            return None
+        if low > 0:
+            raise Gap(
+                f"{self.topic} begins at offset {low}: records of the control log are gone",
+                way_out="it must never be truncated (retention.ms=-1, retention.bytes=-1, cleanup.policy=delete)",
+            )
+        if high <= self.fold.folded:
+            raise Gap(
+                f"{self.topic} ends at {high}, but record {self.fold.folded} was folded: it was deleted and made again",
+                way_out="restore the control log, or start a new pipeline name",
+            )
+        self._end = int(high)
+        return now
+
+    def _consume(self) -> None:
+        folded_before = self.fold.folded
+        for message in self._consumer.consume(500, POLL_S):
+            error = message.error()
+            if error is not None:
+                self._judge(error)
+                continue
+            offset = message.offset() or 0
+            if offset <= self.fold.folded:
+                continue
+            if offset != self.fold.folded + 1:
+                raise Gap(
+                    f"{self.topic}: expected record {self.fold.folded + 1}, got {offset}: records are gone",
+                    way_out="the control log must never be truncated or compacted",
+                )
+            entry = self.fold.step(offset, message.timestamp()[1], message.value())
+            self.entries.append(entry)
+            if self.on_entry:
+                self.on_entry(entry)
+        if self.fold.folded != folded_before:
+            self._publish(self._snapshot.fresh_at)
+
+    def _judge(self, error: KafkaError) -> None:
+        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise Gap(f"{self.topic}: {error.str()}", way_out="the control log must never be truncated or recreated")
+        if error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART):
+            raise StreambgError(f"{self.topic}: {error.str()}", way_out="streambg topics apply; READ on the topic")
+        log.warning("control_read", why=error.str())
+
+    def _publish(self, fresh_at: float) -> None:
+        self._snapshot = Snapshot(self.fold.state, self.fold.folded, fresh_at)
+        with self._moved:
+            self._moved.notify_all()

@@ -1,0 +1,122 @@
+"""What the control log says, as a value: the state that every process folds alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from streambg.records.rules import Rules
+from streambg.records.source import COLORS, Color, other
+
+# Weights are integers of hundredths of a percent (P3): 10 % is 1,000; the candidate gets the buckets below.
+FULL_WEIGHT = 10_000
+
+
+class Phase(StrEnum):
+    """Where a pipeline stands; the rows of the transition table (machine.py)."""
+
+    EMPTY = "empty"  # nothing was ever deployed
+    ALONE = "alone"  # one color is live, the other slot is empty or retired
+    CANDIDATE = "candidate"  # the other color is under test, at a weight
+    ABORTED = "aborted"  # the candidate was aborted: weight 0, goes on scoring
+    WARM = "warm"  # after a promote: the old live color goes on scoring, ready for a rollback
+
+
+class Standing(StrEnum):
+    """What became of one deployment."""
+
+    SCORING = "scoring"
+    ABORTED = "aborted"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One model in one color. `id` is the control offset of its `deploy` command.
+
+    rules: what its deploy carried (P4); its answers are made by these.
+    start: first source offset per partition, where the command carried one (the first deploy; P11).
+    sample: share of the keys a candidate scores while it never had weight, hundredths of a percent; None: all.
+    rescores: the deployment whose lost predictions this one gives again (P29).
+    """
+
+    id: int
+    color: Color
+    model: str
+    digest: str
+    rules: Rules
+    start: Mapping[int, int] = field(default_factory=dict)
+    sample: int | None = None
+    rescores: int | None = None
+    standing: Standing = Standing.SCORING
+
+    @property
+    def answers(self) -> bool:
+        """P16: may its answers be published as a fallback?"""
+        return self.standing is Standing.SCORING
+
+
+@dataclass(frozen=True, slots=True)
+class ControlState:
+    """The fold of the control log up to `epoch`, the offset of the last accepted command (P1)."""
+
+    epoch: int = -1
+    phase: Phase = Phase.EMPTY
+    live: Color | None = None
+    weight: int = 0
+    paused: bool = False
+    slots: Mapping[Color, Deployment | None] = field(default_factory=lambda: dict.fromkeys(COLORS))
+    # the sections of the pipeline file that decide, as the last deploy carried them (P4)
+    rules: Rules | None = None
+    rules_digest: str = ""
+    # where the pipeline's first deploy began: the origin of the guarantee in each partition (P11, P27)
+    origin: Mapping[int, int] = field(default_factory=dict)
+    # of the deployment the last promote took out of office, while P2 allows the way back
+    rollback_to: int | None = None
+
+    @property
+    def live_deployment(self) -> Deployment | None:
+        return self.slots[self.live] if self.live else None
+
+    @property
+    def other_deployment(self) -> Deployment | None:
+        """The candidate, the aborted, the warm or the retired deployment; whatever stands in the other slot."""
+        return self.slots[other(self.live)] if self.live else None
+
+    @property
+    def candidate(self) -> Deployment | None:
+        """The deployment under test, while it may get weight."""
+        return self.other_deployment if self.phase is Phase.CANDIDATE else None
+
+    @property
+    def fallback_to_other(self) -> bool:
+        """P16: may the other color answer where live cannot?"""
+        if self.phase is Phase.WARM:
+            return True
+        return (
+            self.phase is Phase.CANDIDATE
+            and self.weight > 0
+            and self.rules is not None
+            and self.rules.live_failed == "candidate"
+        )
+
+    def start_of(self, partition: int) -> int:
+        """First source offset owed; a partition that did not exist at the first deploy starts at 0 (P11)."""
+        return self.origin.get(partition, 0)
+
+    def summary(self) -> str:
+        """One line for people: what is in force."""
+        if self.live is None:
+            return "nothing is deployed"
+        parts = [
+            f"epoch {self.epoch}",
+            f"live {self.live} {self.live_deployment.model if self.live_deployment else ''}",
+        ]
+        if self.other_deployment and self.phase is not Phase.ALONE:
+            deployment = self.other_deployment
+            parts.append(f"{self.phase.value} {deployment.color} {deployment.model} (deployment {deployment.id})")
+        parts.append(f"weight {self.weight / 100:g} %")
+        if self.paused:
+            parts.append("paused")
+        return ", ".join(parts)

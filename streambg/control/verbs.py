@@ -1,0 +1,219 @@
+"""The verbs as people and programs use them: checks first, then one command, then what became of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streambg.config import Pipeline
+from streambg.control import readiness
+from streambg.control.sender import ControlClient, Sent
+from streambg.control.state import ControlState, Phase
+from streambg.errors import Misconfigured, Refused
+from streambg.kafka import admin, profiles
+from streambg.models.contract import Schema
+from streambg.models.registry import Registry
+from streambg.records.source import COLORS, Color
+
+# A candidate that keeps up is a few milliseconds behind live; look again this long before calling it behind.
+SETTLE_IN_S = 3.0
+LOOK_AGAIN_S = 0.25
+WATERMARK_TIMEOUT_S = 10.0
+CLIENT = "streambg.operator"
+
+Start = Literal["earliest", "latest"] | Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Who says it and why; both stand in the control log for ever, so neither holds a secret."""
+
+    actor: str
+    reason: str = ""
+
+
+def client(pipeline: Pipeline) -> ControlClient:
+    """A control client of this pipeline; use it as a context manager."""
+    return ControlClient(
+        profiles.reader(pipeline, CLIENT, follow=True),
+        profiles.idempotent_producer(pipeline, CLIENT, linger_ms=0),
+        pipeline.topics.control,
+    )
+
+
+def deploy(
+    control: ControlClient,
+    pipeline: Pipeline,
+    color: Color,
+    model: str,
+    said: Said,
+    *,
+    sample: int | None = None,
+    start: Start | None = None,
+    gives_up_rollback: bool = False,
+    rescore: bool = False,
+    expected_epoch: int | None = None,
+) -> Sent:
+    """Put `model` (name:version of the registry) into `color`. The first deploy goes live at once.
+
+    `sample` in hundredths of a percent; `start` only with the first deploy (default `latest`).
+    Raises ModelError, Refused (before anything is sent), OutcomeUnknown, Unreachable.
+    """
+    state = control.state()
+    manifest = Registry(pipeline.registry).get(model)
+    manifest.check_fits(schema(pipeline))
+    if state.phase is not Phase.EMPTY and start is not None:
+        raise Refused(
+            "only the first deploy of a pipeline says where to begin",
+            way_out="leave --start out; a candidate begins at the publisher's settled position",
+        )
+    args: dict[str, object] = {
+        "color": color,
+        "model": manifest.ref,
+        "digest": manifest.digest,
+        "rules": pipeline.deciding_text(),
+        "sample": sample,
+        "gives_up_rollback": gives_up_rollback,
+        "rescore": rescore,
+    }
+    if state.phase is Phase.EMPTY:
+        args["start"] = {str(partition): at for partition, at in resolve(pipeline, start or "latest").items()}
+    return _send(control, "deploy", args, said, state, expected_epoch)
+
+
+def shift(
+    control: ControlClient,
+    pipeline: Pipeline,
+    weight: int,
+    said: Said,
+    *,
+    force: bool = False,
+    candidate: int | None = None,
+    expected_epoch: int | None = None,
+) -> Sent:
+    """Give the candidate `weight` hundredths of a percent of the keys. Raises Refused where it is not ready."""
+    state = control.state()
+    if weight > 0:
+        ready(pipeline, state, said, force)
+    args = {"weight": weight, "candidate": _candidate(state, candidate)}
+    return _send(control, "shift", args, said, state, expected_epoch)
+
+
+def promote(
+    control: ControlClient,
+    pipeline: Pipeline,
+    said: Said,
+    *,
+    force: bool = False,
+    candidate: int | None = None,
+    expected_epoch: int | None = None,
+) -> Sent:
+    """Make the candidate live. Raises Refused where it is not ready."""
+    state = control.state()
+    ready(pipeline, state, said, force)
+    return _send(control, "promote", {"candidate": _candidate(state, candidate)}, said, state, expected_epoch)
+
+
+def plain(
+    control: ControlClient,
+    verb: Literal["rollback", "abort", "pause", "resume"],
+    said: Said,
+    *,
+    expected_epoch: int | None = None,
+) -> Sent:
+    """A verb without arguments of its own."""
+    return _send(control, verb, {}, said, control.state(), expected_epoch)
+
+
+def retire(control: ControlClient, color: Color, said: Said, *, expected_epoch: int | None = None) -> Sent:
+    """Stop scoring with the deployment in `color`."""
+    return _send(control, "retire", {"color": color}, said, control.state(), expected_epoch)
+
+
+def _candidate(state: ControlState, given: int | None) -> int:
+    """The deployment the command is for (P1); where there is none, the fold says why."""
+    if given is not None:
+        return given
+    return state.other_deployment.id if state.other_deployment else -1
+
+
+def _send(
+    control: ControlClient,
+    verb: str,
+    args: Mapping[str, object],
+    said: Said,
+    state: ControlState,
+    expected_epoch: int | None,
+) -> Sent:
+    expected = state.epoch if expected_epoch is None else expected_epoch
+    return control.send(verb, args, actor=said.actor, reason=said.reason, expected_epoch=expected)
+
+
+def schema(pipeline: Pipeline) -> Schema:
+    """The contract every version must fit."""
+    contract = pipeline.model
+    return Schema(contract.features, contract.outputs, contract.decision.output, contract.decision.threshold)
+
+
+def ready(pipeline: Pipeline, state: ControlState, said: Said, force: bool) -> None:
+    """Raises Refused where the candidate does not cover settled everywhere or lags more than `max_lag`."""
+    candidate = state.candidate
+    if candidate is None:
+        return  # the fold refuses, and says why
+    if force:
+        if not said.reason:
+            raise Refused("--force needs a --reason: it stands in the control log", way_out="say why")
+        return
+    deadline = time.monotonic() + SETTLE_IN_S
+    while True:
+        lanes = readiness.measure(
+            profiles.reader(pipeline, CLIENT),
+            pipeline.groups.publisher,
+            tuple(pipeline.topics.predictions(color) for color in COLORS),
+            pipeline.topics.predictions(candidate.color),
+            candidate.id,
+            pipeline.input.topic,
+            _partitions(pipeline),
+        )
+        objections = readiness.objections(lanes, pipeline.rollout.max_lag_ms)
+        if not objections:
+            return
+        if time.monotonic() > deadline:
+            raise Refused(
+                f"{candidate.color} {candidate.model} is not ready: {'; '.join(objections)}",
+                way_out="is its scorer running? wait until it has caught up, or --force with a --reason",
+            )
+        time.sleep(LOOK_AGAIN_S)
+
+
+def _partitions(pipeline: Pipeline) -> int:
+    """The input's. Raises Misconfigured where it does not exist."""
+    topic = pipeline.input.topic
+    found = admin.describe(AdminClient(profiles.admin(pipeline, CLIENT)), [topic])
+    if topic not in found:
+        raise Misconfigured(f"the input topic {topic} does not exist", way_out="streambg topics apply")
+    return found[topic].partitions
+
+
+def resolve(pipeline: Pipeline, start: Start) -> dict[int, int]:
+    """The first deploy's start as source offsets, one for every partition that exists now (P11)."""
+    topic = pipeline.input.topic
+    count = _partitions(pipeline)
+    if not isinstance(start, str):
+        if set(start) - set(range(count)):
+            raise Refused(f"start names partitions {sorted(start)}, {topic} has 0..{count - 1}")
+        return {number: start.get(number, 0) for number in range(count)}
+    consumer = Consumer(profiles.reader(pipeline, CLIENT))
+    try:
+        where = 0 if start == "earliest" else 1
+        return {
+            number: int(consumer.get_watermark_offsets(TopicPartition(topic, number), WATERMARK_TIMEOUT_S)[where])
+            for number in range(count)
+        }
+    finally:
+        consumer.close()

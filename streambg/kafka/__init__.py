@@ -1,0 +1,1 @@
+"""Kafka at the edge: client profiles, what their errors mean, admin helpers."""

@@ -1,0 +1,85 @@
+"""Files of a registry, read and written so that what was checked is what is used.
+
+Folders are opened one below the other and never through a symbolic link, so a name cannot lead out of the registry,
+and cannot be exchanged between two looks.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from streambg.errors import ModelError
+
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER_MODE = 0o755  # other users' processes read what a person adds
+_FILE_MODE = 0o444  # a version never changes
+
+
+def read_below(root: Path, parts: tuple[str, ...], limit: int) -> bytes:
+    """The bytes of root/part/.../part, read once; no part may be a symbolic link, the last is a plain file.
+
+    Raises FileNotFoundError, ModelError (a link, no plain file, over `limit` bytes, not readable).
+    """
+    path = root.joinpath(*parts)
+    with ExitStack() as opened:
+        try:
+            folder = opened.enter_context(_opened(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, None))
+            for part in parts[:-1]:
+                folder = opened.enter_context(_opened(part, _OPEN | os.O_DIRECTORY, folder))
+            # a named pipe must not keep us waiting for its other end
+            file = opened.enter_context(_opened(parts[-1], _OPEN | os.O_NONBLOCK, folder))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _refused(root, parts, error) from error
+        about = os.fstat(file)
+        if not stat.S_ISREG(about.st_mode):
+            raise ModelError(f"{path} is no plain file")
+        if about.st_size > limit:
+            raise ModelError(f"{path} has {about.st_size} bytes, the limit is {limit}")
+        with open(file, "rb", closefd=False) as stream:
+            data = stream.read(limit + 1)
+        if len(data) > limit:
+            raise ModelError(f"{path} grew beyond {limit} bytes while it was read")
+        return data
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """A new folder with these files, on the disk when this returns."""
+    folder.mkdir(mode=_FOLDER_MODE)
+    for name, data in files.items():
+        with open(folder / name, "xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fchmod(stream.fileno(), _FILE_MODE)
+            os.fsync(stream.fileno())
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """A rename counts after a power cut only when its folder was written too."""
+    with _opened(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, None) as descriptor:
+        os.fsync(descriptor)
+
+
+@contextmanager
+def _opened(path: Path | str, flags: int, folder: int | None) -> Iterator[int]:
+    descriptor = os.open(path, flags, dir_fd=folder)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _refused(root: Path, parts: tuple[str, ...], error: OSError) -> ModelError:
+    for depth in range(1, len(parts) + 1):
+        if (path := root.joinpath(*parts[:depth])).is_symlink():
+            return ModelError(
+                f"{path} is a symbolic link; a registry holds none, they may lead anywhere",
+                way_out="add the version anew: streambg models add copies the file",
+            )
+    return ModelError(f"{root.joinpath(*parts)} cannot be read: {error.strerror}")

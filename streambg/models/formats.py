@@ -1,0 +1,127 @@
+"""From checked bytes to a model: the formats `python` and `river`.
+
+`python`: an entry `package.module:Class` (or a function that makes the model), called with the artifact's bytes, or
+with nothing where the version has no artifact. The module must be on the registry's allow-list (`python_allow`), and
+the source that runs is the very bytes whose digest the version was added with.
+
+`river`: a pickle of a classifier or pipeline with `predict_proba_one`; its answer is the probability of the class True
+(or 1). To unpickle is to run whatever the file says. So it is done only in a registry whose `registry.yaml` says
+`allow_pickle: true`, and only where the digest is the one in the control log: that trusts everyone who may write to
+the registry *and* send a `deploy`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import pickle
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from streambg.errors import ModelError
+from streambg.models.contract import Answers, Events, Model, as_model
+from streambg.models.importing import attribute, check_allowed, find_source, parse_entry, run_source
+from streambg.models.manifest import REGISTRY_FILE, Manifest, sha256
+from streambg.models.reasons import words
+
+
+class _Classifier(Protocol):
+    def predict_proba_one(self, x: dict[str, Any]) -> dict[Any, float]: ...
+
+
+def source_sha256(entry: str, allowed: Sequence[str]) -> str:
+    """The digest of the source file of an entry's module. Raises ModelError."""
+    module, _ = parse_entry(entry)
+    check_allowed(module, allowed, "model")
+    return sha256(find_source(module, "model").data)
+
+
+def load_python(manifest: Manifest, artifact: bytes | None, allowed: Sequence[str]) -> Model:
+    """The entry's model. Raises ModelError: not allowed, not there, other source, or its own code raises."""
+    entry = manifest.entry or ""
+    module, thing = parse_entry(entry)
+    check_allowed(module, allowed, "model")
+    source = find_source(module, "model")
+    found = sha256(source.data)
+    if found != manifest.source_sha256:
+        raise ModelError(
+            f"{manifest.ref}: the source {source.file} has the SHA-256 {found}, "
+            f"the version was added with {manifest.source_sha256}",
+            way_out="install the code the version was added with, or add the new code as a new version",
+        )
+    make = attribute(run_source(source, found, "model"), module, thing, "model")
+    try:
+        model = make() if artifact is None else make(artifact)
+    except Exception as error:  # it is the team's code
+        raise ModelError(
+            f"{manifest.ref}: {entry} cannot be made: {type(error).__name__}: {words(error)[:500]}",
+            way_out="it is called with the artifact's bytes, or with nothing where there is no artifact",
+        ) from error
+    return as_model(model, f"{manifest.ref}: what {entry} makes")
+
+
+def load_river(manifest: Manifest, artifact: bytes, allow_pickle: bool) -> Model:
+    """The pickled classifier behind `predict_many`. Raises ModelError: not allowed, other river, no classifier."""
+    if not allow_pickle:
+        raise ModelError(
+            f"{manifest.ref} is a pickle, and loading one runs whatever it says",
+            way_out=f"where everyone who may write to this registry may run code in the scorers, "
+            f"write `allow_pickle: true` into its {REGISTRY_FILE}",
+        )
+    wanted, here = manifest.libraries.get("river", ""), river_version()
+    if wanted != here:
+        raise ModelError(
+            f"{manifest.ref} was pickled with river {wanted}, this process has {here}; pickles load nowhere else",
+            way_out=f"install river=={wanted}, or train anew with {here} and add that as a new version",
+        )
+    try:
+        classifier = pickle.loads(artifact)
+    except Exception as error:  # a pickle can raise anything
+        raise ModelError(
+            f"{manifest.ref}: the pickle does not load: {type(error).__name__}: {words(error)[:500]}",
+            way_out="pickle the model again with the libraries this process has",
+        ) from error
+    if not callable(getattr(classifier, "predict_proba_one", None)):
+        raise ModelError(
+            f"{manifest.ref}: the pickle holds {type(classifier).__name__}, which has no predict_proba_one",
+            way_out="format river takes classifiers; wrap anything else in a class of your own, format python",
+        )
+    return RiverModel(tuple(manifest.features), classifier)
+
+
+def river_version() -> str:
+    """The river installed here."""
+    return importlib.metadata.version("river")
+
+
+class RiverModel:
+    """A river classifier as a Model: the probability of True, row by row, from the declared features only."""
+
+    __slots__ = ("_names", "_predict")
+
+    def __init__(self, names: tuple[str, ...], classifier: _Classifier) -> None:
+        self._names = names
+        self._predict = classifier.predict_proba_one
+
+    def predict_many(self, events: Events) -> Answers:
+        """(n,) probabilities; a row for which river raises, or knows no class True, is an error."""
+        scores = np.full(len(events), np.nan)
+        errors: dict[int, str] = {}
+        for at, row in enumerate(events.rows):
+            try:
+                scores[at] = _probability(self._predict({name: row[name] for name in self._names}))
+            except Exception as error:  # one row's failure is that row's
+                errors[at] = f"{type(error).__name__}: {words(error)}"
+        return Answers(scores, errors=errors)
+
+
+def _probability(probabilities: dict[Any, float]) -> float:
+    """Of True or 1, which are one dictionary key; 0.0 where only False or 0 was learnt."""
+    if True in probabilities:
+        return probabilities[True]
+    if False in probabilities:
+        return 0.0
+    if not probabilities:
+        raise ValueError("no class was learnt yet")
+    raise ValueError(f"the classes are {sorted(map(repr, probabilities))[:5]}, one must be True or 1")

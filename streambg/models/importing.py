@@ -1,0 +1,120 @@
+"""A team's code by name, `package.module:thing`, from allowed modules only.
+
+An entry stands in a file that more people may write than may run code in our processes, hence the allow-list: a
+prefix `acme.models` allows that module and those below it, nothing else (not `acme.models_old`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from streambg.errors import ModelError
+from streambg.models.reasons import words
+
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+ENTRY = re.compile(rf"(?P<module>{_NAME}(\.{_NAME})*):(?P<thing>{_NAME})")
+# Digits of the source's hash in the name that a model's module gets: enough that two sources never share one.
+_ALIAS_DIGITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A module's source file, read once; `package` is what its relative imports start from."""
+
+    module: str
+    package: str
+    file: str
+    data: bytes
+
+
+def parse_entry(entry: str) -> tuple[str, str]:
+    """`package.module:thing` in two. Raises ModelError."""
+    match = ENTRY.fullmatch(entry)
+    if match is None:
+        raise ModelError(f"the entry {entry[:200]!r}", way_out="it is written package.module:Class")
+    return match["module"], match["thing"]
+
+
+def check_allowed(module: str, allowed: Sequence[str], what: str) -> None:
+    """Raises ModelError unless a prefix of the allow-list covers the module."""
+    if not any(module == prefix or module.startswith(f"{prefix}.") for prefix in allowed):
+        raise ModelError(
+            f"the {what}'s module {module} is not on the allow-list {list(allowed)}",
+            way_out=f"who trusts that code adds {module!r}, or a package above it, to the list (python_allow)",
+        )
+
+
+def import_entry(entry: str, allowed: Sequence[str], what: str) -> Any:
+    """The thing itself, imported in the ordinary way; it is callable. Raises ModelError."""
+    module, thing = parse_entry(entry)
+    check_allowed(module, allowed, what)
+    try:
+        imported = importlib.import_module(module)
+    except Exception as error:  # an import runs the module
+        raise _not_imported(module, what, error) from error
+    return attribute(imported, module, thing, what)
+
+
+def find_source(module: str, what: str) -> Source:
+    """The module's source, read once; runs the packages above it, not the module. Raises ModelError."""
+    importlib.invalidate_caches()  # a file written a moment ago is there
+    try:
+        spec = importlib.util.find_spec(module)
+    except Exception as error:  # finding it imports the packages above
+        raise _not_imported(module, what, error) from error
+    if spec is None:
+        raise _not_imported(module, what, ModuleNotFoundError(f"no module named {module!r}"))
+    if not spec.origin or not spec.origin.endswith(".py"):
+        raise ModelError(
+            f"the {what}'s module {module} is no Python source file ({spec.origin})",
+            way_out="put the class into a .py file of its own, which may import what is compiled",
+        )
+    package = module if spec.submodule_search_locations is not None else module.rpartition(".")[0]
+    return Source(module, package, spec.origin, Path(spec.origin).read_bytes())
+
+
+def run_source(source: Source, sha256: str, what: str) -> ModuleType:
+    """Exactly these bytes as a module: not what a cache, or a write since they were hashed, would give.
+
+    It stands in sys.modules under a name of its own, so that two versions of one source live in one process.
+    Raises ModelError where the code raises.
+    """
+    alias = f"{source.module}@{sha256[:_ALIAS_DIGITS]}"
+    if alias in sys.modules:
+        return sys.modules[alias]
+    module = ModuleType(alias)
+    module.__file__ = source.file
+    module.__package__ = source.package
+    sys.modules[alias] = module  # dataclasses look their own module up
+    try:
+        exec(compile(source.data, source.file, "exec", dont_inherit=True), module.__dict__)
+    except Exception as error:  # it is the team's code
+        del sys.modules[alias]
+        raise _not_imported(source.module, what, error) from error
+    return module
+
+
+def attribute(module: ModuleType, name: str, thing: str, what: str) -> Any:
+    """A callable of a module. Raises ModelError."""
+    found = getattr(module, thing, None)
+    if not callable(found):
+        raise ModelError(
+            f"the {what} {name}:{thing} is {'not there' if found is None else 'not callable'}",
+            way_out=f"define the class or function {thing} in {name}",
+        )
+    return found
+
+
+def _not_imported(module: str, what: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"the {what}'s module {module} cannot be imported: {type(error).__name__}: {words(error)[:500]}",
+        way_out="install it into this environment, or start from the directory that holds it",
+    )

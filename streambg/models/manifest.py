@@ -1,0 +1,182 @@
+"""`model.yaml`: what a version is, what it needs, where it comes from; and the digest that names it everywhere.
+
+    digest = "sha256:" + hex(sha256(canonical JSON of {artifact, entry, features, format, outputs, source}))
+
+`artifact` and `source` are SHA-256 hex digests of the artifact's bytes and (format python) of the source file of the
+entry's module, null where there is none; `features` is a list of [name, type] in declared order. So whoever exchanges
+the artifact, the code or the contract gets another digest than the one in the control log. Not covered: what the
+module imports, notes, metrics, library versions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from streambg.errors import ModelError
+from streambg.models.contract import FeatureType, Schema
+from streambg.models.importing import ENTRY
+
+FILE = "model.yaml"
+REGISTRY_FILE = "registry.yaml"
+# the same as the control log's pattern of a model, half of its 200 characters each
+MAX_PART = 99
+PART = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{MAX_PART - 1}}}")
+# one folder down, no path
+FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
+# a note and some metrics; a file of another kind under this name is refused before it is parsed
+MAX_YAML_BYTES = 1024 * 1024
+
+Format = Literal["python", "river"]
+FORMATS: tuple[Format, ...] = ("python", "river")
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Manifest(BaseModel):
+    """One version's `model.yaml`. `source_sha256`: the entry's module (format python only)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    manifest: Literal[1] = 1
+    name: str
+    version: str
+    format: Format
+    entry: str | None = None
+    artifact: Annotated[str, Field(pattern=FILE_NAME)] | None = None
+    artifact_sha256: Sha256 | None = None
+    source_sha256: Sha256 | None = None
+    features: dict[str, FeatureType]
+    outputs: list[str]
+    libraries: dict[str, str] = Field(default_factory=dict)
+    training: str = ""
+    metrics: dict[str, float | int | str] = Field(default_factory=dict)
+    created: datetime
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if (self.artifact is None) != (self.artifact_sha256 is None):
+            raise ValueError("artifact and artifact_sha256 come together")
+        if self.artifact in (FILE, REGISTRY_FILE):
+            raise ValueError(f"an artifact cannot be named {self.artifact}")
+        if self.format == "river":
+            if self.artifact is None or self.entry is not None or self.source_sha256 is not None:
+                raise ValueError("format river has an artifact and no entry")
+            if len(self.outputs) != 1 or not self.features or "river" not in self.libraries:
+                raise ValueError("format river has features, one output, and its river version under libraries")
+        elif self.entry is None or self.source_sha256 is None or ENTRY.fullmatch(self.entry) is None:
+            raise ValueError("format python has an entry `package.module:Class` and source_sha256")
+        try:
+            self.schema_of(None, None)
+        except ModelError as error:
+            raise ValueError(error.what) from error
+        return self
+
+    @property
+    def ref(self) -> str:
+        return f"{self.name}:{self.version}"
+
+    @property
+    def digest(self) -> str:
+        """What the control log calls this version (see the head of this module)."""
+        contract = {
+            "artifact": self.artifact_sha256,
+            "entry": self.entry,
+            "features": [[name, kind] for name, kind in self.features.items()],
+            "format": self.format,
+            "outputs": self.outputs,
+            "source": self.source_sha256,
+        }
+        return "sha256:" + sha256(msgspec.json.encode(contract, order="deterministic"))
+
+    def schema_of(self, decision_output: str | None, decision_threshold: float | None) -> Schema:
+        """The version's own contract with a pipeline's decision. Raises ModelError."""
+        return Schema(self.features, tuple(self.outputs), decision_output, decision_threshold)
+
+    def check_fits(self, schema: Schema) -> None:
+        """Every version fits the pipeline's contract: no feature it does not check, the same outputs.
+
+        Raises ModelError with both sides.
+        """
+        for name, kind in self.features.items():
+            if schema.features.get(name) != kind:
+                raise ModelError(
+                    f"{self.ref} needs the feature {name} ({kind}), the pipeline declares "
+                    f"{schema.features.get(name, 'none of this name')}",
+                    way_out="declare it under model.features, or train without it",
+                )
+        if tuple(self.outputs) != schema.outputs:
+            raise ModelError(
+                f"{self.ref} answers {self.outputs}, the pipeline's outputs are {list(schema.outputs)}",
+                way_out="add a version with the pipeline's outputs, in its order",
+            )
+
+
+def sha256(data: bytes) -> str:
+    """As 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def parse_ref(ref: str) -> tuple[str, str]:
+    """`fraud:8` in two. Raises ModelError; what passes is safe as two folder names."""
+    name, _, version = ref.partition(":")
+    if PART.fullmatch(name) is None or PART.fullmatch(version) is None or name == REGISTRY_FILE:
+        raise ModelError(
+            f"{ref[:120]!r} names no model version",
+            way_out="it is written name:version, each of a-z 0-9 . _ - (first a letter or digit), "
+            f"at most {MAX_PART} characters",
+        )
+    return name, version
+
+
+def to_yaml(manifest: Manifest) -> bytes:
+    """The bytes of `model.yaml`, the digest as a comment on top for people."""
+    fields = manifest.model_dump(exclude_none=True)
+    fields["created"] = manifest.created.astimezone(UTC).isoformat(timespec="seconds")
+    text = io.StringIO()
+    _yaml().dump(fields, text)
+    return f"# {manifest.ref} {manifest.digest}\n{text.getvalue()}".encode()
+
+
+def from_yaml(data: bytes, where: str) -> Manifest:
+    """Raises ModelError with the file and what is wrong in it."""
+    fields = read_mapping(data, where)
+    if isinstance(created := fields.get("created"), str):
+        try:
+            fields["created"] = datetime.fromisoformat(created)
+        except ValueError as error:
+            raise ModelError(f"{where}: created: {created[:80]!r} is no time") from error
+    try:
+        return Manifest.model_validate(fields)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'file'}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise ModelError(f"{where}: {problems}", way_out="add the version anew: streambg models add") from error
+
+
+def read_mapping(data: bytes, where: str) -> dict[str, Any]:
+    """A YAML file that is one mapping, as plain dicts. Raises ModelError."""
+    try:
+        fields = _yaml().load(data)
+    except (YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise ModelError(f"{where} is no YAML: {str(error)[:300]}") from error
+    if not isinstance(fields, dict):
+        raise ModelError(f"{where} holds {type(fields).__name__}, a mapping is needed")
+    return fields
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # typed None; features have an order
+    yaml.width = 120
+    return yaml

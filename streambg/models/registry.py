@@ -1,0 +1,284 @@
+"""The file registry: `<registry>/<name>/<version>/` with `model.yaml` and the artifact; a version never changes.
+
+`<registry>/registry.yaml` says what may be loaded from here at all:
+
+    allow_pickle: false          # true: format river may be loaded
+    python_allow: [acme.models]  # modules that format python may load, with those below them
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.metadata
+import os
+import platform
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from streambg import __version__
+from streambg.errors import ModelError
+from streambg.models.contract import Model
+from streambg.models.folder import read_below, sync_folder, write_folder
+from streambg.models.formats import load_python, load_river, source_sha256
+from streambg.models.manifest import (
+    FILE,
+    MAX_YAML_BYTES,
+    PART,
+    REGISTRY_FILE,
+    Format,
+    Manifest,
+    from_yaml,
+    parse_ref,
+    read_mapping,
+    sha256,
+    to_yaml,
+)
+
+# The bytes, the model made of them and the other color's stand in one process's memory for a moment.
+MAX_ARTIFACT_BYTES = 1024**3
+
+
+class Policy(BaseModel):
+    """`registry.yaml`; what is not written there is not allowed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    allow_pickle: bool = False
+    python_allow: list[str] = []
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """What `add` needs. `created`: the time of adding. `libraries`: distributions whose versions are recorded too."""
+
+    ref: str
+    format: Format
+    features: Mapping[str, str]
+    outputs: tuple[str, ...]
+    created: datetime
+    entry: str | None = None
+    artifact: bytes | None = None
+    artifact_name: str = "artifact"
+    training: str = ""
+    metrics: Mapping[str, float | int | str] = field(default_factory=dict)
+    libraries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A version folder: its manifest, or what is wrong with it."""
+
+    ref: str
+    manifest: Manifest | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model made from bytes whose digest is `manifest.digest`."""
+
+    manifest: Manifest
+    model: Model
+
+
+class Registry:
+    """The versions below one folder. Nothing is cached: what is asked is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @staticmethod
+    def create(path: Path, policy: Policy) -> Registry:
+        """A registry under this policy; one that stands already must have the same. Raises ModelError."""
+        registry = Registry(path)
+        path.mkdir(parents=True, exist_ok=True)
+        lines = f"allow_pickle: {str(policy.allow_pickle).lower()}\npython_allow: [{', '.join(policy.python_allow)}]\n"
+        try:
+            with open(path / REGISTRY_FILE, "x", encoding="utf-8") as stream:
+                stream.write(lines)
+        except FileExistsError:
+            if (stands := registry.policy()) != policy:
+                raise ModelError(
+                    f"{path / REGISTRY_FILE} says {stands}, {policy} was asked for",
+                    way_out="edit the file; who may run code in the scorers is a person's decision",
+                ) from None
+        return registry
+
+    def policy(self) -> Policy:
+        """What may be loaded from here; nothing, where `registry.yaml` is missing. Raises ModelError."""
+        where = str(self.path / REGISTRY_FILE)
+        try:
+            fields = read_mapping(read_below(self.path, (REGISTRY_FILE,), MAX_YAML_BYTES), where)
+        except FileNotFoundError:
+            return Policy()
+        try:
+            return Policy.model_validate(fields)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            raise ModelError(
+                f"{where}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}",
+                way_out="it holds `allow_pickle: true|false` and `python_allow: [module, ...]`",
+            ) from error
+
+    def get(self, ref: str) -> Manifest:
+        """The manifest of `name:version`. Raises ModelError: not there, not readable, of another version."""
+        try:
+            return self._read(ref)
+        except FileNotFoundError as error:
+            others = [listed.ref for listed in self.list() if listed.ref.startswith(f"{parse_ref(ref)[0]}:")]
+            raise ModelError(
+                f"{ref} is not in the registry {self.path}",
+                way_out=f"add it: streambg models add {ref} ...; there is {', '.join(others[-5:]) or 'no version'}",
+            ) from error
+
+    def _read(self, ref: str) -> Manifest:
+        name, version = parse_ref(ref)
+        where = self.path / name / version / FILE
+        manifest = from_yaml(read_below(self.path, (name, version, FILE), MAX_YAML_BYTES), str(where))
+        if manifest.ref != ref:
+            raise ModelError(f"{where} is the manifest of {manifest.ref}", way_out="folders are not copied; add anew")
+        return manifest
+
+    def list(self) -> list[Listed]:
+        """Every version, by name, then version with numbers as numbers; a broken one says what is wrong."""
+        refs = [
+            f"{folder.parent.name}:{folder.name}"
+            for folder in self.path.glob("*/*")
+            if folder.is_dir() and PART.fullmatch(folder.name) and PART.fullmatch(folder.parent.name)
+        ]
+        return [self._listed(ref) for ref in sorted(refs, key=_natural)]
+
+    def _listed(self, ref: str) -> Listed:
+        try:
+            return Listed(ref, self._read(ref))
+        except FileNotFoundError:
+            return Listed(ref, None, f"no {FILE}")
+        except ModelError as error:
+            return Listed(ref, None, error.what)
+
+    def load(self, ref: str, expected_digest: str) -> LoadedModel:
+        """The model, made from the very bytes that were hashed; `expected_digest` is the control log's.
+
+        Raises ModelError: not there, another digest, not allowed here, another library version, code that raises.
+        """
+        manifest = self.get(ref)
+        if manifest.digest != expected_digest:
+            raise ModelError(
+                f"{ref} in {self.path} has the digest {manifest.digest}, {expected_digest} is expected",
+                way_out="restore the version that was deployed, or add the new one under another version and deploy it",
+            )
+        return LoadedModel(manifest, self._make(manifest, self._artifact(manifest), self.policy()))
+
+    def add(self, new: NewVersion) -> Manifest:
+        """Write a version, all of it or nothing; it must load here first. The same content again changes nothing.
+
+        Raises ModelError: not allowed here, does not load, or the version stands with other content.
+        """
+        name, version = parse_ref(new.ref)
+        if new.artifact is not None and len(new.artifact) > MAX_ARTIFACT_BYTES:
+            raise ModelError(f"the artifact has {len(new.artifact)} bytes, the limit is {MAX_ARTIFACT_BYTES}")
+        policy = self.policy()
+        manifest = self._describe(new, name, version, policy)
+        if (self.path / name / version).exists():
+            return self._same(manifest)
+        self._make(manifest, new.artifact, policy)
+        files = {FILE: to_yaml(manifest)}
+        if manifest.artifact is not None and new.artifact is not None:
+            files[manifest.artifact] = new.artifact
+        self._write(manifest, files)
+        return self._same(manifest)
+
+    def _write(self, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+        """The version's folder appears whole or not at all; where another process was faster, its stands."""
+        folder = self.path / manifest.name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if folder.is_symlink():
+                raise ModelError(f"{folder} is a symbolic link; a registry holds none")
+            with tempfile.TemporaryDirectory(prefix=".adding-", dir=self.path) as draft:
+                write_folder(Path(draft) / manifest.version, files)
+                os.rename(Path(draft) / manifest.version, folder / manifest.version)
+            sync_folder(folder)
+            sync_folder(self.path)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise ModelError(f"{manifest.ref} cannot be written: {error}") from error
+
+    def _describe(self, new: NewVersion, name: str, version: str, policy: Policy) -> Manifest:
+        fields: dict[str, Any] = {
+            "name": name,
+            "version": version,
+            "format": new.format,
+            "entry": new.entry,
+            "features": dict(new.features),
+            "outputs": list(new.outputs),
+            "libraries": _versions(new.format, new.libraries),
+            "training": new.training,
+            "metrics": dict(new.metrics),
+            "created": new.created,
+        }
+        if new.artifact is not None:
+            fields |= {"artifact": new.artifact_name, "artifact_sha256": sha256(new.artifact)}
+        if new.format == "python" and new.entry:
+            fields["source_sha256"] = source_sha256(new.entry, policy.python_allow)
+        try:
+            return Manifest.model_validate(fields)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            raise ModelError(f"{new.ref}: {'.'.join(map(str, problem['loc']))} {problem['msg']}".strip()) from error
+
+    def _same(self, manifest: Manifest) -> Manifest:
+        listed = self._listed(manifest.ref)
+        if (stands := listed.manifest) is None:
+            raise ModelError(
+                f"{manifest.ref} stands in {self.path}, but {listed.problem}",
+                way_out="look what it is, remove the folder, add the version anew",
+            )
+        if stands.digest == manifest.digest:
+            return stands
+        raise ModelError(
+            f"{manifest.ref} stands already with the digest {stands.digest}, this one has {manifest.digest}",
+            way_out="versions never change; add it under a new version",
+        )
+
+    def _artifact(self, manifest: Manifest) -> bytes | None:
+        if manifest.artifact is None:
+            return None
+        try:
+            data = read_below(self.path, (manifest.name, manifest.version, manifest.artifact), MAX_ARTIFACT_BYTES)
+        except FileNotFoundError as error:
+            raise ModelError(f"{manifest.ref}: the artifact {manifest.artifact} is missing") from error
+        if (found := sha256(data)) != manifest.artifact_sha256:
+            raise ModelError(
+                f"{manifest.ref}: {manifest.artifact} has the SHA-256 {found}, {FILE} says {manifest.artifact_sha256}",
+                way_out="the file was exchanged or damaged; restore it, or add it as a new version",
+            )
+        return data
+
+    @staticmethod
+    def _make(manifest: Manifest, artifact: bytes | None, policy: Policy) -> Model:
+        if manifest.format == "river":
+            return load_river(manifest, artifact or b"", policy.allow_pickle)
+        return load_python(manifest, artifact, policy.python_allow)
+
+
+def _versions(format_: Literal["python", "river"], more: tuple[str, ...]) -> dict[str, str]:
+    versions = {"python": platform.python_version(), "streambg": __version__}
+    for name in dict.fromkeys(("numpy", *(("river",) if format_ == "river" else ()), *more)):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError as error:
+            raise ModelError(f"the library {name!r} is not installed here, so it has no version to record") from error
+    return versions
+
+
+def _natural(ref: str) -> tuple[str, list[tuple[int, str]]]:
+    name, _, version = ref.partition(":")
+    return name, [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", version) if part]

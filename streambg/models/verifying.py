@@ -1,0 +1,126 @@
+"""Does a model answer the same whatever stands beside a row? Asked in batches of 1, 7 and 1,000, compared as bytes.
+
+Cutover, replay and audit compare a model's answers with its own: one differing last bit is a difference there. Pure
+but for the model; the sample's randomness is an argument.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from streambg.models.answering import Answered, answer_rows
+from streambg.models.contract import Model, Row, Schema
+from streambg.models.features import FeatureCheck
+from streambg.records.batch import OK
+
+# one at a time; a size that no vector width divides; the most a prediction batch holds
+SIZES = (1, 7, 1_000)
+# two full batches of the largest size and a part of one
+SAMPLE_ROWS = 2_500
+MAX_EXAMPLES = 5
+_WORDS = ("", "a", "b", "card", "Zürich", "x" * 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Row `row` (from 0) got `first` in batches of SIZES[0] and `then` in batches of `size`."""
+
+    row: int
+    size: int
+    first: str
+    then: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """answered: rows that got an answer, not an error row; differing: rows whose bytes differ between batch sizes;
+    changed: rows that the model wrote into. `first_reason` is of the first error row.
+    """
+
+    rows: int
+    answered: int
+    differing: int
+    changed: int
+    examples: list[Difference]
+    first_reason: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """A model that answered nothing has shown nothing."""
+        return self.answered > 0 and not self.differing and not self.changed
+
+
+def verify(model: Model, rows: Sequence[Row | str], schema: Schema, sizes: Sequence[int] = SIZES) -> Verified:
+    """Score the rows once per batch size, in order, with the same model, and compare statuses, scores and values."""
+    check = FeatureCheck(schema.features)
+    passes: list[Answered] = []
+    changed = np.zeros(len(rows), bool)
+    for size in sizes:
+        mine = copy.deepcopy(list(rows))
+        passes.append(_in_batches(model, mine, schema, check, size))
+        changed |= [ours != theirs for ours, theirs in zip(rows, mine, strict=True)]
+    first = passes[0]
+    differing = np.zeros(len(rows), bool)
+    examples: list[Difference] = []
+    for size, then in zip(sizes[1:], passes[1:], strict=True):
+        unequal = _unequal(first, then)
+        differing |= unequal
+        examples += [
+            Difference(row, size, _shown(first, row), _shown(then, row))
+            for row in np.flatnonzero(unequal)[: MAX_EXAMPLES - len(examples)].tolist()
+        ]
+    errors = np.flatnonzero(first.statuses != OK)
+    return Verified(
+        len(rows),
+        len(rows) - len(errors),
+        int(differing.sum()),
+        int(changed.sum()),
+        examples,
+        first.values[errors[0]].decode("utf-8", "replace") if len(errors) else "",
+    )
+
+
+def sample_rows(schema: Schema, rng: random.Random, count: int = SAMPLE_ROWS) -> list[Row]:
+    """Events that fit the schema: numbers of many magnitudes, whole ones, zero; empty and long strings."""
+    return [{name: _sample(kind, rng) for name, kind in schema.features.items()} for _ in range(count)]
+
+
+def _sample(kind: str, rng: random.Random) -> float | str | bool:
+    if kind == "boolean":
+        return rng.random() < 0.5
+    if kind == "string":
+        return rng.choice(_WORDS)
+    if rng.random() < 0.2:
+        return rng.choice((0, 1, -1, rng.randint(-1_000, 1_000)))
+    return rng.gauss(0, 1) * 10.0 ** rng.randint(-3, 4)
+
+
+def _in_batches(model: Model, rows: list[Row | str], schema: Schema, check: FeatureCheck, size: int) -> Answered:
+    parts = [
+        answer_rows(model, part, [None] * len(part), np.arange(start, start + len(part)), schema, check)
+        for start in range(0, len(rows), size)
+        for part in (rows[start : start + size],)
+    ]
+    return Answered(
+        np.concatenate([part.scores for part in parts] or [np.empty((0, len(schema.outputs)))]),
+        np.concatenate([part.statuses for part in parts] or [np.empty(0, np.uint8)]),
+        [value for part in parts for value in part.values],
+    )
+
+
+def _unequal(first: Answered, then: Answered) -> np.typing.NDArray[np.bool_]:
+    """Rows whose bytes differ: NaN equals itself here, 0.0 and -0.0 do not."""
+    unequal: np.typing.NDArray[np.bool_] = (first.scores.view(np.int64) != then.scores.view(np.int64)).any(axis=1)
+    unequal |= first.statuses != then.statuses
+    unequal |= [ours != theirs for ours, theirs in zip(first.values, then.values, strict=True)]
+    return unequal
+
+
+def _shown(answered: Answered, row: int) -> str:
+    scores = ", ".join(repr(score) for score in answered.scores[row].tolist())
+    return f"[{scores}] {answered.values[row][:120].decode('utf-8', 'replace')}"

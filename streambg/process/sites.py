@@ -1,0 +1,69 @@
+"""From a pipeline file to what each process needs: names and complete client configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from streambg.config import Pipeline
+from streambg.control.follower import ControlFollower
+from streambg.errors import ConfigError
+from streambg.kafka import profiles
+from streambg.publishing.facts import Site as PublisherSite
+from streambg.records.source import COLORS, Color
+from streambg.scoring.session import Site as ScorerSite
+
+
+def publisher(pipeline: Pipeline, slot: int) -> PublisherSite:
+    """Raises ConfigError for a slot beyond `publish.slots`: the others would not fence it (P24)."""
+    if not 0 <= slot < pipeline.publish.slots:
+        raise ConfigError(
+            f"slot {slot}, but publish.slots is {pipeline.publish.slots}",
+            way_out=f"a slot from 0 to {pipeline.publish.slots - 1}, or raise publish.slots in every process's file",
+        )
+    name = pipeline.transactional_id(slot)
+    topics = pipeline.topics
+    return PublisherSite(
+        pipeline=pipeline.name,
+        input=topics.input,
+        output=topics.output,
+        dead_letters=topics.dead_letters,
+        cutovers=topics.cutovers,
+        predictions={color: topics.predictions(color) for color in COLORS},
+        group=pipeline.groups.publisher,
+        transactional_id=name,
+        all_transactional_ids=frozenset(pipeline.transactional_ids),
+        consumer=profiles.consumer(pipeline, pipeline.groups.publisher, name, name, connection_log=True),
+        reader=profiles.reader(pipeline, f"{name}.reader"),
+        producer=profiles.transactional_producer(pipeline, name),
+        admin=profiles.admin(pipeline, f"{name}.admin"),
+        every_s=pipeline.publish.transaction.every_ms / 1_000,
+        records=pipeline.publish.transaction.records,
+        input_timestamps=pipeline.output.timestamp == "input",
+    )
+
+
+def scorer(pipeline: Pipeline, color: Color, slot: int) -> ScorerSite:
+    """One member of the color's group; the slot names it, so that a restart takes its place (static membership)."""
+    group = pipeline.groups.scorer(color)
+    name = f"{group}.{slot}"
+    topics = pipeline.topics
+    return ScorerSite(
+        pipeline=pipeline.name,
+        color=color,
+        input=topics.input,
+        predictions=topics.predictions(color),
+        all_predictions=tuple(topics.predictions(each) for each in COLORS),
+        publisher_group=pipeline.groups.publisher,
+        carry=tuple(pipeline.input.carry),
+        forward_headers=frozenset(pipeline.input.forward_headers),
+        consumer=profiles.consumer(pipeline, group, name, name),
+        reader=profiles.reader(pipeline, f"{name}.reader"),
+        producer=profiles.idempotent_producer(pipeline, name),
+    )
+
+
+def follower(pipeline: Pipeline, name: str, ignore_records: Collection[int] = ()) -> ControlFollower:
+    """Follows the control log for the process `name`."""
+    return ControlFollower(
+        profiles.reader(pipeline, f"{name}.control", follow=True), pipeline.topics.control, ignore_records
+    )

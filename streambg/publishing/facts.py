@@ -1,0 +1,83 @@
+"""What a publisher reads before it goes on: positions, tails, cutovers, identities (P24, P25); and its site."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streambg.publishing import resume
+from streambg.publishing.resume import Committed, Facts
+from streambg.publishing.tail import read_cutovers, read_tails
+from streambg.records.cutover import decode_publisher_position
+from streambg.records.source import COLORS, Color
+
+# `committed` waits while another's transactional offsets are pending, bounded by that one's transaction timeout.
+COMMITTED_TIMEOUT_S = 30.0
+WATERMARK_TIMEOUT_S = 5.0
+ADMIN_TIMEOUT_S = 10
+
+ClientConfig = Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a publisher needs to know of its pipeline; client configurations are complete librdkafka ones."""
+
+    pipeline: str
+    input: str
+    output: str
+    dead_letters: str
+    cutovers: str
+    predictions: Mapping[Color, str]
+    group: str
+    transactional_id: str
+    all_transactional_ids: frozenset[str]
+    consumer: ClientConfig
+    reader: ClientConfig
+    producer: ClientConfig
+    admin: ClientConfig
+    every_s: float
+    records: int
+    input_timestamps: bool  # output.timestamp: input
+
+
+def read_facts(site: Site, admin: AdminClient, consumer: Consumer, numbers: Collection[int]) -> list[Facts]:
+    """In P24's order: committed positions (stable), then tails. The dead must be fenced by now."""
+    positions = [TopicPartition(site.predictions[color], number) for number in sorted(numbers) for color in COLORS]
+    committed: dict[tuple[str, int], Committed] = {}
+    for found in consumer.committed(positions, COMMITTED_TIMEOUT_S):
+        position = decode_publisher_position(found.metadata)
+        offset = found.offset if found.offset >= 0 and position is not None else None
+        committed[found.topic, found.partition] = Committed(offset, position if offset is not None else None)
+    topic_id, cluster_id = identify(admin, site.input)
+    cutovers = read_cutovers(site.reader, site.cutovers)
+    floors = {number: resume.epoch_floor(cutovers.get(number, []), topic_id) for number in numbers}
+    tails = read_tails(site.reader, site.output, site.dead_letters, floors)
+    return [
+        Facts(
+            number,
+            {color: committed[site.predictions[color], number] for color in COLORS},
+            tails[number],
+            cutovers.get(number, []),
+            {color: log_range(consumer, site.predictions[color], number) for color in COLORS},
+            topic_id,
+            cluster_id,
+        )
+        for number in sorted(numbers)
+    ]
+
+
+def log_range(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """(first, end) offset of a partition."""
+    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), WATERMARK_TIMEOUT_S)
+    return int(low), int(high)
+
+
+def identify(admin: AdminClient, topic: str) -> tuple[str, str]:
+    """The topic's id and the cluster's id: offsets mean the same events only while both stay (P25, P27)."""
+    described = admin.describe_topics(TopicCollection([topic]), request_timeout=ADMIN_TIMEOUT_S)[topic].result()
+    cluster = admin.describe_cluster(request_timeout=ADMIN_TIMEOUT_S).result()
+    return str(described.topic_id), str(cluster.cluster_id)

@@ -1,0 +1,281 @@
+"""One partition of the publisher: both colors' answers, settled and epoch; runs become records here. Pure.
+
+The session feeds batches (`offer`), switches the control state between transactions (`control`), asks for what may be
+published (`advance`), and commits `positions` with it. Time comes in as an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from streambg.control.state import ControlState, Deployment, Phase
+from streambg.publishing.answers import Answers, Fetch, View
+from streambg.publishing.settle import Act, Route, Run, Side, Waiting, settle
+from streambg.records.coverage import Coverage
+from streambg.records.cutover import Cutover, PublisherPosition
+from streambg.records.outcome import HEADER, DeadLetter, Why, encode_dead_letter, header_template
+from streambg.records.source import COLORS, Color, Source, other
+
+# P20: what may wait per (partition, color). Two polls of 1,000 rows and one of 512 KiB fit with room for a slow
+# second color; 64 partitions of both colors stay below 250 MB: 64 x 2 x 1 MiB, and rows cost about 200 bytes each.
+MAX_WAITING_ROWS = 4_000
+MAX_WAITING_BYTES = 1024 * 1024
+# Pausing ends when half of it is gone, so that a color at the limit is not paused and resumed with every batch.
+RESUME_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What one run writes for one partition, columns of n outcomes in source order."""
+
+    values: list[bytes]
+    keys: list[bytes | None]
+    headers: list[list[tuple[str, str | bytes | None]]]
+    times: list[int]
+    dead_letters: list[tuple[bytes | None, bytes]]
+    cutover: Cutover | None
+    counts: Mapping[tuple[Color | str, Why | str], int]
+
+    def __len__(self) -> int:
+        return len(self.values) + len(self.dead_letters)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What names the partition to the world: input topic and id, cluster id."""
+
+    topic: str
+    partition: int
+    topic_id: str
+    cluster_id: str
+
+
+class Partition:
+    """The publisher's core for one partition."""
+
+    def __init__(
+        self,
+        home: Home,
+        settled: int,
+        epoch: int,
+        starts: Mapping[Color, tuple[int, Coverage | None]],
+        origin: int | None = None,
+    ) -> None:
+        self.home = home
+        self.settled = settled
+        self.epoch = epoch  # of the last outcome; -1: none yet
+        self.origin = origin  # to be said in the first cutover record (P27)
+        self.answers: dict[Color, Answers] = {color: Answers(*starts[color]) for color in COLORS}
+        self.waiting: Waiting | None = None
+        self.late: frozenset[tuple[Side, str]] = frozenset()
+        self._state = ControlState()
+        self._templates: dict[Color, bytes] = {}
+        self._stale = True  # something changed since the last decision
+
+    # -- what comes in -------------------------------------------------------------------------------------------
+
+    def control(self, state: ControlState, folded: int) -> None:
+        """Switch to the state folded to `folded`; only between transactions (P19)."""
+        changed = state is not self._state
+        self._state = state
+        for color in COLORS:
+            deployment = state.slots[color]
+            self.answers[color].control(deployment.id if deployment else None, folded)
+            if deployment is not None and changed:
+                self._templates[color] = header_template(
+                    self.home.topic, self.home.partition, color, deployment.model, deployment.digest, state.epoch
+                )
+        if changed:
+            self.late = frozenset()
+        self._stale = True
+
+    def offer(self, color: Color, fetch: Fetch) -> None:
+        self.answers[color].offer(fetch)
+        self._stale = True
+
+    def fire(self, waiting: Waiting) -> None:
+        """The deadline of what it waits for has passed, and that color's log was read to its end (P18)."""
+        self.late |= {(waiting.side, waiting.what)}
+        self._stale = True
+
+    # -- what goes out -------------------------------------------------------------------------------------------
+
+    def advance(self, limit: int) -> Records | None:
+        """Settle what can be settled, about `limit` rows at the most; None where nothing moved."""
+        live = self._state.live
+        rules = self._state.rules
+        if live is None or rules is None or not self._stale:
+            return None
+        self._forgive()
+        live_view = self.answers[live].view(self.settled, limit, rules.bucket_field)
+        other_view = self._other_view(live, limit, rules.bucket_field)
+        run = settle(live_view, other_view, self.settled, self._route())
+        self.waiting = run.waiting
+        moved = run.settled > self.settled
+        self._stale = moved  # a run ends at the limit too: look again
+        if not moved:
+            return None
+        records = self._records(run, live, live_view, other_view)
+        self.settled = run.settled
+        for answers in self.answers.values():
+            answers.settle(run.settled)
+        return records
+
+    def _other_view(self, live: Color, limit: int, bucket_field: str | None) -> View | None:
+        """P15, P16: the other color's answers, where they play a part."""
+        deployment = self._state.other_deployment
+        if deployment is None or not deployment.answers:
+            return None
+        if self._state.weight == 0 and not self._state.fallback_to_other:
+            return None
+        return self.answers[other(live)].view(self.settled, limit, bucket_field)
+
+    def _route(self) -> Route:
+        candidate = self._state.candidate
+        return Route(
+            self.home.topic,
+            self.home.partition,
+            self._state.weight if candidate else 0,
+            candidate.id if candidate else 0,
+            self._state.fallback_to_other,
+            self.late,
+        )
+
+    def _forgive(self) -> None:
+        """P18: a color that answers for settled + 1 is waited for again."""
+        if self.late:
+            self.late = frozenset(
+                (side, what) for side, what in self.late if (self._covered(side) or -1) < self.settled + 1
+            )
+
+    def _covered(self, side: Side) -> int | None:
+        return self.answers[self._color(side)].covered
+
+    def _color(self, side: Side) -> Color:
+        assert self._state.live is not None
+        return self._state.live if side == "live" else other(self._state.live)
+
+    def _records(self, run: Run, live: Color, live_view: View, other_view: View | None) -> Records:
+        cutover = self._cutover() if run.outcomes else None
+        templates = {Act.LIVE: self._templates[live], Act.OTHER: self._templates.get(other(live), b"")}
+        records = Records([], [], [], [], [], cutover, {})
+        counts: dict[tuple[Color | str, Why | str], int] = {}
+        names: dict[int, Color] = {Act.LIVE: live, Act.OTHER: other(live)}
+        encoded: dict[Why, bytes] = {}
+        live_forwarded = live_view.forwarded
+        other_forwarded = other_view.forwarded if other_view else None
+        rows = zip(
+            run.offsets.tolist(),
+            run.acts.tolist(),
+            run.whys,
+            run.live_rows.tolist(),
+            run.other_rows.tolist(),
+            strict=True,
+        )
+        for index, (offset, act, why, live_row, other_row) in enumerate(rows):
+            if act == Act.SKIP:
+                continue
+            if act == Act.DEAD:
+                records.dead_letters.append(self._dead_letter(run, index, live, live_view, other_view))
+                counts["dead-letter", why] = counts.get(("dead-letter", why), 0) + 1
+                continue
+            view, row, forwarded = (
+                (live_view, live_row, live_forwarded)
+                if act == Act.LIVE or other_view is None
+                else (other_view, other_row, other_forwarded)
+            )
+            word = encoded.get(why) or encoded.setdefault(why, why.encode())
+            headers: list[tuple[str, str | bytes | None]] = [(HEADER, templates[Act(act)] % (offset, word))]
+            if forwarded is not None:
+                headers.extend(forwarded[row])
+            records.values.append(view.values[row])
+            records.keys.append(view.keys[row])
+            records.headers.append(headers)
+            records.times.append(int(view.times[row]))
+            counts[names[act], why] = counts.get((names[act], why), 0) + 1
+        return Records(
+            records.values, records.keys, records.headers, records.times, records.dead_letters, cutover, counts
+        )
+
+    def _cutover(self) -> Cutover | None:
+        """P19: the first outcome of a new epoch says where it begins."""
+        if self._state.epoch <= self.epoch:
+            return None
+        self.epoch = self._state.epoch
+        origin, self.origin = self.origin, None
+        return Cutover(
+            self.home.partition, self.epoch, self.settled + 1, self.home.topic_id, self.home.cluster_id, origin
+        )
+
+    def _dead_letter(
+        self, run: Run, index: int, live: Color, live_view: View, other_view: View | None
+    ) -> tuple[bytes | None, bytes]:
+        offset = int(run.offsets[index])
+        live_row, other_row = int(run.live_rows[index]), int(run.other_rows[index])
+        reasons: dict[str, str] = {
+            live: _reason(live_view, live_row, offset, ("live", "error") in self.late),
+            other(live): _reason(
+                other_view, other_row, offset, bool(self.late & {("other", "answer"), ("other", "error")})
+            ),
+        }
+        chosen = other(live) if run.chosen_other[index] else live
+        key = live_view.keys[live_row] if live_row >= 0 else other_view.keys[other_row] if other_view else None
+        letter = DeadLetter(Source(self.home.topic, self.home.partition, offset), self.epoch, chosen, reasons)
+        return key, encode_dead_letter(letter)
+
+    # -- what the session commits and watches --------------------------------------------------------------------
+
+    def positions(self, transactional_id: str) -> dict[Color, tuple[int, PublisherPosition]]:
+        """P26: per color the log offset to commit and its metadata."""
+        result: dict[Color, tuple[int, PublisherPosition]] = {}
+        for color, answers in self.answers.items():
+            offset, coverage = answers.position()
+            fold = (coverage.deployment, coverage.covered, coverage.sample_upto) if coverage else (-1, None, -1)
+            result[color] = (offset, PublisherPosition(self.settled, self.epoch, transactional_id, *fold))
+        return result
+
+    def deadline(self) -> tuple[Waiting, Color, float] | None:
+        """What it waits for with a deadline: (waiting, its color, monotonic second when it passes), P17, P18."""
+        waiting, rules = self.waiting, self._state.rules
+        if waiting is None or waiting.holder is None or rules is None or (waiting.side, waiting.what) in self.late:
+            return None
+        limit = rules.late_candidate_ms if waiting.side == "other" else rules.late_live_ms
+        if waiting.side == "live" and waiting.what == "error" and limit is None:
+            limit = rules.late_candidate_ms
+        if waiting.side == "live" and waiting.what == "answer" and not self._state.fallback_to_other:
+            return None  # nobody else may answer: it waits, and the alarm names it (P14)
+        since = self.answers[self._color(waiting.holder)].fetched_at(waiting.offset)
+        if limit is None or since is None:
+            return None
+        return waiting, self._color(waiting.side), since + limit / 1_000
+
+    def overfull(self, color: Color) -> bool:
+        """P20: it may wait no more of this color. One batch may always wait."""
+        answers = self.answers[color]
+        return answers.waiting_batches > 1 and (answers.rows >= MAX_WAITING_ROWS or answers.bytes >= MAX_WAITING_BYTES)
+
+    def roomy(self, color: Color) -> bool:
+        """P20: a paused color may be read again."""
+        answers = self.answers[color]
+        return answers.waiting_batches == 0 or (
+            answers.rows < MAX_WAITING_ROWS * RESUME_SHARE and answers.bytes < MAX_WAITING_BYTES * RESUME_SHARE
+        )
+
+    @property
+    def pending_epoch(self) -> bool:
+        """A command is folded, its cutover comes with the next event (P19)."""
+        return self._state.phase is not Phase.EMPTY and self._state.epoch > self.epoch
+
+    @property
+    def live_deployment(self) -> Deployment | None:
+        return self._state.live_deployment
+
+
+def _reason(view: View | None, row: int, offset: int, late: bool) -> str:
+    """A color's reason in a dead letter: its own error, `none`, or `late` (P17)."""
+    if view is not None and row >= 0 and not view.ok[row]:
+        return view.values[row].decode("utf-8", "replace")
+    if view is not None and late and offset > view.covered:
+        return "late"
+    return "none"

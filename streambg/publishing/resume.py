@@ -1,0 +1,129 @@
+"""Where a partition goes on after an assignment: committed positions, tail and cutovers decide (P24-P27). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from streambg.control.state import ControlState
+from streambg.errors import Gap
+from streambg.records.coverage import Coverage
+from streambg.records.cutover import Cutover, PublisherPosition
+from streambg.records.source import COLORS, Color
+
+# How to go on where data that is owed is gone; a person decides.
+RESCORE = "streambg deploy --rescore gives the lost predictions again (P29)"
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One color's committed position; both None where there is none."""
+
+    offset: int | None
+    position: PublisherPosition | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The largest source position among the outcomes of a partition, and the epoch stamped on it (P25)."""
+
+    offset: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was read about one partition. `log` is each color's (first, end) offset of its predictions partition."""
+
+    partition: int
+    committed: Mapping[Color, Committed]
+    tail: Tail | None
+    cutovers: Sequence[Cutover]
+    log: Mapping[Color, tuple[int, int]]
+    topic_id: str
+    cluster_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on here. `origin` is to be written into the first cutover record; `alarms` are for people."""
+
+    settled: int
+    epoch: int
+    starts: Mapping[Color, tuple[int, Coverage | None]]
+    origin: int | None
+    alarms: tuple[str, ...]
+
+
+def epoch_floor(cutovers: Sequence[Cutover], topic_id: str) -> int:
+    """Outcomes below this epoch belong to an earlier input topic of the same name (P25)."""
+    mine = [cutover.epoch for cutover in cutovers if cutover.topic_id == topic_id]
+    return min(mine) if mine else -1
+
+
+def needed_epoch(facts: Facts) -> int:
+    """The control log must be folded to here before this partition may go on (P24)."""
+    epochs = [c.position.epoch for c in facts.committed.values() if c.position]
+    return max([*epochs, facts.tail.epoch if facts.tail else -1])
+
+
+def plan(facts: Facts, state: ControlState) -> Resume:
+    """Raises Gap where nobody can know where to go on."""
+    _same_input(facts)
+    positions = {color: committed.position for color, committed in facts.committed.items()}
+    known = [position for position in positions.values() if position is not None]
+    alarms: list[str] = []
+    origin: int | None = None
+    if known:
+        settled, epoch = max(p.settled for p in known), max(p.epoch for p in known)
+    elif facts.tail is not None:
+        settled, epoch = facts.tail.offset, facts.tail.epoch
+        alarms.append(f"partition {facts.partition}: no committed position; going on from the tail at {settled}")
+    elif facts.cutovers:
+        raise Gap(
+            f"partition {facts.partition}: neither committed positions nor outcomes, but a cutover record of epoch "
+            f"{facts.cutovers[-1].epoch}: what was published is unknown",
+            way_out="restore the output topic; a recorded `accept-gap` comes with a later version",
+        )
+    else:
+        origin = state.start_of(facts.partition)
+        settled, epoch = origin - 1, -1
+    if known and facts.tail is not None and facts.tail.offset > settled:
+        alarms.append(
+            f"partition {facts.partition}: the tail is at {facts.tail.offset}, above the settled offset {settled}"
+        )
+        settled, epoch = facts.tail.offset, max(epoch, facts.tail.epoch)
+    if not facts.cutovers:
+        origin = state.start_of(facts.partition)
+    starts = {color: _start(color, facts, state, alarms) for color in COLORS}
+    return Resume(settled, epoch, starts, origin, tuple(alarms))
+
+
+def _same_input(facts: Facts) -> None:
+    if facts.cutovers and all(cutover.topic_id != facts.topic_id for cutover in facts.cutovers):
+        raise Gap(
+            f"partition {facts.partition}: the input topic was deleted and made again (its id is {facts.topic_id}, the "
+            f"cutovers name {facts.cutovers[-1].topic_id}): offsets no longer mean the same events",
+            way_out="start a new pipeline name for the new topic",
+        )
+
+
+def _start(color: Color, facts: Facts, state: ControlState, alarms: list[str]) -> tuple[int, Coverage | None]:
+    first, end = facts.log[color]
+    committed = facts.committed[color]
+    position = committed.position
+    if committed.offset is None or position is None:
+        return first, None  # the fold drops what is settled (P27)
+    coverage = (
+        Coverage(position.deployment, position.covered, position.sample_upto) if position.deployment >= 0 else None
+    )
+    if first <= committed.offset <= end:
+        return committed.offset, coverage
+    what = (
+        f"partition {facts.partition}: {color}'s predictions reach from {first} to {end}, "
+        f"the committed position is {committed.offset}"
+    )
+    if color == state.live:
+        raise Gap(f"{what}: predictions that are owed are gone", way_out=RESCORE)
+    alarms.append(f"{what}; {color} is not live: going on from {first}")
+    return first, coverage

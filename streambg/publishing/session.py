@@ -1,0 +1,335 @@
+"""One session of the publisher: from an assignment to the first thing that is not as expected (P21-P28).
+
+Crash-only: nothing is retried and nothing aborted by hand. Whatever goes wrong ends the session; the next one's
+`init_transactions` ends what was open, and the tail tells where to go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import structlog
+from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streambg.control.follower import LEASE_S, ControlFollower
+from streambg.control.state import ControlState
+from streambg.errors import Fenced, Gap, SessionEnded
+from streambg.kafka.coreader import FENCED_CODES, CoReader, Position
+from streambg.publishing import resume
+from streambg.publishing.answers import Fetch
+from streambg.publishing.facts import Site, read_facts
+from streambg.publishing.fencing import fence_the_dead, members, writers
+from streambg.publishing.partition import Home, Partition, Records
+from streambg.publishing.resume import Facts
+from streambg.publishing.suspicion import TroubleLog, suspicion
+from streambg.records.batch import BadBatch, decode
+from streambg.records.cutover import encode_cutover, encode_position
+from streambg.records.source import COLORS, Color
+
+# One wait for records. Short while a transaction is open, so that it commits on time; longer when idle.
+BUSY_POLL_S = 0.005
+IDLE_POLL_S = 0.05
+# Records taken at once: a full transaction of small batches, and still a fraction of the transaction interval of work.
+POLL_RECORDS = 500
+# librdkafka's own timeout of a transactional call; SLOW_CALL_S ends the session long before a second try could matter.
+CALL_TIMEOUT_S = 5.0
+INIT_TIMEOUT_S = 30.0
+
+log = structlog.get_logger("streambg.publisher")
+
+
+class Meter(Protocol):
+    """What the session reports; the process turns it into metrics."""
+
+    def outcomes(self, records: Records) -> None: ...
+    def committed(self, count: int, seconds: float) -> None: ...
+    def alarm(self, text: str) -> None: ...
+
+
+class Session:
+    """Run it until it ends; then make a new one."""
+
+    def __init__(self, site: Site, follower: ControlFollower, meter: Meter) -> None:
+        self.site = site
+        self.partitions: dict[int, Partition] = {}
+        self._follower = follower
+        self._meter = meter
+        self._trouble = TroubleLog(site.transactional_id)
+        self._producer: Producer | None = None
+        self._admin = AdminClient(dict(site.admin))
+        self._open_since: float | None = None  # the transaction's begin
+        self._in_transaction = 0
+        self._claim = False
+        self._turn = 0
+        self._dirty: set[int] = set()
+        self._fires: dict[int, int] = {}  # partition -> log end that must be read before its deadline fires (P18)
+        self._state = ControlState()
+        self._folded = -2
+        consumer = {**site.consumer, "logger": self._trouble.logger, "error_cb": self._trouble.error}
+        self._reader = CoReader(consumer, site.predictions, self._assume, self._drop)
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Until `stopping`; raises SessionEnded, Fenced, Gap."""
+        try:
+            while not stopping():
+                self.step()
+            if self._open_since is not None:
+                self._commit()
+        except KafkaException as error:
+            raise self._translated(error) from error
+        finally:
+            self._end()
+
+    def step(self) -> None:
+        self._look()
+        busy = self._open_since is not None or self._claim
+        for fetched in self._reader.poll(BUSY_POLL_S if busy else IDLE_POLL_S, POLL_RECORDS):
+            self._offer(fetched.color, fetched.partition, fetched.offset, fetched.value)
+        self._publish()
+        self._check_deadlines(time.monotonic())
+        self._balance()
+        if self._due():
+            self._commit()
+
+    def _look(self) -> None:
+        """The control log's view, no older than the lease (P6); switched only between transactions (P19)."""
+        snapshot = self._follower.snapshot()
+        age = snapshot.age(time.monotonic())
+        if age > LEASE_S:
+            raise SessionEnded(
+                f"the control log was last read to its end {age:.0f} s ago, the lease is {LEASE_S:g} s (P6)"
+            )
+        if self._open_since is None and snapshot.folded != self._folded:
+            self._state, self._folded = snapshot.state, snapshot.folded
+            for partition in self.partitions.values():
+                partition.control(self._state, self._folded)
+
+    def _offer(self, color: Color, number: int, offset: int, value: bytes) -> None:
+        partition = self.partitions[number]
+        try:
+            batch = decode(value)
+        except BadBatch as error:
+            partition.answers[color].skip(offset)
+            self._meter.alarm(f"{self.site.predictions[color]}/{number}@{offset} is no prediction batch: {error}")
+            return
+        partition.offer(color, Fetch(offset, len(value), time.monotonic(), batch))
+
+    def _publish(self) -> None:
+        if self._state.live is None:
+            return  # P28: without a route no transaction is opened
+        if self._claim and self._producer is not None:
+            self._claim = False
+            self._begin()
+            self._dirty.update(self.partitions)
+            self._commit()
+        for number in self._turns():
+            partition = self.partitions[number]
+            while self._in_transaction < self.site.records:
+                records = partition.advance(self.site.records - self._in_transaction)
+                if records is None:
+                    break
+                self._dirty.add(number)
+                if records:
+                    self._write(number, records)
+
+    def _turns(self) -> list[int]:
+        """Every partition, another one first each time: a full transaction must not starve the last ones."""
+        numbers = list(self.partitions)
+        self._turn = (self._turn + 1) % max(1, len(numbers))
+        return numbers[self._turn :] + numbers[: self._turn]
+
+    def _begin(self) -> None:
+        if self._open_since is None:
+            assert self._producer is not None
+            self._trouble.forget()
+            self._producer.begin_transaction()
+            self._open_since = time.monotonic()
+
+    def _write(self, number: int, records: Records) -> None:
+        self._begin()
+        site = self.site
+        if records.cutover is not None:
+            log.info("cutover", partition=number, epoch=records.cutover.epoch, first=records.cutover.first)
+            self._produce(site.cutovers, encode_cutover(records.cutover), records.cutover.key, 0)
+        stamps = records.times if site.input_timestamps else None
+        for index, value in enumerate(records.values):
+            self._produce(
+                site.output, value, records.keys[index], number, records.headers[index], stamps[index] if stamps else 0
+            )
+        for key, value in records.dead_letters:
+            self._produce(site.dead_letters, value, key, number)
+        self._in_transaction += len(records)
+        self._meter.outcomes(records)
+
+    def _produce(
+        self,
+        topic: str,
+        value: bytes,
+        key: bytes | None,
+        partition: int,
+        headers: list[tuple[str, str | bytes | None]] | None = None,
+        timestamp: int = 0,
+    ) -> None:
+        producer = self._producer
+        assert producer is not None
+        while True:
+            try:
+                producer.produce(topic, value, key, partition, timestamp=timestamp, headers=headers or [])
+                return
+            except BufferError:
+                producer.poll(0.01)  # the queue is full: deliver some first
+
+    def _due(self) -> bool:
+        if self._open_since is None:
+            return False
+        return self._in_transaction >= self.site.records or time.monotonic() - self._open_since >= self.site.every_s
+
+    def _commit(self) -> None:
+        """Outputs, cutovers and positions in one transaction (P26); then judge whether to trust it (P21)."""
+        producer = self._producer
+        assert producer is not None
+        assert self._open_since is not None
+        started = time.monotonic()
+        producer.send_offsets_to_transaction(self._positions(), self._group_metadata, CALL_TIMEOUT_S)
+        sent = time.monotonic()
+        producer.commit_transaction(CALL_TIMEOUT_S)
+        done = time.monotonic()
+        self._meter.committed(self._in_transaction, done - self._open_since)
+        self._open_since, self._in_transaction = None, 0
+        self._dirty.clear()
+        producer.poll(0)
+        doubt = suspicion(max(sent - started, done - sent), self._trouble.signs)
+        if doubt:
+            raise SessionEnded(f"suspicious commit: {doubt} (P21)")
+
+    def _positions(self) -> list[TopicPartition]:
+        return [
+            TopicPartition(self.site.predictions[color], number, offset, metadata=encode_position(position))
+            for number in sorted(self._dirty)
+            for color, (offset, position) in self.partitions[number].positions(self.site.transactional_id).items()
+        ]
+
+    # -- waiting and balance ------------------------------------------------------------------------------------------
+
+    def _check_deadlines(self, now: float) -> None:
+        """P18: it fires when the late color's log was read to an end that was asked for after the deadline."""
+        for number, partition in self.partitions.items():
+            deadline = partition.deadline()
+            if deadline is None or now < deadline[2]:
+                self._fires.pop(number, None)
+                continue
+            waiting, color, _ = deadline
+            if number not in self._fires:
+                self._fires[number] = self._reader.end_offset(color, number, CALL_TIMEOUT_S)
+            elif self._reader.next_offset(color, number) >= self._fires[number]:
+                del self._fires[number]
+                self._meter.alarm(f"{self.site.input}/{number}@{waiting.offset}: {color}'s answer is late")
+                partition.fire(waiting)
+
+    def _balance(self) -> None:
+        """P20: read no more of a color that runs ahead."""
+        for number, partition in self.partitions.items():
+            for color in COLORS:
+                if partition.overfull(color):
+                    self._reader.pause(color, number)
+                elif (color, number) in self._reader.paused and partition.roomy(color):
+                    self._reader.resume(color, number)
+
+    # -- assignment ----------------------------------------------------------------------------------------------
+
+    def _assume(self, numbers: frozenset[int]) -> Mapping[Position, int]:
+        """P24, in its order."""
+        site = self.site
+        started = time.monotonic()
+        positions = [TopicPartition(site.predictions[color], number) for number in sorted(numbers) for color in COLORS]
+        self._trouble.forget()
+        suspects = set(site.all_transactional_ids) | writers(site.reader, site.group, positions)
+        suspects.discard(site.transactional_id)
+        fence_the_dead(site.producer, suspects, members(self._admin, site.group))
+        self._producer = self._new_producer()
+        self._group_metadata = self._reader.consumer.consumer_group_metadata()  # P22: used unchanged until revoke
+        facts = read_facts(site, self._admin, self._reader.consumer, numbers)
+        snapshot = self._follower.wait_caught_up(CALL_TIMEOUT_S)
+        for fact in facts:
+            if resume.needed_epoch(fact) > snapshot.folded:
+                raise Gap(
+                    f"partition {fact.partition} was published under epoch {resume.needed_epoch(fact)}, the control "
+                    f"log ends at {snapshot.folded}: it was truncated or made again",
+                    way_out="restore the control log",
+                )
+        self._state, self._folded = snapshot.state, snapshot.folded
+        starts: dict[Position, int] = {}
+        for fact in facts:
+            starts |= self._take_up(fact)
+        self._claim = True
+        log.info("assigned", partitions=sorted(numbers), seconds=round(time.monotonic() - started, 3))
+        return starts
+
+    def _take_up(self, facts: Facts) -> dict[Position, int]:
+        plan = resume.plan(facts, self._state)
+        for alarm in plan.alarms:
+            self._meter.alarm(alarm)
+        home = Home(self.site.input, facts.partition, facts.topic_id, facts.cluster_id)
+        partition = Partition(home, plan.settled, plan.epoch, plan.starts, plan.origin)
+        partition.control(self._state, self._folded)
+        self.partitions[facts.partition] = partition
+        return {(color, facts.partition): plan.starts[color][0] for color in COLORS}
+
+    def _new_producer(self) -> Producer:
+        producer = Producer(
+            {
+                **self.site.producer,
+                "transactional.id": self.site.transactional_id,
+                "client.id": self.site.transactional_id,
+                "logger": self._trouble.logger,
+                "error_cb": self._trouble.error,
+            }
+        )
+        producer.init_transactions(INIT_TIMEOUT_S)
+        return producer
+
+    def _drop(self) -> None:
+        """Revoked or lost: drop everything, commit nothing (P22); an open transaction ends the session (P21)."""
+        open_transaction = self._open_since is not None
+        self.partitions.clear()
+        self._dirty.clear()
+        self._fires.clear()
+        self._claim = False
+        self._let_go()
+        if open_transaction:
+            raise SessionEnded("partitions were revoked with a transaction open (P21)")
+
+    def _let_go(self) -> None:
+        """Drop the producer as it is; what is open ends with the next `init_transactions`."""
+        producer, self._producer = self._producer, None
+        self._open_since, self._in_transaction = None, 0
+        if producer is not None:
+            try:
+                producer.purge()
+            except KafkaException as error:
+                log.debug("purge", why=str(error))
+
+    def _end(self) -> None:
+        self.partitions.clear()
+        self._let_go()
+        self._reader.close()
+
+    def _translated(self, error: KafkaException) -> Fenced | SessionEnded:
+        cause = error.args[0]
+        if cause.fatal() and cause.code() not in FENCED_CODES and self._producer is not None:
+            # a fatal state hides its cause behind _FATAL; only another transactional call tells it
+            try:
+                self._producer.abort_transaction(1)
+            except KafkaException as second:
+                cause = second.args[0]
+        if cause.code() in FENCED_CODES:
+            return Fenced(
+                f"another publisher runs as {self.site.transactional_id}: {cause.str()}",
+                way_out="give each publisher its own --slot; this one stops",
+            )
+        return SessionEnded(f"{cause.name()}: {cause.str()}")

@@ -1,0 +1,52 @@
+"""When a transaction's fate may differ from what the client said: signs of trouble with a coordinator (P21).
+
+librdkafka has no transactions v2, so a retried EndTxn can commit silently twice (KAFKA-17754): a session that saw
+such a sign is not trusted with another transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+
+# A commit takes 4-9 ms on one broker (measured, p50), transactions on three nodes up to 6 s while one dies. What takes
+# longer than this may have been retried inside the client.
+SLOW_CALL_S = 2.0
+
+# librdkafka's facilities for a lost connection and for a request without an answer
+_SIGNS = ("FAIL", "REQTMOUT")
+
+
+class TroubleLog(logging.Handler):
+    """Takes librdkafka's log lines and error callbacks; `signs` are those since the last `forget`.
+
+    Lines arrive while the client is polled, so poll both clients before asking.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(logging.DEBUG)
+        self.signs: list[str] = []
+        self.logger = logging.getLogger(f"streambg.librdkafka.{name}")
+        self.logger.setLevel(logging.DEBUG)
+        self.logger.propagate = False
+        self.logger.handlers = [self]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text.startswith(_SIGNS):
+            self.signs.append(text[:200])
+
+    def error(self, error: object) -> None:
+        """For `error_cb`."""
+        self.signs.append(str(error)[:200])
+
+    def forget(self) -> None:
+        self.signs.clear()
+
+
+def suspicion(slow_s: float, signs: list[str], limit_s: float = SLOW_CALL_S) -> str | None:
+    """Why the session must end before its next transaction; None where nothing speaks against it."""
+    if slow_s > limit_s:
+        return f"a transactional call took {slow_s:.1f} s, the limit is {limit_s:g} s"
+    if signs:
+        return f"trouble with a coordinator since the transaction began: {signs[0]}"
+    return None

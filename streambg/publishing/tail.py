@@ -1,0 +1,136 @@
+"""Reads what was published last: the tail of the outcomes and the cutover records (P25)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streambg.errors import SessionEnded
+from streambg.publishing.resume import Tail
+from streambg.records.cutover import Cutover, decode_cutover
+from streambg.records.outcome import decode_dead_letter, find_header, parse_header
+
+# Most tails are among the last few records; markers and superseding records push them back: look further each time.
+FIRST_LOOK = 16
+LOOK_FURTHER = 8
+# All tails of a busy member were read in 0.1 s; a broker that needs this long is in trouble: start over.
+DEADLINE_S = 20.0
+
+log = structlog.get_logger("streambg.publisher")
+
+Parse = Callable[[Message], Tail | None]
+Spot = tuple[str, int]
+
+
+def read_tails(
+    config: Mapping[str, Any], output: str, dead_letters: str, floors: Mapping[int, int]
+) -> dict[int, Tail | None]:
+    """The tail of each partition in `floors`, whose value is the least epoch that counts there."""
+    consumer = Consumer({**config, "enable.partition.eof": True})
+    try:
+        found: dict[Spot, Tail | None] = {}
+        todo: dict[Spot, Parse] = {}
+        for partition in floors:
+            todo[output, partition] = _output_tail
+            todo[dead_letters, partition] = _dead_letter_tail
+        ends = {spot: _watermarks(consumer, *spot) for spot in todo}
+        look, deadline = FIRST_LOOK, time.monotonic() + DEADLINE_S
+        while todo:
+            starts = {spot: max(ends[spot][0], ends[spot][1] - look) for spot in todo}
+            last = _last_records(consumer, starts, todo, floors, deadline)
+            for spot in list(todo):
+                if last[spot] is not None or starts[spot] == ends[spot][0]:
+                    found[spot] = last[spot]
+                    del todo[spot]
+            look *= LOOK_FURTHER
+    finally:
+        consumer.close()
+    return {
+        partition: max(
+            (tail for topic in (output, dead_letters) if (tail := found[topic, partition]) is not None),
+            key=lambda tail: tail.offset,
+            default=None,
+        )
+        for partition in floors
+    }
+
+
+def _watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), 10)
+    return int(low), int(high)
+
+
+def _last_records(
+    consumer: Consumer,
+    starts: Mapping[Spot, int],
+    parse: Mapping[Spot, Parse],
+    floors: Mapping[int, int],
+    deadline: float,
+) -> dict[Spot, Tail | None]:
+    last: dict[Spot, Tail | None] = dict.fromkeys(starts)
+    for message in _to_the_end(consumer, starts, deadline):
+        spot = (message.topic() or "", message.partition() or 0)
+        tail = parse[spot](message)
+        if tail is not None and tail.epoch >= floors[spot[1]]:
+            best = last[spot]
+            last[spot] = tail if best is None or tail.offset > best.offset else best
+    return last
+
+
+def _to_the_end(consumer: Consumer, starts: Mapping[Spot, int], deadline: float) -> list[Message]:
+    consumer.assign([TopicPartition(topic, partition, at) for (topic, partition), at in starts.items()])
+    open_spots, records = set(starts), []
+    while open_spots:
+        if time.monotonic() > deadline:
+            raise SessionEnded(f"the tails of {sorted(open_spots)} were not read within {DEADLINE_S:g} s")
+        for message in consumer.consume(1_000, 0.05):
+            error = message.error()
+            if error is None:
+                records.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                open_spots.discard((message.topic() or "", message.partition() or 0))
+            else:
+                raise KafkaException(error)
+    return records
+
+
+def _output_tail(message: Message) -> Tail | None:
+    header = find_header(message.headers())  # type: ignore[arg-type] # confluent-kafka types values as str | bytes | None
+    try:
+        outcome = parse_header(header or b"")
+    except ValueError as error:
+        log.warning("foreign_record", topic=message.topic(), offset=message.offset(), why=str(error))
+        return None
+    return None if outcome.why == "supersedes" else Tail(outcome.source.offset, outcome.epoch)
+
+
+def _dead_letter_tail(message: Message) -> Tail | None:
+    try:
+        letter = decode_dead_letter(message.value() or b"")
+    except ValueError as error:
+        log.warning("foreign_record", topic=message.topic(), offset=message.offset(), why=str(error))
+        return None
+    return Tail(letter.source.offset, letter.epoch)
+
+
+def read_cutovers(config: Mapping[str, Any], topic: str) -> dict[int, list[Cutover]]:
+    """Every cutover record, per partition in the order of epochs. A handful a command: the topic is small."""
+    consumer = Consumer({**config, "enable.partition.eof": True})
+    try:
+        low, _ = _watermarks(consumer, topic, 0)
+        messages = _to_the_end(consumer, {(topic, 0): low}, time.monotonic() + DEADLINE_S)
+    finally:
+        consumer.close()
+    cutovers: dict[int, dict[int, Cutover]] = {}
+    for message in messages:
+        try:
+            cutover = decode_cutover(message.value() or b"")
+        except ValueError as error:
+            log.warning("foreign_record", topic=topic, offset=message.offset(), why=str(error))
+            continue
+        cutovers.setdefault(cutover.partition, {})[cutover.epoch] = cutover
+    return {partition: [by_epoch[epoch] for epoch in sorted(by_epoch)] for partition, by_epoch in cutovers.items()}

@@ -1,0 +1,1 @@
+"""What streambg writes and reads, as bytes and as values; everything here is pure."""

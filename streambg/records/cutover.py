@@ -1,0 +1,88 @@
+"""The cutover record and the metadata of committed positions: what a publisher's transaction says about itself."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Cutover(msgspec.Struct, frozen=True, omit_defaults=True):
+    """From `first` on (a source offset of `partition`), `epoch` decides; until the next cutover (P19).
+
+    The first record of a partition holds the origin: the first source offset owed; the guarantee begins there (P27).
+    """
+
+    partition: int
+    epoch: int
+    first: int
+    topic_id: str
+    cluster_id: str
+    origin: int | None = None
+    format: int = 1
+
+    @property
+    def key(self) -> bytes:
+        return b"%d/%d" % (self.partition, self.epoch)
+
+
+def encode_cutover(cutover: Cutover) -> bytes:
+    return msgspec.json.encode(cutover)
+
+
+_cutovers = msgspec.json.Decoder(Cutover)
+
+
+def decode_cutover(data: bytes) -> Cutover:
+    """Raises ValueError where the bytes are no cutover."""
+    return _cutovers.decode(data)
+
+
+class PublisherPosition(msgspec.Struct, frozen=True, array_like=True):
+    """Metadata of a publisher's committed position of one color's predictions (P26).
+
+    deployment (-1: none) and covered (None: nothing accepted) are the fold's state at this position, so the fold
+    after a restart equals the fold before it; settled and epoch are the partition's; transactional_id is
+    who wrote it (P24 fences the dead by it).
+    """
+
+    settled: int
+    epoch: int
+    transactional_id: str
+    deployment: int
+    covered: int | None
+    sample_upto: int
+
+
+class ScorerPosition(msgspec.Struct, frozen=True, array_like=True):
+    """Metadata of a scorer's committed position: whose answers reach there (P11), and the fold of its own topic.
+
+    `checked` is the next offset of the color's predictions partition that the fold reads, `covered` its
+    state there (P8).
+    """
+
+    deployment: int
+    checked: int
+    covered: int
+
+
+_publisher = msgspec.json.Decoder(PublisherPosition)
+_scorer = msgspec.json.Decoder(ScorerPosition)
+
+
+def encode_position(position: PublisherPosition | ScorerPosition) -> str:
+    return msgspec.json.encode(position).decode()
+
+
+def decode_publisher_position(metadata: str | None) -> PublisherPosition | None:
+    """None where the position was not committed by a streambg publisher."""
+    try:
+        return _publisher.decode(metadata or "")
+    except msgspec.DecodeError:
+        return None
+
+
+def decode_scorer_position(metadata: str | None) -> ScorerPosition | None:
+    """None where the position was not committed by a streambg scorer."""
+    try:
+        return _scorer.decode(metadata or "")
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,56 @@
+"""The sections of a pipeline file that decide what is published, as `deploy` carries them (P4).
+
+Folded from the control log by every reader; nobody reads them from a file, so no two processes decide differently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+
+class _Decision(msgspec.Struct, frozen=True):
+    output: str
+    threshold: float
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What decides, parsed. Unknown keys of the text are kept in its digest and ignored here.
+
+    bucket_field: the carried field that buckets hash; None: the record key (P13).
+    late_live_ms, late_candidate_ms: how long an answer is waited for; None: for ever (P18).
+    live_failed: may the candidate answer where live cannot, at weight > 0 (P16)?
+    """
+
+    outputs: tuple[str, ...]
+    bucket_field: str | None = None
+    late_live_ms: int | None = None
+    late_candidate_ms: int | None = 2_000
+    live_failed: Literal["dead-letter", "candidate"] = "dead-letter"
+    decision: _Decision | None = None
+
+    @property
+    def decision_output(self) -> int | None:
+        """Column of the scores that the decision is made on."""
+        return self.outputs.index(self.decision.output) if self.decision else None
+
+    @property
+    def decision_threshold(self) -> float | None:
+        return self.decision.threshold if self.decision else None
+
+    @staticmethod
+    def from_text(text: str) -> Rules:
+        """Raises ValueError with what is wrong."""
+        rules = _decoder.decode(text)
+        if rules.decision and rules.decision.output not in rules.outputs:
+            raise ValueError(f"decision.output {rules.decision.output!r} is none of the outputs {list(rules.outputs)}")
+        return rules
+
+    @staticmethod
+    def digest_of(text: str) -> str:
+        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+_decoder = msgspec.json.Decoder(Rules)

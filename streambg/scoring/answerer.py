@@ -1,0 +1,49 @@
+"""A loaded model with its pipeline's decoding and checks: one poll in, answers out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from streambg.models.answering import answer_rows
+from streambg.models.contract import Model, Row, Schema
+from streambg.models.features import FeatureCheck
+from streambg.scoring.batching import Polled, Scored, sampled
+
+Decode = Callable[[Sequence[bytes | None]], list[Row | str]]
+
+
+class Answerer:
+    """Scores polls for one deployment."""
+
+    def __init__(
+        self, deployment: int, model: Model, schema: Schema, decode: Decode, bucket_field: str | None, topic: str
+    ) -> None:
+        self.deployment = deployment
+        self._model = model
+        self._schema = schema
+        self._check = FeatureCheck(schema.features)
+        self._decode = decode
+        self._bucket_field = bucket_field
+        self._topic = topic
+
+    def score(self, polled: Polled, partition: int, sample: int | None) -> Scored:
+        """Every event one answer; with a sample (hundredths of a percent of the keys) only the lowest buckets (P9)."""
+        rows = self._decode(polled.values)
+        kept = None
+        if sample is not None:
+            kept = sampled(rows, polled, sample, self.deployment, self._bucket_field, self._topic, partition)
+        started = time.perf_counter()
+        chosen = range(len(rows)) if kept is None else kept
+        answered = answer_rows(
+            self._model,
+            rows if kept is None else [rows[i] for i in kept],
+            [polled.keys[i] for i in chosen],
+            np.array([polled.times[i] for i in chosen], np.int64),
+            self._schema,
+            self._check,
+        )
+        spent = int((time.perf_counter() - started) * 1e6)
+        return Scored(polled, rows, answered, kept, int(time.time() * 1_000), spent)

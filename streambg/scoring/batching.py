@@ -1,0 +1,157 @@
+"""Events of one partition and one poll, with their answers, as prediction batches (P7). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from streambg.models.answering import Answered
+from streambg.records.batch import (
+    ERROR,
+    MAX_BYTES,
+    MAX_CARRY_BYTES,
+    MAX_ROWS,
+    Batch,
+    Carried,
+    Headers,
+)
+from streambg.records.bucket import bucket, field_bytes, identity
+
+Row = Mapping[str, object]
+
+# Columns cost about this per row besides key, value and carried fields: offset, time, score 8 bytes each, framing.
+ROW_OVERHEAD = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What one poll brought of one partition: columns of n records in source order."""
+
+    offsets: list[int]
+    keys: list[bytes | None]
+    times: list[int]
+    values: list[bytes | None]
+    forwarded: list[Headers] | None
+
+
+def sampled(
+    rows: Sequence[Row | str],
+    polled: Polled,
+    share: int,
+    salt: int,
+    bucket_field: str | None,
+    topic: str,
+    partition: int,
+) -> list[int]:
+    """Row numbers of the lowest buckets: the sampled keys are the first that a weight would serve (P9).
+
+    `share` in hundredths of a percent, like a weight.
+    """
+    chosen = []
+    for index, row in enumerate(rows):
+        key = polled.keys[index] if bucket_field is None else field_bytes(carried(row, bucket_field))
+        if key is None:
+            key = identity(topic, partition, polled.offsets[index])
+        if bucket(salt, key) < share:
+            chosen.append(index)
+    return chosen
+
+
+def carried(row: Row | str, name: str) -> Carried:
+    """A declared field as it travels; None where the event has none, or holds no plain value there."""
+    value = row.get(name) if not isinstance(row, str) else None
+    return value if isinstance(value, str | int | float | bool) else None
+
+
+def carry_columns(rows: Sequence[Row | str], names: Sequence[str]) -> dict[str, list[Carried]]:
+    """The declared fields, n each. A row whose fields are over the limit carries none of them: never a cut value."""
+    columns: dict[str, list[Carried]] = {name: [carried(row, name) for row in rows] for name in names}
+    for index in range(len(rows)):
+        size = sum(len(value) for column in columns.values() if isinstance(value := column[index], str))
+        if size > MAX_CARRY_BYTES:
+            for column in columns.values():
+                column[index] = None
+    return columns
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A poll with its answers. `kept` are the row numbers a sample chose, None for all; `answered` has one answer
+    for each of them. `scored_at` ms since 1970, `spent_us` for all of them.
+    """
+
+    polled: Polled
+    rows: Sequence[Row | str]
+    answered: Answered
+    kept: Sequence[int] | None
+    scored_at: int
+    spent_us: int
+
+
+def batches(deployment: int, after: int, scored: Scored, carry: Sequence[str]) -> Iterator[Batch]:
+    """The poll as one batch, or as several where it would be too large: each goes on where the last one ended.
+
+    The last batch reaches to the poll's last offset, so that what was not sampled is said to be unanswered.
+    """
+    polled, rows, answered, kept = scored.polled, scored.rows, scored.answered, scored.kept
+    index = range(len(polled.offsets)) if kept is None else kept
+    offsets = np.array([polled.offsets[i] for i in index], np.int64)
+    times = np.array([polled.times[i] for i in index], np.int64)
+    keys = [polled.keys[i] for i in index]
+    columns = carry_columns([rows[i] for i in index], carry)
+    forwarded = [polled.forwarded[i] for i in index] if polled.forwarded is not None else None
+    values, statuses, scores = _bounded(answered, keys)
+    for first, last in _slices(keys, values, forwarded):
+        upto = polled.offsets[-1] if last == len(values) else int(offsets[last - 1])
+        part = slice(first, last)
+        yield Batch(
+            deployment,
+            after,
+            upto,
+            kept is not None,
+            scored.scored_at,
+            scored.spent_us * (last - first) // max(1, len(values)),
+            offsets[part],
+            times[part],
+            statuses[part],
+            scores[part],
+            keys[part],
+            values[part],
+            {name: column[part] for name, column in columns.items()},
+            forwarded[part] if forwarded is not None else None,
+        )
+        after = upto
+
+
+def _bounded(
+    answered: Answered, keys: Sequence[bytes | None]
+) -> tuple[list[bytes], npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
+    """An answer that would not fit a batch with its key becomes an error row: one stub, and the partition goes on."""
+    values, statuses, scores = answered.values, answered.statuses, answered.scores
+    for index, value in enumerate(values):
+        if len(value) > MAX_BYTES - ROW_OVERHEAD and statuses[index] != ERROR:
+            if values is answered.values:
+                values, statuses, scores = list(values), statuses.copy(), scores.copy()
+            values[index] = b"answer over the size limit: %d bytes, limit %d" % (len(value), MAX_BYTES - ROW_OVERHEAD)
+            statuses[index] = ERROR
+            scores[index] = np.nan
+    return values, statuses, scores
+
+
+def _slices(
+    keys: Sequence[bytes | None], values: Sequence[bytes], forwarded: Sequence[Headers] | None
+) -> Iterator[tuple[int, int]]:
+    """[first, last) of each batch: at most MAX_ROWS rows and, but for a single larger row, MAX_BYTES."""
+    first, size = 0, 0
+    for index, value in enumerate(values):
+        row = ROW_OVERHEAD + MAX_CARRY_BYTES + len(value) + len(keys[index] or b"")
+        if forwarded is not None:
+            row += sum(len(name) + len(content) for name, content in forwarded[index])
+        if index > first and (size + row > MAX_BYTES or index - first >= MAX_ROWS):
+            yield first, index
+            first, size = index, 0
+        size += row
+    yield first, len(values)

@@ -1,0 +1,333 @@
+"""One session of a scorer: consume, answer, write prediction batches, commit behind delivery (P7-P11).
+
+Crash-only like the publisher: whatever is not as expected ends the session, the next one resumes from what was
+committed. A repeated batch is folded away by every reader.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from streambg.control.follower import ControlFollower
+from streambg.control.state import ControlState, Deployment, Standing
+from streambg.errors import Fenced, Gap, SessionEnded
+from streambg.kafka.coreader import FENCED_CODES
+from streambg.publishing.settled import read_settled
+from streambg.records.batch import HEADER_NAME, Batch, Headers, describe, encode
+from streambg.records.cutover import ScorerPosition, decode_scorer_position, encode_position
+from streambg.records.source import Color
+from streambg.scoring import seeding
+from streambg.scoring.batching import Polled, Scored, batches
+from streambg.scoring.own_topic import Checked, OwnTopic
+
+POLL_S = 0.1
+# One poll fills one batch of a busy partition (MAX_ROWS), and the answers of a poll stay small in memory.
+POLL_RECORDS = 1_000
+# How often positions are committed and the own topic is folded: what a crash repeats at most.
+COMMIT_EVERY_S = 0.5
+# Batches handed to the producer and not delivered yet: at 512 KiB each a bound of memory, at 5 ms linger far more
+# than a healthy broker ever leaves open.
+MAX_IN_FLIGHT = 64
+FLUSH_TIMEOUT_S = 30.0
+CALL_TIMEOUT_S = 10.0
+FOLD_TIMEOUT_S = 30.0
+
+log = structlog.get_logger("streambg.scorer")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a scorer needs to know of its pipeline; client configurations are complete librdkafka ones."""
+
+    pipeline: str
+    color: Color
+    input: str
+    predictions: str
+    all_predictions: tuple[str, ...]
+    publisher_group: str
+    carry: tuple[str, ...]
+    forward_headers: frozenset[str]
+    consumer: Mapping[str, Any]
+    reader: Mapping[str, Any]
+    producer: Mapping[str, Any]
+
+
+class Scoring(Protocol):
+    """A loaded model with its decoding and checks: one poll in, answers out."""
+
+    deployment: int
+
+    def score(self, polled: Polled, partition: int, sample: int | None) -> Scored: ...
+
+
+class Meter(Protocol):
+    """What the session reports; the process turns it into metrics."""
+
+    def scored(self, batch: Batch) -> None: ...
+    def alarm(self, text: str) -> None: ...
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One assigned partition: positions are source offsets; `upto` of what was scored, delivered and committed."""
+
+    scored: int
+    delivered: int
+    committed: int
+    first_delivered: bool = False
+    in_flight: deque[int] = field(default_factory=deque)
+
+
+class Session:
+    """Scores with one deployment; ends when another one is in force, so that no poll yields batches of two (P10)."""
+
+    def __init__(self, site: Site, follower: ControlFollower, scoring: Scoring, meter: Meter) -> None:
+        self.site = site
+        self._follower = follower
+        self._scoring = scoring
+        self._meter = meter
+        self._failure: BaseException | None = None
+        self._lanes: dict[int, _Lane] = {}
+        self._own = OwnTopic(site.reader, site.predictions)
+        self._producer = Producer(dict(site.producer))
+        self._consumer = Consumer(dict(site.consumer))
+        self._consumer.subscribe([site.input], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        self._committed_at = time.monotonic()
+        self._in_flight = 0
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Until `stopping`: also when another deployment is in force. Raises SessionEnded, Fenced, Gap."""
+        try:
+            while not stopping():
+                self.step()
+            self._settle_accounts()
+        except KafkaException as error:
+            raise ended(error.args[0]) from error
+        finally:
+            self._producer.purge()
+            self._own.close()
+            self._consumer.close()
+
+    @property
+    def deployment(self) -> Deployment | None:
+        """The deployment in force for this color, as the control log says now; None where it is not to score."""
+        return in_force(self._follower.snapshot().state, self.site.color)
+
+    def step(self) -> None:
+        deployment = self.deployment
+        first = self._consumer.poll(POLL_S)
+        self._raise_failure()
+        if first is not None and deployment is not None:
+            for partition, polled in self._sorted([first, *self._consumer.consume(POLL_RECORDS - 1, 0)]).items():
+                self._score(partition, polled, deployment.sample)
+        self._producer.poll(0)
+        self._raise_failure()
+        if time.monotonic() - self._committed_at >= COMMIT_EVERY_S:
+            self._commit(asynchronous=True)
+
+    def _sorted(self, messages: list[Message]) -> dict[int, Polled]:
+        polls: dict[int, Polled] = {}
+        wanted = self.site.forward_headers
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                raise ended(error)
+            partition = message.partition() or 0
+            if partition not in self._lanes:
+                continue  # revoked while this `consume` was under way
+            polled = polls.get(partition)
+            if polled is None:
+                polled = polls[partition] = Polled([], [], [], [], [] if wanted else None)
+            polled.offsets.append(message.offset() or 0)
+            polled.keys.append(message.key())
+            polled.times.append(message.timestamp()[1])
+            polled.values.append(message.value())
+            if polled.forwarded is not None:
+                polled.forwarded.append([header for header in plain_headers(message.headers()) if header[0] in wanted])
+        return polls
+
+    def _score(self, partition: int, polled: Polled, sample: int | None) -> None:
+        lane = self._lanes[partition]
+        if polled.offsets[0] <= lane.scored:
+            raise SessionEnded(f"{self.site.input}/{partition}@{polled.offsets[0]} came again, scored is {lane.scored}")
+        scored = self._scoring.score(polled, partition, sample)
+        for batch in batches(self._scoring.deployment, lane.scored, scored, self.site.carry):
+            self._send(partition, lane, batch)
+            lane.scored = batch.upto
+            self._meter.scored(batch)
+
+    def _send(self, partition: int, lane: _Lane, batch: Batch) -> None:
+        while self._in_flight >= MAX_IN_FLIGHT:
+            self._producer.poll(0.05)
+            self._raise_failure()
+        lane.in_flight.append(batch.upto)
+        self._in_flight += 1
+        self._producer.produce(
+            self.site.predictions,
+            encode(batch),
+            None,
+            partition,
+            on_delivery=lambda error, _message: self._delivered(error, lane),
+            headers=[(HEADER_NAME, describe(batch, self.site.input, partition))],
+        )
+        if not lane.first_delivered:
+            # P10: librdkafka lets later messages go on after one timed out, and a first batch defines where
+            # a deployment's answers begin
+            self._flush()
+            lane.first_delivered = True
+
+    def _delivered(self, error: KafkaError | None, lane: _Lane) -> None:
+        self._in_flight -= 1
+        upto = lane.in_flight.popleft()
+        if error is not None:
+            self._failure = self._failure or ended(error)
+        elif self._failure is None:
+            lane.delivered = upto
+
+    def _flush(self) -> None:
+        if self._producer.flush(FLUSH_TIMEOUT_S):
+            raise SessionEnded(f"predictions were not delivered within {FLUSH_TIMEOUT_S:g} s")
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    # -- positions -----------------------------------------------------------------------------------------------
+
+    def _commit(self, *, asynchronous: bool) -> None:
+        """Commit what was delivered (P10), after the fold of the own topic has seen no hole (P8)."""
+        self._committed_at = time.monotonic()
+        self._own.check()
+        moved = {number: lane for number, lane in self._lanes.items() if lane.delivered > lane.committed}
+        if not moved:
+            return
+        states = self._own.states()
+        offsets = [self._position(number, lane.delivered + 1, states[number]) for number, lane in moved.items()]
+        if asynchronous:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+        else:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        for lane in moved.values():
+            lane.committed = lane.delivered
+
+    def _position(self, partition: int, offset: int, checked: Checked) -> TopicPartition:
+        metadata = ScorerPosition(self._scoring.deployment, checked.next_offset, checked.covered)
+        return TopicPartition(self.site.input, partition, offset, metadata=encode_position(metadata))
+
+    def _settle_accounts(self) -> None:
+        """Before a swap or a clean stop: everything delivered and committed (P10)."""
+        self._flush()
+        if self._lanes:
+            self._commit(asynchronous=False)
+
+    # -- assignment ----------------------------------------------------------------------------------------------
+
+    def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        try:
+            starts = self._starts([topic_partition.partition for topic_partition in assigned])
+            consumer.assign([TopicPartition(self.site.input, number, at) for number, at in starts.items()])
+            log.info("assigned", color=self.site.color, deployment=self._scoring.deployment, starts=starts)
+        except BaseException as error:
+            # an exception must not pass through librdkafka's callback; `step` raises it
+            self._failure = error
+            consumer.assign([])
+
+    def _starts(self, numbers: list[int]) -> dict[int, int]:
+        if not numbers:
+            self._lanes = {}
+            return {}
+        site = self.site
+        snapshot = self._follower.wait_caught_up(FOLD_TIMEOUT_S)
+        committed = {
+            found.partition: (found.offset if found.offset >= 0 else None, decode_scorer_position(found.metadata))
+            for found in self._consumer.committed([TopicPartition(site.input, n) for n in numbers], CALL_TIMEOUT_S)
+        }
+        settled = read_settled(site.reader, site.publisher_group, site.all_predictions, numbers)
+        lanes: dict[int, _Lane] = {}
+        checks: dict[int, Checked] = {}
+        seeds: list[TopicPartition] = []
+        for number in numbers:
+            offset, position = committed[number]
+            at, check, seeded = self._start(number, snapshot.state, offset, position, settled.get(number))
+            lanes[number] = _Lane(at - 1, at - 1, at - 1)
+            checks[number] = check
+            if seeded:
+                seeds.append(self._position(number, at, check))
+        if seeds:
+            self._consumer.commit(offsets=seeds, asynchronous=False)  # P11: acknowledged before the first batch
+        self._own.follow(self._scoring.deployment, checks)
+        self._lanes = lanes
+        return {number: lane.scored + 1 for number, lane in lanes.items()}
+
+    def _start(
+        self,
+        number: int,
+        state: ControlState,
+        offset: int | None,
+        position: ScorerPosition | None,
+        settled: int | None,
+    ) -> tuple[int, Checked, bool]:
+        """(first source offset to score, the own topic's fold there, whether it is a seed)."""
+        deployment = in_force(state, self.site.color)
+        if deployment is None or deployment.id != self._scoring.deployment:
+            raise SessionEnded("another deployment is in force")
+        own_covered, own_end = None, self._own.end(number)
+        if position is None or offset is None:
+            own_covered, own_end = self._own.scan(number, deployment.id)
+        decision = seeding.start(
+            number, deployment, offset, position, own_covered, own_end, settled, state.start_of(number)
+        )
+        if isinstance(decision, seeding.FoldFirst):
+            self._follower.wait_folded(decision.deployment, FOLD_TIMEOUT_S)
+            raise SessionEnded(f"partition {number} was scored by deployment {decision.deployment} already (P11)")
+        if isinstance(decision, seeding.Seed):
+            return decision.offset, Checked(own_end, decision.offset - 1), True
+        covered, end = self._own.scan(number, deployment.id, Checked(decision.checked, decision.covered))
+        reach = decision.covered if covered is None else covered
+        # a hole in the own topic is answered again from its beginning (P8)
+        return min(decision.offset, reach + 1), Checked(end, reach), False
+
+    def _revoked(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        try:
+            self._settle_accounts()
+        except (SessionEnded, KafkaException) as error:
+            # what was not committed is answered again by the next owner, and folded away
+            log.info("revoke", why=str(error))
+        self._lanes = {}
+
+    def _lost(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        self._lanes = {}
+        self._failure = SessionEnded("partitions were lost")
+
+
+def plain_headers(headers: object) -> Headers:
+    """confluent-kafka's headers as (name, bytes); it types them as a list or a dict of str, bytes or None."""
+    pairs = headers if isinstance(headers, list) else []
+    return [(name, value if isinstance(value, bytes) else str(value or "").encode()) for name, value in pairs]
+
+
+def in_force(state: ControlState, color: Color) -> Deployment | None:
+    """The deployment that this color scores with; None where there is none, or it is retired."""
+    deployment = state.slots[color]
+    return deployment if deployment is not None and deployment.standing is not Standing.RETIRED else None
+
+
+def ended(error: KafkaError) -> Fenced | Gap | SessionEnded:
+    if error.code() in FENCED_CODES:
+        return Fenced(f"another scorer runs under this name: {error.str()}", way_out="give each scorer its own --slot")
+    if error.code() == KafkaError._AUTO_OFFSET_RESET:
+        return Gap(
+            f"the input no longer holds what comes next: {error.str()}",
+            way_out="retention overtook this scorer; a new `deploy` begins at the publisher's settled position",
+        )
+    return SessionEnded(f"{error.name()}: {error.str()}")

@@ -1,0 +1,69 @@
+"""`/metrics` (Prometheus) and `/healthz` of one process, on loopback."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import make_wsgi_app
+
+from streambg.errors import Misconfigured
+
+HOST = "127.0.0.1"
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests of a scraper are no news."""
+
+
+class HealthServer:
+    """Serves until `stop`. `health()` returns what `/healthz` shows; its `ok` decides between 200 and 503.
+
+    Port 0 takes a free one; `port` says which. Raises Misconfigured where the port is taken.
+    """
+
+    def __init__(self, port: int, health: Callable[[], Mapping[str, Any]]) -> None:
+        metrics = make_wsgi_app()
+
+        def app(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+            path = environ.get("PATH_INFO", "")
+            if path == "/metrics":
+                return metrics(environ, start)  # type: ignore[no-any-return] # the library has no types here
+            if path == "/healthz":
+                return _answer(start, health())
+            start("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
+            return [b"here are /metrics and /healthz\n"]
+
+        try:
+            self._server = make_server(HOST, port, app, _Server, _Silent)
+        except OSError as error:
+            raise Misconfigured(
+                f"port {port} for /metrics and /healthz is taken: {error}",
+                way_out="another --metrics-port; 0 takes a free one",
+            ) from error
+        self.port = int(self._server.server_port)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
+
+def _answer(start: StartResponse, health: Mapping[str, Any]) -> list[bytes]:
+    body = json.dumps(health, default=str).encode() + b"\n"
+    status = "200 OK" if health.get("ok") else "503 Service Unavailable"
+    start(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]

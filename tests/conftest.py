@@ -1,0 +1,38 @@
+"""Real servers for the tests, one of each a session; without them the tests fail and say why."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from streambg.servers import start
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """The bootstrap address of a real broker (`STREAMBG_TEST_BOOTSTRAP`, else one of our own)."""
+    with start(bootstrap=os.environ.get("STREAMBG_TEST_BOOTSTRAP"), redis=False) as servers:
+        assert servers.bootstrap is not None
+        yield servers.bootstrap
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The address of a real Redis (`STREAMBG_TEST_REDIS`, else one of our own)."""
+    with start(redis_url=os.environ.get("STREAMBG_TEST_REDIS"), kafka=False) as servers:
+        assert servers.redis_url is not None
+        yield servers.redis_url
+
+
+_counter = itertools.count(1)
+
+
+@pytest.fixture
+def unique(request: pytest.FixtureRequest) -> str:
+    """A prefix for topics, groups and keys that no other test of the session uses; it names the test."""
+    name = re.sub(r"[^a-zA-Z0-9-]+", "-", request.node.name).strip("-")[:60]
+    return f"{name}-{next(_counter)}"

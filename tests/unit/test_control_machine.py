@@ -1,0 +1,229 @@
+"""P1-P5: the control log's state machine and fold."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from control_log import Log, envelope
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streambg.control.commands import VERBS
+from streambg.control.fold import ControlFold
+from streambg.control.machine import TABLE
+from streambg.control.state import Phase
+from streambg.errors import UpgradeFirst
+
+
+def two_colors() -> Log:
+    log = Log()
+    assert log.deploy("blue", "m:1", start={"0": 5}).accepted
+    assert log.deploy("green", "m:2").accepted
+    return log
+
+
+def test_the_table_is_complete() -> None:
+    assert set(TABLE) == {(phase, verb) for phase in Phase for verb in VERBS}
+
+
+def test_P1_first_deploy_goes_live_and_epochs_are_offsets_of_accepted_commands() -> None:
+    log = two_colors()
+    assert log.fold.state.epoch == 1
+    assert not log.say("promote", candidate=99).accepted
+    assert log.fold.state.epoch == 1
+    assert log.say("shift", candidate=1, weight=1_000).accepted
+    assert log.fold.state.epoch == 3
+    assert log.fold.state.origin == {0: 5}
+    assert log.fold.state.start_of(7) == 0
+
+
+def test_P1_a_promote_prepared_before_a_deploy_is_refused() -> None:
+    log = two_colors()
+    stale = log.fold.state.epoch
+    assert log.deploy("green", "m:3").accepted
+    by_epoch = log.say("promote", epoch=stale, candidate=1)
+    assert by_epoch.refusal is not None
+    assert f"expected epoch {stale}" in by_epoch.refusal
+    by_candidate = log.say("promote", candidate=1)
+    assert by_candidate.refusal is not None
+    assert "prepared for candidate 1, the candidate is 2" in by_candidate.refusal
+
+
+def test_P1_every_deploy_sets_the_weight_to_0() -> None:
+    log = two_colors()
+    log.say("shift", candidate=1, weight=5_000)
+    log.deploy("green", "m:3")
+    assert log.fold.state.weight == 0
+
+
+def test_P1_one_of_fifty_promotes_is_accepted_and_every_fold_alike() -> None:
+    log = two_colors()
+    entries = [log.say("promote", epoch=1, id=f"p{i}", candidate=1) for i in range(50)]
+    assert sum(entry.accepted for entry in entries) == 1
+    again = ControlFold()
+    for offset, (appended, value) in enumerate(log.records):
+        again.step(offset, appended, value)
+    assert again.state == log.fold.state
+
+
+def test_P2_rollback_needs_the_deployment_that_was_live() -> None:
+    log = two_colors()
+    assert not log.say("rollback").accepted
+    log.say("promote", candidate=1)
+    assert log.fold.state.live == "green"
+    refused = log.deploy("blue", "m:3")
+    assert refused.refusal is not None
+    assert "kept for a rollback to deployment 0" in refused.refusal
+    assert log.say("rollback").accepted
+    assert log.fold.state.live == "blue"
+    assert log.say("promote", candidate=1).accepted, "after a rollback the model may be promoted again"
+    assert log.deploy("blue", "m:3", gives_up_rollback=True).accepted
+    assert not log.say("rollback").accepted
+
+
+def test_P2_no_rollback_to_a_retired_deployment() -> None:
+    log = two_colors()
+    log.say("promote", candidate=1)
+    assert log.say("retire", color="blue").accepted
+    assert not log.say("rollback").accepted
+    assert log.deploy("blue", "m:3").accepted
+
+
+def test_P3_abort_pause_and_retire() -> None:
+    log = two_colors()
+    log.say("shift", candidate=1, weight=1_000)
+    assert not log.say("retire", color="green").accepted, "weight is above 0"
+    assert not log.say("retire", color="blue").accepted, "live"
+    log.say("pause")
+    assert not log.say("shift", candidate=1, weight=2_000).accepted
+    assert not log.say("promote", candidate=1).accepted
+    assert log.say("abort").accepted, "abort is always allowed"
+    assert log.fold.state.weight == 0
+    assert log.fold.state.paused
+    assert not log.say("shift", candidate=1, weight=100).accepted, "aborted"
+    assert log.say("resume").accepted
+    assert not log.say("promote", candidate=1).accepted
+    assert log.say("retire", color="green").accepted
+
+
+def test_P3_rollback_is_allowed_while_paused() -> None:
+    log = two_colors()
+    log.say("promote", candidate=1)
+    log.say("pause")
+    assert log.say("rollback").accepted
+
+
+@pytest.mark.parametrize("weight", [10.5, -1, 10_001, "10"])
+def test_P3_weights_are_integers_of_hundredths_of_a_percent(weight: object) -> None:
+    log = two_colors()
+    assert not log.say("shift", candidate=1, weight=weight).accepted
+
+
+def test_P4_the_rules_in_force_are_those_the_deploy_carried() -> None:
+    log = two_colors()
+    rules = json.dumps({"outputs": ["a"], "live_failed": "candidate"})
+    log.deploy("green", "m:3", rules=rules)
+    assert log.fold.state.rules is not None
+    assert log.fold.state.rules.live_failed == "candidate"
+    refused = log.deploy("green", "m:4", rules="{}")
+    assert refused.refusal is not None
+    assert "rules" in refused.refusal
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"\xff\xfe", b"[]", b"{}", b'{"format":"1"}', b'{"format":true}', b'{"format":1}', b'{"format":1,"id":3}'],
+)
+def test_P5_bytes_that_are_no_envelope_are_rejected_and_counted(value: bytes) -> None:
+    log = two_colors()
+    before = log.fold.state
+    entry = log.raw(value)
+    assert not entry.accepted
+    assert log.fold.state == before
+    assert log.fold.refusals["no envelope"] == 1
+
+
+def test_P5_unknown_verb_repeated_id_and_expiry() -> None:
+    log = two_colors()
+    assert log.say("explode").refusal == "unknown verb 'explode'"
+    assert not log.say("shift", id="c1", candidate=1, weight=100).accepted, "c1 was the second deploy's id"
+    late = log.raw(envelope("pause", 1, "late", time=1_000), appended_ms=31_001)
+    assert late.refusal is not None
+    assert "sent at 1000 ms" in late.refusal
+    assert "appended at 31001 ms" in late.refusal
+    assert log.raw(envelope("pause", 1, "in time", time=1_000), appended_ms=31_000).accepted
+
+
+def test_P5_a_newer_format_halts_and_a_forged_one_can_be_passed() -> None:
+    newer = b'{"format":2,"id":"x","verb":"leap"}'
+    log = two_colors()
+    with pytest.raises(UpgradeFirst, match="--ignore-record 2"):
+        log.raw(newer)
+    fold = ControlFold(ignore_records=[2])
+    for offset, (appended, value) in enumerate(log.records):
+        fold.step(offset, appended, value)
+    assert fold.state == log.fold.state
+    assert fold.folded == 2
+
+
+def test_P9_a_sampled_candidate_is_not_promoted_and_a_shift_ends_sampling() -> None:
+    log = Log()
+    assert not log.deploy("blue", "m:1", sample=500).accepted, "live scores every event"
+    log.deploy("blue", "m:1")
+    epoch = log.deploy("green", "m:2", sample=500).offset
+    assert not log.say("promote", candidate=epoch).accepted
+    assert log.say("shift", candidate=epoch, weight=100).accepted
+    assert log.fold.state.candidate is not None
+    assert log.fold.state.candidate.sample is None
+    assert log.say("promote", candidate=epoch).accepted
+
+
+def test_P29_rescore_puts_the_same_digest_as_a_new_deployment_into_the_live_slot() -> None:
+    log = two_colors()
+    assert not log.deploy("blue", "m:1").accepted
+    assert not log.deploy("blue", "m:9", rescore=True).accepted, "another digest"
+    entry = log.deploy("blue", "m:1", rescore=True)
+    assert entry.accepted
+    assert log.fold.state.live == "blue"
+    assert log.fold.state.live_deployment is not None
+    assert log.fold.state.live_deployment.id == entry.offset
+    assert log.fold.state.live_deployment.rescores == 0
+
+
+_commands = st.lists(
+    st.one_of(
+        st.tuples(st.just("deploy"), st.sampled_from(["blue", "green"]), st.booleans()),
+        st.tuples(st.just("shift"), st.integers(0, 12), st.sampled_from([0, 100, 10_000])),
+        st.tuples(st.just("promote"), st.integers(0, 12), st.none()),
+        st.tuples(st.just("retire"), st.sampled_from(["blue", "green"]), st.none()),
+        st.tuples(st.sampled_from(["rollback", "abort", "pause", "resume"]), st.none(), st.none()),
+    ),
+    max_size=40,
+)
+
+
+@given(_commands)
+def test_laws_of_every_state(commands: list[tuple[str, object, object]]) -> None:
+    """Whatever is said: epochs only grow, live always stands in its slot, an aborted or retired color has no weight."""
+    log = Log()
+    last = -1
+    for i, (verb, a, b) in enumerate(commands):
+        args = {
+            "deploy": {"color": a, "model": f"m:{i}", "gives_up_rollback": b},
+            "shift": {"candidate": a, "weight": b},
+            "promote": {"candidate": a},
+            "retire": {"color": a},
+        }.get(verb, {})
+        entry = log.deploy(**args) if verb == "deploy" else log.say(verb, **args)  # type: ignore[arg-type] # drawn
+        state = log.fold.state
+        assert state.epoch == (entry.offset if entry.accepted else last)
+        last = state.epoch
+        if state.live is None:
+            assert state.phase is Phase.EMPTY
+            continue
+        assert state.live_deployment is not None
+        assert state.live_deployment.answers
+        assert state.weight == 0 or state.phase is Phase.CANDIDATE
+        assert (state.rollback_to is not None) == (state.phase is Phase.WARM)
+        assert state.phase is Phase.ALONE or state.other_deployment is not None
