@@ -30,7 +30,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Blind:
-    """This check cannot judge it."""
+    """What this check would need to judge it is gone."""
 
     check: Check
 

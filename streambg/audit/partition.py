@@ -32,12 +32,15 @@ NOWHERE = 2**62  # above every source offset
 
 @dataclass(frozen=True, slots=True)
 class _Reach:
-    """Where this partition can be judged. readable: first offset of the input that is still there; outcomes: first
-    source offset whose outcome is still there; letters: below it a dead letter may have expired.
+    """From which source offset on this partition can be judged.
+
+    readable: the input's records are there; retained: so are the outcomes; complete: an outcome that is not there was
+    never written; letters: so it is with dead letters.
     """
 
     readable: int
-    outcomes: int
+    retained: int
+    complete: int
     letters: int
 
 
@@ -177,8 +180,8 @@ class PartitionAudit:
         if len(letters):
             twice = np.isin(letters.offsets, have, assume_unique=True)
             for row in np.flatnonzero(twice).tolist():
-                offset = int(letters.offsets[row])
-                tally.add(Kind.DOUBLED, offset, "one outcome", "a dead letter too", self._at("dead-letters", letters, row))
+                record = self._at("dead-letters", letters, row)
+                tally.add(Kind.DOUBLED, int(letters.offsets[row]), "one outcome", "a dead letter too", record)
             letters = letters.without(twice)
             have = np.union1d(have, letters.offsets)
         if window.offsets is None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Literal
+from typing import Literal, TypeVar
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from streambg.audit.tally import Check, Finding, Kind, Tally, choose
 
+Name = TypeVar("Name", bound=str)
 Verdict = Literal["ok", "failed", "nothing to audit"]
 
 
@@ -182,8 +183,8 @@ def conclude(input_topic: str, partitions: list[PartitionReport], strays: list[F
     )
 
 
-def _sum(parts: Iterable[Mapping[str, int]]) -> Counter[str]:
-    total: Counter[str] = Counter()
+def _sum(parts: Iterable[Mapping[Name, int]]) -> Counter[Name]:
+    total: Counter[Name] = Counter()
     for part in parts:
         total.update(part)
     return total
@@ -191,7 +192,9 @@ def _sum(parts: Iterable[Mapping[str, int]]) -> Counter[str]:
 
 def _verified_text(partitions: list[PartitionReport]) -> str:
     blind = sum(item.not_auditable for partition in partitions for item in partition.ranges)
-    gaps = sum(partition.unanchored or any(_cut(partition, item) for item in partition.ranges) for partition in partitions)
+    gaps = sum(
+        partition.unanchored or any(_cut(partition, item) for item in partition.ranges) for partition in partitions
+    )
     if not blind and not gaps:
         return "every check over every owed event"
     return f"what could be verified; in {gaps} of {len(partitions)} partitions a part is not auditable"

@@ -102,6 +102,5 @@ def hashed_column(
             return list(keys)  # type: ignore[arg-type] # None is not in it
         return [prefix + b"%d" % offset if key is None else key for key, offset in zip(keys, offsets, strict=True)]
     return [
-        hashed_bytes(None, value, True, prefix + b"%d" % offset)
-        for value, offset in zip(carried, offsets, strict=True)
+        hashed_bytes(None, value, True, prefix + b"%d" % offset) for value, offset in zip(carried, offsets, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""The outcomes of one epoch within a window against the rows of both colors: arrays where all is plain, else one by one."""
+"""One epoch's outcomes in a window against the rows of both colors: arrays where all is plain, else one by one."""
 
 from __future__ import annotations
 

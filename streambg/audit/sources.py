@@ -28,13 +28,14 @@ class Span:
 class Chunk:
     """Consecutive records of one partition as columns of one length, in log order.
 
-    offsets, times (ms since 1970) and keys are always filled; values and headers (the `streambg` header's bytes,
-    None where a record has none) only where asked for. log_append: the times are the broker's, not a writer's.
+    times are ms since 1970, headers the `streambg` header's bytes (of output records; None where one has none).
+    log_append: the times are the broker's, not a writer's. Never empty; read with `keys_only` it has offsets and
+    keys alone.
     """
 
     offsets: list[int]
-    times: list[int]
     keys: list[bytes | None]
+    times: list[int] = field(default_factory=list)
     values: list[bytes | None] = field(default_factory=list)
     headers: list[bytes | None] = field(default_factory=list)
     log_append: bool = True
@@ -73,4 +74,7 @@ class Records(Protocol):
         """The pinned log offsets; an empty span where the topic has no such partition."""
 
     def read(self, role: Role, partition: int, *, keys_only: bool = False) -> Iterator[Chunk]:
-        """The visible records within the span. Raises Unreachable, Denied, Gap."""
+        """The visible records within the span; a second call for a role ends the first.
+
+        Raises Unreachable, Denied, Gap.
+        """

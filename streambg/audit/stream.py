@@ -159,9 +159,7 @@ class Stream:
     def _judgeable(self, parsed: Parsed) -> _Loaded:
         good = self._sort_out(parsed)
         chunk = parsed.chunk
-        whole = Column(
-            parsed.offsets, parsed.epochs, parsed.says, chunk.times, chunk.keys, chunk.values, chunk.offsets
-        )
+        whole = Column(parsed.offsets, parsed.epochs, parsed.says, chunk.times, chunk.keys, chunk.values, chunk.offsets)
         column = _pick(whole, good)
         before = np.maximum.accumulate(np.concatenate(([self._highest], column.offsets)))
         ahead = np.flatnonzero(column.offsets > before[:-1])

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from streambg.cli.broker import ServerChoice
 from streambg.cli.common import DEFAULT_PIPELINE, PipelineOption
-from streambg.config import Pipeline, load
+from streambg.config import Pipeline, load, redact_text
 from streambg.errors import ConfigError, StreambgError
 from streambg.running import plan
 from streambg.running.places import bring_servers, environment, ports
@@ -75,9 +75,9 @@ def _check_slots(config: Pipeline, publishers: int) -> None:
 def _introduce(terminal: Terminal, config: Pipeline, started: Servers, processes: tuple[plan.Process, ...]) -> None:
     for name, server, address in (
         ("Kafka", started.kafka, config.kafka.bootstrap),
-        ("Redis", started.redis, started.redis_url),
+        ("Redis", started.redis, redact_text(config.redis)),
     ):
-        terminal.note(f"{name} at {address} " + (f"({server.how}; ends with this)" if server else "(was there)"))
+        terminal.note(f"{name} at {address} " + (f"({server.how}; ends with this)" if server else "(as given)"))
     if started.kafka:
         terminal.note(
             f"in another terminal: export STREAMBG_BOOTSTRAP={started.bootstrap} STREAMBG_REDIS={started.redis_url}"

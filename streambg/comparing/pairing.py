@@ -69,10 +69,9 @@ class Pairing:
         self.compared = compared
         self.sides: dict[Color, Side] = {color: Side(places[color], terms.outputs) for color in COLORS}
 
-    @property
     def full(self) -> frozenset[Color]:
         """The colors that have run ahead: read the other one (P20)."""
-        return frozenset(color for color in COLORS if self.sides[color].full)
+        return frozenset(color for color in COLORS if self.sides[color].full())
 
     def take(self, limit: int = CHUNK_ROWS) -> Rows | None:
         """The next rows that both colors have covered, or None; they stay until `retire`."""

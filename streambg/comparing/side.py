@@ -26,6 +26,8 @@ Bools = npt.NDArray[np.bool_]
 # partitions of full queues the bytes decide: 64 * 2 * 4 MiB = 512 MiB at the very worst, in practice one color waits.
 MAX_ROWS = 64_000
 MAX_BYTES = 4 * 1024 * 1024
+# A paused color is read again when half of it is compared: each pause throws away what the client had prefetched.
+RESUME_AT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class Side:
         self.open_drops: Counter[str] = Counter()  # dropped since the last accepted batch, by why
         self._outputs = outputs
         self._folded = -1
+        self._was_full = False
         self._segments: deque[_Segment] = deque()
         self._blocked: deque[tuple[int, int, Batch]] = deque()
 
@@ -105,10 +108,12 @@ class Side:
     def covered(self) -> int | None:
         return self.coverage.covered
 
-    @property
     def full(self) -> bool:
-        """P20: is there enough? An empty queue may always take one batch."""
-        return bool(self._segments or self._blocked) and (self.rows >= MAX_ROWS or self.bytes >= MAX_BYTES)
+        """P20: is there enough for now? An empty queue may always take one batch."""
+        share = RESUME_AT if self._was_full else 1.0
+        over = self.rows >= MAX_ROWS * share or self.bytes >= MAX_BYTES * share
+        self._was_full = over and bool(self._segments or self._blocked)
+        return self._was_full
 
     @property
     def blocked(self) -> int:

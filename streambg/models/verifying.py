@@ -63,7 +63,7 @@ def verify(model: Model, rows: Sequence[Row | str], schema: Schema, sizes: Seque
     for size in sizes:
         mine = copy.deepcopy(list(rows))
         passes.append(_in_batches(model, mine, schema, check, size))
-        changed |= [ours != theirs for ours, theirs in zip(rows, mine, strict=True)]
+        changed |= _unlike(rows, mine)
     first = passes[0]
     differing = np.zeros(len(rows), bool)
     examples: list[Difference] = []
@@ -113,12 +113,15 @@ def _in_batches(model: Model, rows: list[Row | str], schema: Schema, check: Feat
     )
 
 
+def _unlike(first: Sequence[object], then: Sequence[object]) -> np.typing.NDArray[np.bool_]:
+    return np.array([ours != theirs for ours, theirs in zip(first, then, strict=True)], bool)
+
+
 def _unequal(first: Answered, then: Answered) -> np.typing.NDArray[np.bool_]:
     """Rows whose bytes differ: NaN equals itself here, 0.0 and -0.0 do not."""
     unequal: np.typing.NDArray[np.bool_] = (first.scores.view(np.int64) != then.scores.view(np.int64)).any(axis=1)
     unequal |= first.statuses != then.statuses
-    unequal |= [ours != theirs for ours, theirs in zip(first.values, then.values, strict=True)]
-    return unequal
+    return unequal | _unlike(first.values, then.values)
 
 
 def _shown(answered: Answered, row: int) -> str:

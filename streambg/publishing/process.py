@@ -16,6 +16,7 @@ from streambg.publishing.session import Session
 
 # Scrapers come every few seconds.
 GAUGES_EVERY_S = 1.0
+FOLD_TIMEOUT_S = 30.0
 
 log = structlog.get_logger("streambg.publisher")
 
@@ -66,6 +67,7 @@ class Publisher:
 
     def _one_session(self) -> None:
         SESSIONS.inc()
+        self._follower.wait_caught_up(FOLD_TIMEOUT_S)
         self._session = Session(self._site, self._follower, Meter())
         self._session.run(self._stopping)
 

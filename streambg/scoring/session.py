@@ -113,9 +113,10 @@ class Session:
         except KafkaException as error:
             raise ended(error.args[0]) from error
         finally:
+            self._lanes = {}  # whatever may be committed is: closing the consumer revokes
             self._producer.purge()
-            self._own.close()
             self._consumer.close()
+            self._own.close()
 
     @property
     def deployment(self) -> Deployment | None:

@@ -21,9 +21,9 @@ class Launch:
     """How one start of a broker differs from the usual.
 
     `overrides`: server properties. `jvm`: arguments before the main class. `environment`: added to the process's.
-    `limits`: {RLIMIT_*: bytes}, e.g. RLIMIT_FSIZE for a disk that is full (the JVM then gets EFBIG on writes; the
-    indexes are made at full size, so lower `log.index.size.max.bytes`, too). `fast_start` stops at the
-    first compiler: half the start, but not for benchmarks. `heap` as -Xmx takes it.
+    `limits`: {RLIMIT_*: bytes}; RLIMIT_FSIZE stands for a full disk (the JVM gets EFBIG on writes), from 11 MiB on: the
+    broker makes each index at its full 10 MiB. `fast_start` stops at the first compiler: half the start, but not for
+    benchmarks. `heap` as -Xmx takes it.
     """
 
     overrides: Mapping[str, str] = field(default_factory=dict)

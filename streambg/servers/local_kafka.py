@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import time
@@ -62,6 +63,7 @@ class LocalKafka(LocalServer):
             return
         first = not self.data.exists()
         may_move = self._asked_port is None and first
+        self._require_unused()
         if not may_move:
             require_free(self.port, "Kafka", "--port")
         installed = install(self._cache, self._progress)
@@ -80,6 +82,21 @@ class LocalKafka(LocalServer):
             except BaseException:
                 self.kill()
                 raise
+
+    def _require_unused(self) -> None:
+        """A second broker would find out by itself, but only half a minute later."""
+        try:
+            with (self.data / ".lock").open("r+") as lock:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kind of lock that Java takes
+        except FileNotFoundError:
+            return
+        except OSError:
+            raise self._in_use() from None
+
+    def _in_use(self) -> StreambgError:
+        return StreambgError(
+            f"another broker runs on the data in {self.data}", way_out="end it first, or use another directory"
+        )
 
     def _new_data(self, installed: Installation) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -128,9 +145,7 @@ class LocalKafka(LocalServer):
         if TAKEN in whole:
             raise self.stolen(next((p for p in (self.port, self._controller_port) if not is_free(p)), self.port))
         if LOCKED in whole:
-            raise StreambgError(
-                f"another broker runs on the data in {self.data}", way_out="end it first, or use another directory"
-            )
+            raise self._in_use()
         raise StreambgError(
             f"the broker ended with code {code} while it started; its log ends:\n    {tail}",
             way_out=self.where_to_look(),

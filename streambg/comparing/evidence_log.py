@@ -1,0 +1,184 @@
+"""The evidence topic: snapshots in, the best snapshot of each key out (P30)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from streambg.comparing.pair import Pair
+from streambg.comparing.site import ClientConfig
+from streambg.comparing.snapshot import BadSnapshot, Snapshot, decode, encode
+from streambg.errors import SessionEnded, Unreachable
+
+# The topic is compacted and holds a few segments of at most 16 MiB; a broker that is up hands it over in a second.
+READ_TIMEOUT_S = 30.0
+WATERMARK_TIMEOUT_S = 5.0
+# A snapshot that is not delivered by then is given up: the next one holds more.
+FLUSH_TIMEOUT_S = 5.0
+
+log = structlog.get_logger("streambg.comparator")
+
+
+class _Rank(msgspec.Struct):
+    start: int
+    compared: int
+
+
+_rank = msgspec.msgpack.Decoder(_Rank)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    rank: tuple[int, int]
+    value: bytes
+
+
+class EvidenceReader:
+    """Follows the topic on request; keeps the best snapshot of each key, as bytes."""
+
+    def __init__(self, config: ClientConfig, topic: str) -> None:
+        self._consumer = Consumer({**config, "enable.partition.eof": True})
+        self._topic = topic
+        self._next: int | None = None
+        self._kept: dict[bytes, _Kept] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def catch_up(self) -> None:
+        """Read to the end as it is now. Raises SessionEnded."""
+        try:
+            self._catch_up()
+        except KafkaException as error:
+            raise SessionEnded(f"{self._topic}: {error}") from error
+
+    def _catch_up(self) -> None:
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), WATERMARK_TIMEOUT_S)
+        if self._next is None or self._next < low or self._next > high:
+            self._next = int(low)
+            self._consumer.assign([TopicPartition(self._topic, 0, self._next)])
+        deadline = time.monotonic() + READ_TIMEOUT_S
+        while self._next < high:
+            if time.monotonic() > deadline:
+                raise SessionEnded(
+                    f"{self._topic} was not read to its end {high} within {READ_TIMEOUT_S:g} s; read is {self._next}"
+                )
+            for message in self._consumer.consume(500, 0.1):
+                self._take(message)
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        offset = message.offset() or 0
+        if error is not None:
+            if error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            self._next = max(self._next or 0, offset)  # compaction may leave no record before the end
+            return
+        self._next = offset + 1
+        self.put(message.key() or b"", message.value())
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """One record, read or delivered: kept where it is better than what is kept (Snapshot.rank)."""
+        if value is None:
+            with self._lock:
+                self._kept.pop(key, None)
+            return
+        try:
+            head = _rank.decode(value)
+        except msgspec.DecodeError:
+            log.warning("foreign_record", topic=self._topic, key=repr(key[:80]))
+            return
+        rank = (head.start, head.compared)
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is None or rank >= kept.rank:
+                self._kept[key] = _Kept(rank, value)
+
+    def best(self, pair: Pair, partition: int) -> Snapshot | None:
+        """Where to resume; None where nothing was kept. Raises UpgradeFirst for a newer format."""
+        with self._lock:
+            kept = self._kept.get(pair.key(partition))
+        if kept is None:
+            return None
+        try:
+            snapshot = decode(kept.value)
+        except BadSnapshot as error:
+            log.warning("bad_snapshot", topic=self._topic, partition=partition, why=str(error))
+            return None
+        evidence = snapshot.evidence
+        return snapshot if (evidence.pair, evidence.partition) == (pair, partition) else None
+
+    def all(self) -> list[Snapshot]:
+        """Every snapshot that is kept and readable, by key."""
+        with self._lock:
+            kept = sorted(self._kept.items())
+        found = []
+        for key, entry in kept:
+            try:
+                found.append(decode(entry.value))
+            except BadSnapshot as error:
+                log.warning("bad_snapshot", topic=self._topic, key=repr(key[:80]), why=str(error))
+        return found
+
+    def forget_before(self, pair: Pair) -> None:
+        """Deployments only grow: pairs with an id that was replaced never come back."""
+        with self._lock:
+            self._kept = {key: kept for key, kept in self._kept.items() if not _replaced(key, pair)}
+
+
+def _replaced(key: bytes, pair: Pair) -> bool:
+    parts = key.split(b"/")
+    if len(parts) != 3 or not all(part.isdigit() for part in parts):
+        return True
+    return int(parts[1]) < pair.blue or int(parts[2]) < pair.green
+
+
+class EvidenceWriter:
+    """Writes snapshots; `write` returns when they are delivered."""
+
+    def __init__(self, config: ClientConfig, topic: str) -> None:
+        self._producer = Producer(dict(config))
+        self._topic = topic
+
+    def write(self, records: Collection[tuple[bytes, bytes]]) -> None:
+        """(key, value) each. Raises Unreachable where one was not delivered: what counts is read back, not sent."""
+        failed: list[str] = []
+
+        def delivered(error: KafkaError | None, _message: Message) -> None:
+            if error is not None:
+                failed.append(error.str())
+
+        try:
+            for key, value in records:
+                self._producer.produce(self._topic, value, key, 0, on_delivery=delivered)
+            left = self._producer.flush(FLUSH_TIMEOUT_S)
+        except (BufferError, KafkaException) as error:
+            raise Unreachable(f"{self._topic}: {error}", way_out="is the broker up?") from error
+        if left or failed:
+            raise Unreachable(
+                f"{self._topic}: {left + len(failed)} of {len(records)} snapshots were not delivered"
+                f"{': ' + failed[0] if failed else f' within {FLUSH_TIMEOUT_S:g} s'}",
+                way_out="is the broker up, and may this process write the topic?",
+            )
+
+
+def encoded(snapshot: Snapshot) -> tuple[bytes, bytes]:
+    """Key and value of its record."""
+    return snapshot.key, encode(snapshot)
+
+
+def read_evidence(config: ClientConfig, topic: str) -> list[Snapshot]:
+    """Every snapshot in the topic, for `status` where Redis is down. Raises SessionEnded."""
+    reader = EvidenceReader(config, topic)
+    try:
+        reader.catch_up()
+        return reader.all()
+    finally:
+        reader.close()

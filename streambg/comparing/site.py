@@ -1,0 +1,51 @@
+"""What a comparator needs to know of its pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from streambg.config.sections import Pipeline
+from streambg.kafka import profiles
+from streambg.records.source import COLORS, Color
+
+ClientConfig = Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Names and complete librdkafka configurations, one a role. `member` is this process's name in its group."""
+
+    pipeline: str
+    input: str
+    predictions: Mapping[Color, str]
+    control: str
+    evidence: str
+    redis: str
+    member: str
+    consumer: ClientConfig
+    reader: ClientConfig
+    follower: ClientConfig
+    producer: ClientConfig
+
+
+def member(pipeline: Pipeline, slot: int) -> str:
+    """Client id and group instance id of the comparator in this slot."""
+    return f"{pipeline.groups.comparator}.{slot}"
+
+
+def site_of(pipeline: Pipeline, slot: int) -> Site:
+    name = member(pipeline, slot)
+    return Site(
+        pipeline.name,
+        pipeline.input.topic,
+        {color: pipeline.topics.predictions(color) for color in COLORS},
+        pipeline.topics.control,
+        pipeline.topics.evidence,
+        pipeline.redis,
+        name,
+        profiles.consumer(pipeline, pipeline.groups.comparator, name, name),
+        profiles.reader(pipeline, name),
+        profiles.reader(pipeline, name, follow=True),
+        {**profiles.idempotent_producer(pipeline, name), "compression.type": "lz4"},
+    )

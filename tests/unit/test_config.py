@@ -1,0 +1,249 @@
+"""pipeline.yaml: what it means, and what is said when it is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pipeline_files import loaded, small, write
+from pydantic import ValidationError
+
+from streambg.config import Pipeline, load
+from streambg.errors import ConfigError
+
+REFERENCE = Path(__file__).parents[2] / "pipeline.yaml"
+
+
+def refused(directory: Path, text: str, env: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        loaded(directory, text, env)
+    return str(caught.value)
+
+
+def test_the_reference_pipeline_is_right() -> None:
+    pipeline = load(REFERENCE, {})
+    assert pipeline.name == "shuttle"
+    assert pipeline.kafka.bootstrap == "127.0.0.1:9092"
+    assert list(pipeline.model.features) == [f"f{n}" for n in range(1, 10)]
+    assert (pipeline.publish.late.live_ms, pipeline.publish.late.candidate_ms) == (None, 2_000)
+    assert pipeline.publish.transaction.every_ms == 50
+    assert pipeline.rollout.max_lag_ms == 5_000
+    assert pipeline.file == REFERENCE
+    assert pipeline.registry == REFERENCE.parent / "models"
+
+
+def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
+    pipeline = loaded(tmp_path, small())
+    assert (pipeline.publish.late.live_ms, pipeline.publish.late.candidate_ms) == (None, 2_000)
+    assert pipeline.publish.live_failed == "dead-letter"
+    assert (pipeline.publish.transaction.every_ms, pipeline.publish.transaction.records) == (50, 5_000)
+    assert pipeline.publish.slots == 2
+    assert pipeline.input.bucket_field is None
+    assert pipeline.input.forward_headers == ("traceparent",)
+    assert pipeline.output.timestamp == "now"
+    assert pipeline.registry == tmp_path / "models"
+
+
+def test_names_on_the_servers_come_from_the_pipelines_name(tmp_path: Path) -> None:
+    pipeline = loaded(tmp_path, small("fraud"))
+    topics, groups = pipeline.topics, pipeline.groups
+    assert (topics.input, topics.output) == ("fraud-events", "fraud-alerts")
+    assert topics.ours == (
+        "fraud.predictions.blue",
+        "fraud.predictions.green",
+        "fraud.control",
+        "fraud.cutovers",
+        "fraud.evidence",
+        "fraud.verdicts",
+        "fraud.dead-letters",
+    )
+    assert groups.scorer("green") == "streambg.fraud.scorer.green"
+    assert (groups.publisher, groups.comparator) == ("streambg.fraud.publisher", "streambg.fraud.comparator")
+    assert pipeline.transactional_ids == ("streambg.fraud.publisher.0", "streambg.fraud.publisher.1")
+
+
+def test_a_pipeline_cannot_be_changed(tmp_path: Path) -> None:
+    pipeline = loaded(tmp_path, small())
+    with pytest.raises(ValidationError):
+        pipeline.publish.slots = 3  # type: ignore[misc] # that it is refused is the point
+
+
+def test_a_wrong_key_is_named_with_its_line_and_the_nearest_right_one(tmp_path: Path) -> None:
+    text = small().replace("  format: json", "  format: json\n  bucketby: key")
+    said = refused(tmp_path, text)
+    assert f"{tmp_path / 'pipeline.yaml'}:8: input.bucketby: no such key; did you mean `bucket_by`?" in said
+
+
+def test_a_key_in_the_wrong_section_is_sent_to_the_right_one(tmp_path: Path) -> None:
+    assert "pipeline.yaml:13: live_failed: no such key; it belongs to `publish`" in refused(
+        tmp_path, small() + "live_failed: candidate\n"
+    )
+
+
+def test_every_problem_is_said_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = small().replace("threshold: 0.5", "threshold: high").replace("format: json", "format: jsn")
+    text += "publish:\n  late: {live: wiat, candidate: 2000}\n  slots: true\n"
+    lines = [line.split("pipeline.yaml:")[1] for line in refused(tmp_path, text).splitlines()]
+    assert [line.split(":")[0] for line in lines] == ["7", "12", "14", "14", "15"]
+    assert lines[0] == "7: input.format: 'jsn' should be 'json'; did you mean `json`?"
+    assert "write a number and a unit" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "said"),
+    [
+        ("pipeline: fraud", "pipeline: my fraud", "pipeline: 'my fraud' should match"),
+        ("pipeline: fraud\n", "", "pipeline.yaml:1: pipeline: is missing"),
+        ("  topic: fraud-events\n", "", "pipeline.yaml:5: input.topic: is missing"),
+        ("127.0.0.1:9092", "127.0.0.1", "'127.0.0.1' is no address; write host:port"),
+        ("redis://127.0.0.1:6379/0", "127.0.0.1", "redis: is no Redis address"),
+        ("{topic: fraud-alerts}", "{topic: fraud-events}", "`fraud-events` is the input too"),
+        ("{topic: fraud-alerts}", "{topic: fraud.control}", "one of streambg's own topics"),
+        ("format: json", "format: json\n  decode: 'a:b'", "both `format` and `decode` are given"),
+        ("  format: json\n", "", "neither `format` nor `decode` is given"),
+        ("format: json", "decode: nothing", "input.decode: 'nothing' should match"),
+        ("format: json", "format: json\n  bucket_by: machine", "neither `key` nor `field:NAME`"),
+        ("format: json", "format: json\n  carry: [a, a]", "`a` is named 2 times"),
+        ("format: json", "format: json\n  carry: [a, b, c, d, e, f, g, h, i]", "9 fields, the limit is 8"),
+        ("format: json", "format: json\n  forward_headers: [streambg]", "the header that streambg itself writes"),
+        ("output: score", "output: scor", "`scor` is none of the outputs; did you mean `score`?"),
+        ("{f1: number}", "{f1: numbr}", "model.features.f1: 'numbr' should be 'number', 'string' or 'boolean'"),
+        ("{f1: number}", "{}", "model.features: a mapping of keys should have at least 1 item"),
+        ("[score]", "[score, score]", "`score` is named 2 times"),
+        ("threshold: 0.5", "threshold: .nan", "threshold: nan should be a finite number"),
+        ("threshold: 0.5", "threshold: true", "True is no number"),
+        ("format: json", "format:", "input.format: has no value"),
+        ("format: json", "format: json\n  format: json", "a key is given twice"),
+        ("format: json", "format: 'json", "no YAML"),
+        ("format: json", "format: 2026-01-01", "put it in quotes"),
+    ],
+)
+def test_bad_values(tmp_path: Path, was: str, becomes: str, said: str) -> None:
+    text = small()
+    assert was in text
+    answer = refused(tmp_path, text.replace(was, becomes, 1))
+    assert said in answer
+    assert "pipeline.yaml:" in answer
+
+
+def test_what_a_transaction_and_the_slots_may_hold_is_bounded(tmp_path: Path) -> None:
+    for bad in ("transaction: {every: 2s}", "transaction: {records: 0}", "slots: 0", "slots: 17", "late: {live: 0ms}"):
+        assert "than or equal to" in refused(tmp_path, small() + f"publish:\n  {bad}\n")
+
+
+@pytest.mark.parametrize(
+    ("section", "path"),
+    [
+        ("labels: {topic: x}", "labels"),
+        ("segments: {machine: [m1]}", "segments"),
+        ("metrics: {}", "metrics"),
+        ("rollout: {max_lag: 5s, steps: []}", "rollout.steps"),
+        ("rollout: {alpha: {promote: 5%}}", "rollout.alpha"),
+        ("rollout: {on_abort: shadow}", "rollout.on_abort"),
+    ],
+)
+def test_sections_of_later_versions_are_refused_never_ignored(tmp_path: Path, section: str, path: str) -> None:
+    assert f"pipeline.yaml:13: {path}: not yet: `{path}` comes with a later version; remove it" in refused(
+        tmp_path, small() + section + "\n"
+    )
+
+
+def test_a_misspelt_later_key_is_a_wrong_key(tmp_path: Path) -> None:
+    assert "rollout.maxlag: no such key; did you mean `max_lag`?" in refused(
+        tmp_path, small() + "rollout: {maxlag: 5s}\n"
+    )
+
+
+def test_no_file_no_mapping_too_large_no_utf8(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        load(tmp_path / "nowhere.yaml", {})
+    assert "must be a mapping of sections, not CommentedSeq" in refused(tmp_path, "- a\n")
+    assert "the limit is 1048576" in refused(tmp_path, "#" * 1_100_000)
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"pipeline: \xe4\n")
+    with pytest.raises(ConfigError, match="byte 10 is no UTF-8"):
+        load(path, {})
+
+
+# -- the environment ------------------------------------------------------------------------------------------------
+
+
+def test_references_are_filled_from_the_environment_or_their_default(tmp_path: Path) -> None:
+    text = small(bootstrap="${BOOT:-127.0.0.1:1}").replace("/0", "/${DB}") + "publish: {slots: '${SLOTS:-2}'}\n"
+    pipeline = loaded(tmp_path, text, {"DB": "3"})
+    assert (pipeline.kafka.bootstrap, pipeline.redis, pipeline.publish.slots) == (
+        "127.0.0.1:1",
+        "redis://127.0.0.1:6379/3",
+        2,
+    )
+    assert loaded(tmp_path, text, {"DB": "3", "BOOT": "k:2", "SLOTS": "4"}).kafka.bootstrap == "k:2"
+    assert loaded(tmp_path, text, {"DB": "3", "BOOT": ""}).kafka.bootstrap == "127.0.0.1:1"
+
+
+def test_a_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
+    said = refused(tmp_path, small(bootstrap="${STREAMBG_BOOT}"), {"STREAMBG_BOOTS": "k:2"})
+    assert "pipeline.yaml:3: kafka.bootstrap: `${STREAMBG_BOOT}` is not set and has no default" in said
+    assert "`STREAMBG_BOOTS` is set" in said
+
+
+def test_what_is_no_reference_is_not_taken_for_text(tmp_path: Path) -> None:
+    assert "is no reference; write ${NAME}" in refused(tmp_path, small(bootstrap="${BOOT-x:1}"))
+    assert "put a value with { or } in quotes" in refused(tmp_path, small() + "publish: {slots: ${SLOTS}}\n", {})
+
+
+def test_values_of_the_environment_are_not_expanded_again(tmp_path: Path) -> None:
+    text = small() + "registry: ${REGISTRY}\n"
+    assert loaded(tmp_path, text, {"REGISTRY": "/${HOME}"}).registry == Path("/${HOME}")
+    assert loaded(tmp_path, small() + "registry: /$${HOME}\n").registry == Path("/${HOME}")
+
+
+# -- what decides ---------------------------------------------------------------------------------------------------
+
+
+def test_P13_the_bucket_field_is_carried(tmp_path: Path) -> None:
+    text = small().replace("format: json", "format: json\n  bucket_by: field:machine\n  carry: [event_id]")
+    pipeline = loaded(tmp_path, text)
+    assert pipeline.input.bucket_field == "machine"
+    assert pipeline.input.carry == ("event_id", "machine")
+    assert loaded(tmp_path, text.replace("[event_id]", "[machine]")).input.carry == ("machine",)
+    nine = text.replace("[event_id]", "[a, b, c, d, e, f, g, h]")
+    assert "9 fields with the `bucket_by` field, the limit is 8" in refused(tmp_path, nine)
+
+
+def deciding(pipeline: Pipeline) -> tuple[str, str]:
+    return pipeline.deciding_text(), pipeline.deciding_digest()
+
+
+def test_P4_layout_and_order_do_not_change_what_decides(tmp_path: Path) -> None:
+    text = small().replace("format: json", "format: json\n  carry: [a, b]")
+    other = text.replace("[a, b]", "[b, a]") + "publish:\n  late:\n    live: wait\n    candidate: 2000ms # as it is\n"
+    assert deciding(loaded(tmp_path, text)) == deciding(loaded(tmp_path, other))
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        ("format: json", "decode: 'm:f'"),
+        ("format: json", "format: json\n  bucket_by: field:machine"),
+        ("format: json", "format: json\n  carry: [a]"),
+        ("{f1: number}", "{f1: string}"),
+        ("threshold: 0.5", "threshold: 0.6"),
+        ("model:", "publish: {late: {candidate: 3s}}\nmodel:"),
+        ("model:", "publish: {late: {live: 3s}}\nmodel:"),
+        ("model:", "publish: {live_failed: candidate}\nmodel:"),
+    ],
+)
+def test_P4_a_decision_changes_the_digest(tmp_path: Path, was: str, becomes: str) -> None:
+    before = deciding(loaded(tmp_path, small()))
+    after = deciding(loaded(tmp_path, small().replace(was, becomes, 1)))
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+
+
+def test_P4_addresses_and_pace_are_no_decisions(tmp_path: Path) -> None:
+    text = small() + "publish: {transaction: {every: 100ms}, slots: 4}\nregistry: /elsewhere\n"
+    assert deciding(loaded(tmp_path, small())) == deciding(loaded(tmp_path, text.replace("9092", "9093")))
+
+
+def test_write_returns_the_path(tmp_path: Path) -> None:
+    assert load(write(tmp_path, small()), {}).file == tmp_path / "pipeline.yaml"

@@ -1,0 +1,285 @@
+"""Children of a supervisor: real processes with stand-ins for the consumers; no server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from waiting import until
+
+from streambg.errors import ConfigError, StreambgError
+from streambg.running import plan
+from streambg.running.lines import labelled, readable
+from streambg.running.restarts import FIRST_DELAY, LONG_LIFE, LONGEST_DELAY, Again, Leave, after_end, words
+from streambg.running.stopping import Stopping
+from streambg.running.supervisor import Supervisor
+
+FOREVER = "import time\nprint('ready', flush=True)\ntime.sleep(600)\n"
+IN_ORDER = (
+    "import signal, sys, time\n"
+    "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
+    "print('ready', flush=True)\ntime.sleep(600)\n"
+)
+DEAF = (
+    "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('ready', flush=True)\ntime.sleep(600)\n"
+)
+
+
+class Running:
+    """A supervisor over stand-ins, and what it said."""
+
+    def __init__(self, folder: Path, scripts: Mapping[str, str]) -> None:
+        (folder / "consumers").mkdir()
+        for module, script in scripts.items():
+            (folder / "consumers" / f"{module}.py").write_text(script)
+        self.lines: list[tuple[str, str]] = []
+        self.said: list[tuple[str, str, str]] = []
+        processes = [plan.Process(module, module, (), 1) for module in scripts]
+        self.supervisor = Supervisor(
+            processes,
+            folder / "pipeline.yaml",
+            os.environ,
+            lambda name, line: self.lines.append((name, line)),
+            lambda name, text, level: self.said.append((name, text, level)),
+        )
+        self.supervisor.start()
+
+    def pid(self, name: str) -> int:
+        life = self.supervisor.seen()[name].running
+        return life.pid if life else 0
+
+    def ready(self, name: str, times: int = 1) -> bool:
+        return self.lines.count((name, "ready")) >= times
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    made: list[Running] = []
+
+    def start(**scripts: str) -> Running:
+        made.append(Running(tmp_path, scripts))
+        return made[-1]
+
+    yield start
+    for running in made:
+        running.supervisor.kill()
+        running.supervisor.stop()
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
+    except FileNotFoundError:
+        return True
+
+
+# -- what is run
+
+
+def test_the_plan_names_every_member_once() -> None:
+    made = plan.processes(2, 1, range(1, 7))
+    assert [process.name for process in made] == [
+        "scorer.blue.0",
+        "scorer.blue.1",
+        "scorer.green.0",
+        "scorer.green.1",
+        "publisher",
+        "comparator",
+    ]
+    argv = made[3].argv(Path("/p/pipeline.yaml"), "python")
+    assert " ".join(argv) == ("python -m consumers.scorer --color green --slot 1 -p /p/pipeline.yaml --metrics-port 4")
+
+
+def test_the_plan_has_room_for_a_few_members_only() -> None:
+    with pytest.raises(ConfigError, match="--publishers 17 is not between 1 and 16"):
+        plan.processes(1, 17, range(20))
+
+
+def test_a_pipeline_file_without_consumers_beside_it_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"has no scorer\.py, publisher\.py, comparator\.py"):
+        plan.require_consumers(tmp_path / "pipeline.yaml")
+
+
+# -- when a child ends
+
+
+@pytest.mark.parametrize("code", [2, 4, 7, 8, 9])
+def test_what_a_restart_cannot_mend_is_left_with_a_way_out(code: int) -> None:
+    what = after_end(code, 100.0, 0)
+    assert isinstance(what, Leave)
+    assert what.way_out
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 12, 130, -9, -15])
+def test_everything_else_is_started_again(code: int) -> None:
+    assert after_end(code, 1.0, 0) == Again(FIRST_DELAY, 1)
+
+
+def test_the_pause_doubles_up_to_its_cap_and_a_long_life_forgets() -> None:
+    delays, short_lives = [], 0
+    for _ in range(10):
+        what = after_end(1, 1.0, short_lives)
+        assert isinstance(what, Again)
+        delays.append(what.delay)
+        short_lives = what.short_lives
+    assert delays[:4] == [FIRST_DELAY, 2 * FIRST_DELAY, 4 * FIRST_DELAY, 8 * FIRST_DELAY]
+    assert delays[-1] == LONGEST_DELAY
+    assert after_end(1, 1.0, 10**6) == Again(LONGEST_DELAY, 10**6 + 1)
+    assert after_end(1, LONG_LIFE, 10) == Again(FIRST_DELAY, 1)
+
+
+def test_exit_codes_in_words() -> None:
+    assert (words(3), words(-9), words(-200)) == ("exit code 3", "signal SIGKILL", "signal -200")
+
+
+# -- lines
+
+
+def test_a_json_line_becomes_a_sentence() -> None:
+    line = json.dumps(
+        {"event": "model loaded", "level": "warning", "timestamp": "2026-11-23T21:03:04.5Z", "ms": 12, "why": "a b"}
+    )
+    assert readable(line) == ("warning", '21:03:04 warning model loaded  ms=12 why="a b"')
+
+
+@pytest.mark.parametrize("line", ["plain", "{broken", '{"no": "event"}', "[1]", "", '{"event": 1}', "{" * 100_000])
+def test_any_other_line_stays_as_it_is(line: str) -> None:
+    assert readable(line) == ("info", line)
+
+
+def test_a_label_is_as_wide_as_the_longest() -> None:
+    text = labelled("publisher", "[bold]no markup[/]", 12)
+    assert text.plain == "publisher    | [bold]no markup[/]"
+
+
+# -- real processes
+
+
+def test_lines_arrive_labelled_and_a_wished_end_is_in_order(run: Callable[..., Running]) -> None:
+    running = run(scorer=IN_ORDER, publisher=IN_ORDER)
+    until(lambda: running.ready("scorer") and running.ready("publisher"), what="both ready")
+    seen = running.supervisor.stop()
+    assert [one.lives[-1].code for one in seen.values()] == [0, 0]
+    assert all(one.lives[-1].wanted and len(one.lives) == 1 for one in seen.values())
+    assert [text for _, text, level in running.said if level != "info"] == []
+
+
+def test_a_killed_child_comes_back_and_the_others_do_not_notice(run: Callable[..., Running]) -> None:
+    running = run(scorer=FOREVER, publisher=FOREVER)
+    until(lambda: running.ready("scorer") and running.ready("publisher"), what="both ready")
+    scorer, publisher = running.pid("scorer"), running.pid("publisher")
+    os.kill(publisher, signal.SIGKILL)
+    until(lambda: running.ready("publisher", 2), what="the publisher's second life")
+    lives = running.supervisor.seen()["publisher"].lives
+    assert [life.code for life in lives] == [-9, None]
+    assert lives[1].pid != publisher
+    assert running.pid("scorer") == scorer
+    assert ("publisher", "ended with signal SIGKILL; started again in 0.1 s", "warning") in running.said
+
+
+def test_send_reaches_the_process_that_runs_now(run: Callable[..., Running]) -> None:
+    running = run(scorer=FOREVER)
+    until(lambda: running.ready("scorer"), what="ready")
+    running.supervisor.send("scorer", signal.SIGKILL)
+    until(lambda: running.ready("scorer", 2), what="the second life")
+
+
+def test_a_child_that_must_not_go_on_is_reported_and_all_left_is_the_end(run: Callable[..., Running]) -> None:
+    running = run(scorer="print('another runs in this slot')\nraise SystemExit(7)\n")
+    until(lambda: running.supervisor.ended(), what="nobody left")
+    seen = running.supervisor.seen()["scorer"]
+    assert len(seen.lives) == 1
+    assert "--slot" in seen.left
+    assert running.lines == [("scorer", "another runs in this slot")]
+    assert running.said[-1][2] == "error"
+
+
+def test_a_child_that_never_ends_by_itself_is_killed(
+    run: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streambg.running.supervisor.GRACE", 0.2)
+    running = run(scorer=DEAF)
+    until(lambda: running.ready("scorer"), what="ready")
+    assert running.supervisor.stop()["scorer"].lives[-1].code == -9
+
+
+def test_a_second_wish_does_not_wait(run: Callable[..., Running]) -> None:
+    running = run(scorer=DEAF)
+    until(lambda: running.ready("scorer"), what="ready")
+    began = time.monotonic()
+    running.supervisor.kill()
+    assert running.supervisor.stop()["scorer"].lives[-1].code == -9
+    assert time.monotonic() - began < 5.0  # far below GRACE
+
+
+def test_a_last_line_without_newline_and_bytes_that_are_no_text_arrive(run: Callable[..., Running]) -> None:
+    script = "import os\nos.write(1, b'\\xff whole\\n' + b'x' * 300000 + b'\\nlast')\nraise SystemExit(2)\n"
+    running = run(scorer=script)
+    until(lambda: running.supervisor.ended(), what="nobody left")
+    texts = [line for _, line in running.lines]
+    assert texts[0] == "\ufffd whole"
+    assert texts[-1] == "last"
+    assert sum(text.count("x") for text in texts) == 300_000
+
+
+def test_what_a_listener_raises_ends_everything(tmp_path: Path) -> None:
+    running = Running(tmp_path, {"scorer": FOREVER})
+
+    def broken(_name: str, _line: str) -> None:
+        raise RuntimeError("listener")
+
+    running.supervisor._on_line = broken
+    until(lambda: running.pid("scorer") or running.supervisor.seen()["scorer"].lives, what="started")
+    pid = running.supervisor.seen()["scorer"].lives[0].pid
+    with pytest.raises(StreambgError, match="listener"):
+        until(lambda: running.supervisor.ended(), what="the end")
+    assert gone(pid)
+
+
+def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "consumers").mkdir()
+    (tmp_path / "consumers" / "scorer.py").write_text(DEAF)
+    program = (
+        "import os, sys, time\nfrom pathlib import Path\n"
+        "from streambg.running.plan import Process\nfrom streambg.running.supervisor import Supervisor\n"
+        "say = lambda name, text, level: print(text, flush=True)\n"
+        "hear = lambda name, line: print(line, flush=True)\n"
+        "Supervisor([Process('scorer', 'scorer', (), 1)], Path('pipeline.yaml'), os.environ, hear, say).start()\n"
+        "time.sleep(600)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    with parent:
+        started, ready = parent.stdout.readline(), parent.stdout.readline()
+        child = int(started.rpartition(" ")[2])
+        assert ready == "ready\n"
+        assert not gone(child)
+        parent.kill()
+    until(lambda: gone(child), 5.0, "the child's end")
+
+
+# -- signals
+
+
+def test_a_signal_interrupts_a_slow_start_and_is_a_wish_later() -> None:
+    pressed: list[str] = []
+    with Stopping() as stopping:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)  # what ends now is ended in order
+    assert stopping.by is signal.SIGTERM
+    with Stopping() as stopping:
+        stopping.listen(at_once=lambda: pressed.append("again"))
+        signal.raise_signal(signal.SIGINT)
+        assert stopping.wished.is_set()
+        assert pressed == []
+        signal.raise_signal(signal.SIGINT)
+        assert pressed == ["again"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
