@@ -10,24 +10,15 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import (
-    TIMESTAMP_LOG_APPEND_TIME,
-    Consumer,
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, Message, TopicPartition
 
-from streambg.audit.sources import PARTITIONED, SINGLE, Chunk, Role, Span
+from streambg.audit.kafka_pins import check_there, compacted, pin, read_settled
+from streambg.audit.sources import PARTITIONED, Chunk, Role, Span
 from streambg.config import Pipeline
-from streambg.errors import Gap, Misconfigured, Unreachable
+from streambg.errors import Gap, Unreachable
 from streambg.kafka import profiles
-from streambg.kafka.admin import ASK_S, TopicFacts, await_reachable, describe
+from streambg.kafka.admin import await_reachable, describe
 from streambg.kafka.errors import translate
-from streambg.records.cutover import decode_publisher_position
 from streambg.records.outcome import HEADER
 from streambg.records.source import COLORS
 
@@ -37,11 +28,6 @@ RECORDS = 2_000
 STALLED_S = 45.0
 POLL_S = 1.0
 REACHABLE_S = 15.0
-# A publisher's open transaction ends with its commit, or with its timeout (10 s) plus the broker's scan for it (10 s).
-OPEN_TRANSACTION_S = 45.0
-LOOK_AGAIN_S = 0.05
-# What a publisher's transaction writes; all its parts become visible, but not in one instant.
-TRANSACTIONAL: tuple[Role, ...] = ("output", "dead-letters", "cutovers")
 CLIENT_ID = "streambg.audit"
 
 
@@ -66,14 +52,14 @@ class KafkaRecords:
         }
         admin = await_reachable(profiles.admin(pipeline, CLIENT_ID), REACHABLE_S)
         facts = describe(admin, list(self._names.values()))
-        self._check_there(facts)
+        check_there(self._names, facts)
         self.input_topic = topics.input
         self.input_topic_id: str | None = facts[topics.input].topic_id
         self.output_times_copied = pipeline.output.timestamp == "input"
         self.partitions = max(facts[self._names[role]].partitions for role in PARTITIONED)
-        self.compacted = self._compacted(admin)
-        self._settled = self._read_settled()
-        self._spans = self._pin(admin, facts)
+        self.compacted = compacted(admin, self._names)
+        self._settled = read_settled(pipeline, CLIENT_ID, self.partitions)
+        self._spans = pin(admin, self._names, facts, stable)
 
     def settled(self) -> Mapping[int, int]:
         return self._settled
@@ -153,99 +139,6 @@ class KafkaRecords:
                 way_out="run the audit again; it begins at the log start as it is then",
             )
         return translate(error, f"reading {name}")
-
-    # -- what is pinned ------------------------------------------------------------------------------------------
-
-    def _check_there(self, facts: Mapping[str, TopicFacts]) -> None:
-        missing = sorted(set(self._names.values()) - facts.keys())
-        if missing:
-            raise Misconfigured(f"no such topic: {', '.join(missing)}", way_out="streambg topics apply")
-
-    def _compacted(self, admin: AdminClient) -> frozenset[Role]:
-        roles: tuple[Role, ...] = ("input", "output", "dead-letters")
-        resources = {role: ConfigResource(ResourceType.TOPIC, self._names[role]) for role in roles}
-        futures = admin.describe_configs(list(resources.values()), request_timeout=ASK_S)
-        found: set[Role] = set()
-        for role, resource in resources.items():
-            try:
-                policy = futures[resource].result()["cleanup.policy"].value
-            except KafkaException as error:
-                raise translate(error, f"asking for the settings of {self._names[role]}") from error
-            if "compact" in str(policy):
-                found.add(role)
-        return frozenset(found)
-
-    def _read_settled(self) -> dict[int, int]:
-        """By partition, the larger of both predictions topics; what is committed is a lower bound, so no waiting."""
-        config = profiles.reader(self._pipeline, CLIENT_ID, group=self._pipeline.groups.publisher, stable=False)
-        wanted = [
-            TopicPartition(self._names[color], partition) for color in COLORS for partition in range(self.partitions)
-        ]
-        consumer = Consumer(config)
-        try:
-            committed = consumer.committed(wanted, ASK_S)
-        except KafkaException as error:
-            raise translate(error, f"asking for the positions of {self._pipeline.groups.publisher}") from error
-        finally:
-            consumer.close()
-        settled: dict[int, int] = {}
-        for found in committed:
-            position = decode_publisher_position(found.metadata)
-            if position is not None:
-                settled[found.partition] = max(position.settled, settled.get(found.partition, position.settled))
-        return settled
-
-    def _pin(self, admin: AdminClient, facts: Mapping[str, TopicFacts]) -> dict[tuple[Role, int], Span]:
-        """Starts and ends of everything; the input's last, so that no outcome is past it by chance."""
-        there = [
-            (role, partition)
-            for role in (*PARTITIONED, *SINGLE)
-            for partition in range(facts[self._names[role]].partitions)
-        ]
-        written = [at for at in there if at[0] in TRANSACTIONAL]
-        self._await_commits(admin, written)
-        first = [at for at in there if at[0] != "input"]
-        last = [at for at in there if at[0] == "input"]
-        ends = self._offsets(admin, first, OffsetSpec.latest(), self._stable)
-        ends |= self._offsets(admin, last, OffsetSpec.latest(), self._stable)
-        starts = self._offsets(admin, there, OffsetSpec.earliest(), False)
-        return {at: Span(starts[at], ends[at]) for at in there}
-
-    def _await_commits(self, admin: AdminClient, written: list[tuple[Role, int]]) -> None:
-        """Until all that stood there when the positions were read is decided.
-
-        A position may be visible a moment before the outcomes of its own transaction are.
-        """
-        if not self._stable:
-            return
-        appended = self._offsets(admin, written, OffsetSpec.latest(), False)
-        deadline = time.monotonic() + OPEN_TRANSACTION_S
-        while True:
-            visible = self._offsets(admin, written, OffsetSpec.latest(), True)
-            behind = [at for at in written if visible[at] < appended[at]]
-            if not behind:
-                return
-            if time.monotonic() > deadline:
-                role, partition = behind[0]
-                raise Unreachable(
-                    f"{self._names[role]}/{partition}: a transaction stands open at offset {visible[behind[0]]} since "
-                    f"{OPEN_TRANSACTION_S:g} s",
-                    way_out="start a publisher: it fences the dead one; then run the audit again",
-                )
-            time.sleep(LOOK_AGAIN_S)
-
-    def _offsets(
-        self, admin: AdminClient, at: list[tuple[Role, int]], spec: OffsetSpec, stable: bool
-    ) -> dict[tuple[Role, int], int]:
-        level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
-        wanted = {TopicPartition(self._names[role], partition): (role, partition) for role, partition in at}
-        if not wanted:
-            return {}
-        futures = admin.list_offsets(dict.fromkeys(wanted, spec), isolation_level=level, request_timeout=ASK_S)
-        try:
-            return {wanted[partition]: int(future.result().offset) for partition, future in futures.items()}
-        except KafkaException as error:
-            raise translate(error, "asking for the ends of the topics") from error
 
 
 def _chunk(records: list[Message], role: Role, keys_only: bool) -> Chunk:

@@ -66,7 +66,7 @@ def start(
         choice=servers.value,
         port=port,
         redis_port=redis_port,
-        progress=lambda line: errors.print(f"[dim]{line}[/dim]"),
+        progress=lambda line: errors.print(line, style="dim", markup=False),
     )
     kafka, redis = state.get("kafka"), state.get("redis")
     assert kafka is not None

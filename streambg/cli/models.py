@@ -28,7 +28,7 @@ from streambg.models.registry import MAX_ARTIFACT_BYTES, Listed, NewVersion, Reg
 from streambg.models.verifying import SAMPLE_ROWS, SIZES, Verified, sample_rows, verify
 from streambg.records.outcome import short_digest
 
-# a minute of a river model at 40 us an event, in each of the batch sizes
+# a minute of a river model at 40 us an event, in all batch sizes
 MAX_SAMPLE_ROWS = 500_000
 _SEED_BITS = 32
 
@@ -68,8 +68,7 @@ class _Place:
         if self.pipeline is None:
             return None
         contract = self.pipeline.model
-        decision = contract.decision
-        return Schema(contract.features, tuple(contract.outputs), decision.output, decision.threshold)
+        return Schema(contract.features, contract.outputs, contract.decision.output, contract.decision.threshold)
 
 
 @app.command(

@@ -19,13 +19,11 @@ class Site:
     pipeline: str
     input: str
     predictions: Mapping[Color, str]
-    control: str
     evidence: str
     redis: str
     member: str
     consumer: ClientConfig
     reader: ClientConfig
-    follower: ClientConfig
     producer: ClientConfig
 
 
@@ -35,17 +33,17 @@ def member(pipeline: Pipeline, slot: int) -> str:
 
 
 def site_of(pipeline: Pipeline, slot: int) -> Site:
+    """Of the comparator in this slot; the slot names it, so that a restart takes its place (static membership)."""
     name = member(pipeline, slot)
     return Site(
         pipeline.name,
         pipeline.input.topic,
         {color: pipeline.topics.predictions(color) for color in COLORS},
-        pipeline.topics.control,
         pipeline.topics.evidence,
         pipeline.redis,
         name,
         profiles.consumer(pipeline, pipeline.groups.comparator, name, name),
-        profiles.reader(pipeline, name),
-        profiles.reader(pipeline, name, follow=True),
+        profiles.reader(pipeline, f"{name}.reader"),
+        # histograms are mostly small numbers in 8 bytes each: a snapshot shrinks to a third
         {**profiles.idempotent_producer(pipeline, name), "compression.type": "lz4"},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -64,11 +65,9 @@ def _problem(detail: dict[str, Any], document: Document) -> Problem:
         return Problem(at, f"no such key{_nearest(at)}")
     if kind == "missing":
         return Problem(at, "is missing")
-    if given is None:
-        return Problem(at, "has no value")
-    text = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     if kind == "value_error":
-        return Problem(at, text)
+        return Problem(at, str(detail["msg"]).removeprefix("Value error, "))
+    text = re.sub(r"^(Input|String|Dictionary|Tuple|List|Value) (?=should)", "", str(detail["msg"]))
     if kind == "string_pattern_mismatch":
         text = f"should match {detail['ctx']['pattern']}"
     if kind == "literal_error" and isinstance(given, str):

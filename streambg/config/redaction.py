@@ -15,7 +15,7 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 # Up to the last @: a password with an unescaped / or @ in it is masked whole.
-_URL_PASSWORD = re.compile(r"(://[^:/@\s]*:)\S*@")
+_URL_PASSWORD = re.compile(r"(://[^:/@\s]*:)\S+@")
 _QUERY_PASSWORD = re.compile(r"([?&](?:password|secret|token)=)[^&\s]*", re.IGNORECASE)
 
 

@@ -31,7 +31,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`values`: dicts, lists, str, int, float, bool, None. `raw`: the strings as written, before substitution."""
+    """`values`: dicts, lists, str, int, float, bool. `raw`: the strings as written, before substitution."""
 
     file: str
     values: dict[str, Any]
@@ -63,7 +63,7 @@ def read(path: Path, substitute: Callable[[str], str]) -> Document:
     """The file with `substitute` applied to every string value; keys are taken as they are.
 
     Raises ConfigError with file and line for what cannot be read: no file, no YAML, a key given twice, no mapping
-    at the top, a value that is none of ours, and every BadReference of `substitute`.
+    at the top, a key without a value, a value of a kind that we have not, and every BadReference of `substitute`.
     """
     tree = _parse(path)
     if not isinstance(tree, CommentedMap):
@@ -108,8 +108,8 @@ class _Walk:
         for kind in (bool, int, float):
             if isinstance(node, kind):
                 return kind(node)
-        if node is not None:
-            self.problems.append(Problem(at, f"{node} was read as a {type(node).__name__}; put it in quotes"))
+        odd = f"{node} was read as a {type(node).__name__}; put it in quotes"
+        self.problems.append(Problem(at, "has no value" if node is None else odd))
         return None
 
 

@@ -178,7 +178,7 @@ def ready(pipeline: Pipeline, state: ControlState, said: Said, force: bool) -> N
             pipeline.topics.predictions(candidate.color),
             candidate.id,
             pipeline.input.topic,
-            _partitions(pipeline),
+            partitions_of_input(pipeline),
         )
         objections = readiness.objections(lanes, pipeline.rollout.max_lag_ms)
         if not objections:
@@ -191,7 +191,7 @@ def ready(pipeline: Pipeline, state: ControlState, said: Said, force: bool) -> N
         time.sleep(LOOK_AGAIN_S)
 
 
-def _partitions(pipeline: Pipeline) -> int:
+def partitions_of_input(pipeline: Pipeline) -> int:
     """The input's. Raises Misconfigured where it does not exist."""
     topic = pipeline.input.topic
     found = admin.describe(AdminClient(profiles.admin(pipeline, CLIENT)), [topic])
@@ -203,7 +203,7 @@ def _partitions(pipeline: Pipeline) -> int:
 def resolve(pipeline: Pipeline, start: Start) -> dict[int, int]:
     """The first deploy's start as source offsets, one for every partition that exists now (P11)."""
     topic = pipeline.input.topic
-    count = _partitions(pipeline)
+    count = partitions_of_input(pipeline)
     if not isinstance(start, str):
         if set(start) - set(range(count)):
             raise Refused(f"start names partitions {sorted(start)}, {topic} has 0..{count - 1}")

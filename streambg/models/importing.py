@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import re
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 ENTRY = re.compile(rf"(?P<module>{_NAME}(\.{_NAME})*):(?P<thing>{_NAME})")
 # Digits of the source's hash in the name that a model's module gets: enough that two sources never share one.
 _ALIAS_DIGITS = 32
+
+_running = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +91,19 @@ def run_source(source: Source, sha256: str, what: str) -> ModuleType:
     Raises ModelError where the code raises.
     """
     alias = f"{source.module}@{sha256[:_ALIAS_DIGITS]}"
-    if alias in sys.modules:
-        return sys.modules[alias]
-    module = ModuleType(alias)
-    module.__file__ = source.file
-    module.__package__ = source.package
-    sys.modules[alias] = module  # dataclasses look their own module up
-    try:
-        exec(compile(source.data, source.file, "exec", dont_inherit=True), module.__dict__)
-    except Exception as error:  # it is the team's code
-        del sys.modules[alias]
-        raise _not_imported(source.module, what, error) from error
-    return module
+    with _running:  # nobody else may see a module that has run by half
+        if alias in sys.modules:
+            return sys.modules[alias]
+        module = ModuleType(alias)
+        module.__file__ = source.file
+        module.__package__ = source.package
+        sys.modules[alias] = module  # dataclasses look their own module up
+        try:
+            exec(compile(source.data, source.file, "exec", dont_inherit=True), module.__dict__)
+        except Exception as error:  # it is the team's code
+            del sys.modules[alias]
+            raise _not_imported(source.module, what, error) from error
+        return module
 
 
 def attribute(module: ModuleType, name: str, thing: str, what: str) -> Any:

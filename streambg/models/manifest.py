@@ -156,11 +156,15 @@ def from_yaml(data: bytes, where: str) -> Manifest:
     try:
         return Manifest.model_validate(fields)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'file'}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise ModelError(f"{where}: {problems}", way_out="add the version anew: streambg models add") from error
+        raise ModelError(f"{where}: {explain(error)}", way_out="add the version anew: streambg models add") from error
+
+
+def explain(error: ValidationError) -> str:
+    """Pydantic's findings as one line, without the input."""
+    return "; ".join(
+        ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, "))))
+        for problem in error.errors()
+    )
 
 
 def read_mapping(data: bytes, where: str) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from streambg.models.manifest import (
     REGISTRY_FILE,
     Format,
     Manifest,
+    explain,
     from_yaml,
     parse_ref,
     read_mapping,
@@ -121,9 +122,8 @@ class Registry:
         try:
             return Policy.model_validate(fields)
         except ValidationError as error:
-            problem = error.errors()[0]
             raise ModelError(
-                f"{where}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}",
+                f"{where}: {explain(error)}",
                 way_out="it holds `allow_pickle: true|false` and `python_allow: [module, ...]`",
             ) from error
 
@@ -231,8 +231,7 @@ class Registry:
         try:
             return Manifest.model_validate(fields)
         except ValidationError as error:
-            problem = error.errors()[0]
-            raise ModelError(f"{new.ref}: {'.'.join(map(str, problem['loc']))} {problem['msg']}".strip()) from error
+            raise ModelError(f"{new.ref}: {explain(error)}") from error
 
     def _same(self, manifest: Manifest) -> Manifest:
         listed = self._listed(manifest.ref)

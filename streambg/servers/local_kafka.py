@@ -61,6 +61,7 @@ class LocalKafka(LocalServer):
         """
         if self.running:
             return
+        self.stop()  # the guardian of a server that died by itself still waits, to remove its files
         first = not self.data.exists()
         may_move = self._asked_port is None and first
         self._require_unused()

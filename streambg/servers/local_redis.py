@@ -55,6 +55,7 @@ class LocalRedis(LocalServer):
         """
         if self.running:
             return
+        self.stop()  # the guardian of a server that died by itself still waits, to remove its files
         found = find_redis()
         if isinstance(found, str):
             raise Unreachable(found, way_out=f"{REDIS_WAYS_OUT}, or start Docker")

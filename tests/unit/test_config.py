@@ -113,6 +113,7 @@ def test_every_problem_is_said_at_once_in_the_order_of_the_file(tmp_path: Path) 
         ("threshold: 0.5", "threshold: .nan", "threshold: nan should be a finite number"),
         ("threshold: 0.5", "threshold: true", "True is no number"),
         ("format: json", "format:", "input.format: has no value"),
+        ("format: json", "format: json\n  decode:", "input.decode: has no value"),
         ("format: json", "format: json\n  format: json", "a key is given twice"),
         ("format: json", "format: 'json", "no YAML"),
         ("format: json", "format: 2026-01-01", "put it in quotes"),

@@ -1,0 +1,123 @@
+"""What an audit pins before it reads: settled positions, then the ends of every topic, the input's last."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, but not by the package's own stubs
+    AdminClient,
+    ConfigResource,
+    OffsetSpec,
+    ResourceType,
+)
+
+from streambg.audit.sources import PARTITIONED, SINGLE, Role, Span
+from streambg.config import Pipeline
+from streambg.errors import Misconfigured, Unreachable
+from streambg.kafka import profiles
+from streambg.kafka.admin import ASK_S, TopicFacts
+from streambg.kafka.errors import translate
+from streambg.records.cutover import decode_publisher_position
+from streambg.records.source import COLORS
+
+# A publisher's open transaction ends with its commit, or with its timeout (10 s) plus the broker's scan for it (10 s).
+OPEN_TRANSACTION_S = 45.0
+LOOK_AGAIN_S = 0.05
+# What a publisher's transaction writes; all its parts become visible, but not in one instant.
+TRANSACTIONAL: tuple[Role, ...] = ("output", "dead-letters", "cutovers")
+EARLIEST, LATEST = OffsetSpec.earliest(), OffsetSpec.latest()
+
+At = tuple[Role, int]
+Names = Mapping[Role, str]
+
+
+def check_there(names: Names, facts: Mapping[str, TopicFacts]) -> None:
+    """Raises Misconfigured where a topic is missing."""
+    missing = sorted(set(names.values()) - facts.keys())
+    if missing:
+        raise Misconfigured(f"no such topic: {', '.join(missing)}", way_out="streambg topics apply")
+
+
+def compacted(admin: AdminClient, names: Names) -> frozenset[Role]:
+    """The topics that forget records by key. Raises Denied, Unreachable."""
+    roles: tuple[Role, ...] = ("input", "output", "dead-letters")
+    resources = {role: ConfigResource(ResourceType.TOPIC, names[role]) for role in roles}
+    futures = admin.describe_configs(list(resources.values()), request_timeout=ASK_S)
+    found: set[Role] = set()
+    for role, resource in resources.items():
+        try:
+            policy = futures[resource].result()["cleanup.policy"].value
+        except KafkaException as error:
+            raise translate(error, f"asking for the settings of {names[role]}") from error
+        if "compact" in str(policy):
+            found.add(role)
+    return frozenset(found)
+
+
+def read_settled(pipeline: Pipeline, client_id: str, partitions: int) -> dict[int, int]:
+    """By partition, the larger of both predictions topics; what is committed is a lower bound, so no waiting."""
+    config = profiles.reader(pipeline, client_id, group=pipeline.groups.publisher, stable=False)
+    topics = [pipeline.topics.predictions(color) for color in COLORS]
+    wanted = [TopicPartition(topic, partition) for topic in topics for partition in range(partitions)]
+    consumer = Consumer(config)
+    try:
+        committed = consumer.committed(wanted, ASK_S)
+    except KafkaException as error:
+        raise translate(error, f"asking for the positions of {pipeline.groups.publisher}") from error
+    finally:
+        consumer.close()
+    settled: dict[int, int] = {}
+    for found in committed:
+        position = decode_publisher_position(found.metadata)
+        if position is not None:
+            settled[found.partition] = max(position.settled, settled.get(found.partition, position.settled))
+    return settled
+
+
+def pin(admin: AdminClient, names: Names, facts: Mapping[str, TopicFacts], stable: bool) -> dict[At, Span]:
+    """Starts and ends of everything; the input's ends last, so that no outcome is past them by chance.
+
+    Raises Unreachable where a transaction stands open for too long.
+    """
+    roles: tuple[Role, ...] = (*PARTITIONED, *SINGLE)
+    there = [(role, partition) for role in roles for partition in range(facts[names[role]].partitions)]
+    if stable:
+        _await_commits(admin, names, [at for at in there if at[0] in TRANSACTIONAL])
+    ends = _offsets(admin, names, [at for at in there if at[0] != "input"], LATEST, stable)
+    ends |= _offsets(admin, names, [at for at in there if at[0] == "input"], LATEST, stable)
+    starts = _offsets(admin, names, there, EARLIEST, False)
+    return {at: Span(starts[at], ends[at]) for at in there}
+
+
+def _await_commits(admin: AdminClient, names: Names, written: list[At]) -> None:
+    """Until all that stands there now is decided: the positions were read before.
+
+    A position may be visible a moment before the outcomes of its own transaction are.
+    """
+    appended = _offsets(admin, names, written, LATEST, False)
+    deadline = time.monotonic() + OPEN_TRANSACTION_S
+    while True:
+        visible = _offsets(admin, names, written, LATEST, True)
+        behind = [at for at in written if visible[at] < appended[at]]
+        if not behind:
+            return
+        if time.monotonic() > deadline:
+            role, partition = behind[0]
+            raise Unreachable(
+                f"{names[role]}/{partition}: a transaction stands open at offset {visible[behind[0]]} since "
+                f"{OPEN_TRANSACTION_S:g} s",
+                way_out="start a publisher: it fences the dead one; then run the audit again",
+            )
+        time.sleep(LOOK_AGAIN_S)
+
+
+def _offsets(admin: AdminClient, names: Names, at: list[At], spec: OffsetSpec, stable: bool) -> dict[At, int]:
+    level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
+    wanted = {TopicPartition(names[role], partition): (role, partition) for role, partition in at}
+    futures = admin.list_offsets(dict.fromkeys(wanted, spec), isolation_level=level, request_timeout=ASK_S)
+    try:
+        return {wanted[partition]: int(future.result().offset) for partition, future in futures.items()}
+    except KafkaException as error:
+        raise translate(error, "asking for the ends of the topics") from error

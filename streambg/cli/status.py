@@ -1,0 +1,91 @@
+"""`streambg status`: the conclusion first, then colors and partitions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from streambg.cli.common import (
+    DEFAULT_PIPELINE,
+    Output,
+    OutputOption,
+    PipelineOption,
+    load_pipeline,
+    print_json,
+    stdout,
+)
+from streambg.records.outcome import short_digest
+from streambg.records.source import COLORS
+from streambg.status.collect import collect
+from streambg.status.report import Status, as_json, attention, role
+
+app = typer.Typer()
+
+# `--check`: 0 OK, this where a person should look
+ATTENTION = 1
+
+
+@app.command(epilog="Example:  streambg status --output json")
+def status(
+    check: Annotated[bool, typer.Option("--check", help="Exit 1 where a person should look.")] = False,
+    pipeline: PipelineOption = DEFAULT_PIPELINE,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """What the pipeline does now. Works with Redis down; then without the comparator's live view."""
+    config = load_pipeline(pipeline)
+    found = collect(config)
+    notes = attention(found, config.rollout.max_lag_ms)
+    if output is Output.JSON:
+        print_json(as_json(found, notes))
+    else:
+        _show(found, notes)
+    if check and notes:
+        raise typer.Exit(ATTENTION)
+
+
+def _show(found: Status, notes: list[str]) -> None:
+    if notes:
+        for note in notes:
+            stdout.print(f"[bold yellow]ATTENTION[/]: {note}", highlight=False)
+    else:
+        stdout.print(f"[bold green]OK[/]: {found.state.summary()}", highlight=False)
+    stdout.print(_colors(found))
+    stdout.print(_partitions(found))
+    if found.redis_problem:
+        stdout.print(f"no live view from Redis: {found.redis_problem}", highlight=False)
+    elif found.live_view is not None:
+        stdout.print_json(data=found.live_view)
+
+
+def _colors(found: Status) -> Table:
+    table = Table("color", "role", "model", "digest", "deployment", "scorers", title=f"pipeline {found.pipeline}")
+    for color in COLORS:
+        deployment = found.state.slots[color]
+        table.add_row(
+            color,
+            role(found.state, color),
+            deployment.model if deployment else "",
+            short_digest(deployment.digest) if deployment else "",
+            str(deployment.id) if deployment else "",
+            str(found.members[f"scorer {color}"]),
+        )
+    return table
+
+
+def _partitions(found: Status) -> Table:
+    table = Table("partition", "input end", "blue", "green", "settled", "behind", "waits", "cutover@epoch", "publisher")
+    for lane in found.lanes:
+        covered = [str(lane.covered[color]) if lane.covered[color] is not None else "-" for color in COLORS]
+        table.add_row(
+            str(lane.partition),
+            str(lane.input_end),
+            *covered,
+            str(lane.settled) if lane.settled is not None else "-",
+            str(lane.behind),
+            f"{lane.waits_ms} ms" if lane.waits_ms else "",
+            f"{lane.cutover}@{lane.epoch}" if lane.cutover is not None else "-",
+            lane.publisher or "-",
+        )
+    return table

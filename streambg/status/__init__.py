@@ -1,0 +1,1 @@
+"""`streambg status`: what the topics say about a pipeline, the conclusion first."""
