@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -54,3 +55,36 @@ def answers(
 def fetched(log_offset: int, batch: Batch, at: float = 0.0) -> Fetch:
     """As the session takes it from the log; a row counts as 40 bytes, the envelope as 60."""
     return Fetch(log_offset, 60 + 40 * len(batch), at, batch)
+
+
+@dataclass
+class Told:
+    """P8 written out: `rows` are the accepted ones, offset -> (value, may it be published?)."""
+
+    rows: dict[int, tuple[bytes, bool]] = field(default_factory=dict)
+    covered: int | None = None
+    unanswered_upto: int = -1
+
+    @classmethod
+    def of(cls, batches: Iterable[Batch]) -> Told:
+        """The fold of one deployment's batches in log order."""
+        told = cls()
+        for batch in batches:
+            told.take(batch)
+        return told
+
+    def take(self, batch: Batch) -> None:
+        if self.covered is None:
+            self.covered = self.unanswered_upto = batch.after
+        if not batch.after <= self.covered < batch.upto:
+            return  # a hole or a repeat
+        for row, offset in enumerate(batch.offsets.tolist()):
+            if offset > self.covered:
+                self.rows[offset] = (batch.values[row], bool(batch.statuses[row] == OK))
+        self.covered = batch.upto
+        if batch.sample:
+            self.unanswered_upto = batch.upto
+
+    def unanswered(self, offset: int) -> bool:
+        """P9, for a deployment whose missing rows are no facts about the input."""
+        return offset not in self.rows and self.covered is not None and offset <= self.covered

@@ -32,8 +32,8 @@ def audit_records(
     history = read_history(records, ignore_records)
     cutovers = read_cutovers(records)
     strays = [
-        Finding(Kind.FOREIGN, 0, 0, "", f"cutovers/0@{offset}", "cutover records", "a record that is none")
-        for offset in cutovers.strays
+        Finding(Kind.CUTOVER, 0, 0, "", f"cutovers/0@{offset}", "the cutover of a partition", found)
+        for offset, found in cutovers.strays
     ]
     total = _events(records, settled)
     passed = 0
@@ -48,7 +48,7 @@ def audit_records(
 
         # one after the other: what one partition holds in memory is gone before the next begins
         reports.append(PartitionAudit(records, partition, history, cutovers, settled.get(partition)).run(advance))
-    return conclude(records.input_topic, reports, strays)
+    return conclude(records.input_topic, reports, strays, made_again=cutovers.earlier_topics)
 
 
 def _events(records: Records, settled: Mapping[int, int]) -> int:

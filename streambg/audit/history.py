@@ -78,31 +78,36 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class CutoverLog:
-    """All cutover records by partition, of the input topic as it is now. `strays`: records that are none."""
+    """All cutover records by partition, of the input topic as it is now.
+
+    earlier_topics: others are of a topic of the same name that is gone. strays: (log offset, what is wrong) of
+    records that belong to no partition.
+    """
 
     by_partition: Mapping[int, list[Seen]]
-    topic_id: str | None
     earlier_topics: bool
-    strays: list[int] = field(default_factory=list)
+    strays: list[tuple[int, str]] = field(default_factory=list)
 
 
 def read_cutovers(records: Records) -> CutoverLog:
     """A topic that was made again has another id: what an earlier one settled is no business of this audit (P25)."""
     seen: list[Seen] = []
-    strays: list[int] = []
+    strays: list[tuple[int, str]] = []
     for chunk in records.read("cutovers", 0):
         for offset, time, value in zip(chunk.offsets, chunk.times, chunk.values, strict=True):
             try:
                 seen.append(Seen(offset, time, decode_cutover(value or b"")))
             except ValueError:
-                strays.append(offset)
+                strays.append((offset, repr((value or b"")[:80])))
     present = records.input_topic_id or (seen[-1].cutover.topic_id if seen else None)
     by_partition: dict[int, list[Seen]] = {}
     for item in seen:
-        if item.cutover.topic_id == present:
+        if not 0 <= item.cutover.partition < records.partitions:
+            strays.append((item.log_offset, f"a cutover of partition {item.cutover.partition}"))
+        elif item.cutover.topic_id == present:
             by_partition.setdefault(item.cutover.partition, []).append(item)
     earlier = any(item.cutover.topic_id != present for item in seen)
-    return CutoverLog(by_partition, present, earlier, strays)
+    return CutoverLog(by_partition, earlier, strays)
 
 
 @dataclass(frozen=True, slots=True)

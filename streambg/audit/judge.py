@@ -84,6 +84,11 @@ def _unanswered(case: Case, color: Color) -> bool:
     return state is State.UNANSWERED or (state is State.NO_ROW and color != case.route.live.color)
 
 
+def _no_event(case: Case, color: Color) -> bool:
+    """P9: live's complete batch has no row, so it is not in the input."""
+    return case.answers[color].state is State.NO_ROW and color == case.route.live.color
+
+
 def _late(answer: Answer, color: Color, deadline_ms: int | None, time_ms: int | None) -> Judgement:
     """P34: it may not have stood in the log longer than the deadline when the outcome was written."""
     if deadline_ms is None:
@@ -128,7 +133,7 @@ def _chosen_failed(case: Case, said: str) -> Judgement:
         return Blind(Check.ANSWER)
     if _is_own_error(answer, said) or (said == NONE and _unanswered(case, chosen)):
         return None
-    if said == LATE and answer.state is not State.NO_ROW and case.route.may_stand_in(chosen):
+    if said == LATE and not _no_event(case, chosen) and case.route.may_stand_in(chosen):
         return _late(answer, chosen, case.route.deadline(chosen), case.time_ms)
     return _unjustified(f"a dead letter only if {chosen} failed", f"{chosen}: {_told(answer)}; reason given: {said!r}")
 
@@ -143,7 +148,7 @@ def _stand_in_failed(case: Case, said: str) -> Judgement:
         return None
     if answer.state is State.UNKNOWN:
         return Blind(Check.ANSWER)
-    if said == LATE and answer.state is not State.NO_ROW:
+    if said == LATE and not _no_event(case, color):
         return _late(answer, color, case.route.patience(color), case.time_ms)
     standing = "may stand in" if allowed else "may not stand in"
     return _unjustified(
@@ -153,8 +158,7 @@ def _stand_in_failed(case: Case, said: str) -> Judgement:
 
 def may_be_letter(case: Case) -> bool:
     """Could this event have ended as a dead letter? Asked where dead letters have expired (P35)."""
-    state = case.answers[case.chosen].state
-    if state is State.OK or (state is State.NO_ROW and case.chosen == case.route.live.color):
+    if case.answers[case.chosen].state is State.OK or _no_event(case, case.chosen):
         return False
     return not (case.route.may_stand_in(case.chosen) and case.answers[other(case.chosen)].state is State.OK)
 

@@ -27,7 +27,8 @@ OPEN_TRANSACTION_S = 45.0
 LOOK_AGAIN_S = 0.05
 # What a publisher's transaction writes; all its parts become visible, but not in one instant.
 TRANSACTIONAL: tuple[Role, ...] = ("output", "dead-letters", "cutovers")
-EARLIEST, LATEST = OffsetSpec.earliest(), OffsetSpec.latest()
+EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call] # the client has no types here
+LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call] # nor here
 
 At = tuple[Role, int]
 Names = Mapping[Role, str]

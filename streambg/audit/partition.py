@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from streambg.audit.answers import Lane, Rows
-from streambg.audit.history import NO_EPOCH, CutoverLog, History, line_of
+from streambg.audit.history import CutoverLog, History, line_of
 from streambg.audit.parsing import HeaderParser, LetterParser
 from streambg.audit.presence import Missing
 from streambg.audit.report import PartitionReport, partition_report
 from streambg.audit.segment import Segment, Window
 from streambg.audit.sources import Records, Role
+from streambg.audit.stamps import Stamps
 from streambg.audit.stream import Behind, Bounds, Column, Stream
 from streambg.audit.tally import SHOWN, Check, Kind, Tally
 from streambg.records.source import COLORS, Color
@@ -56,12 +57,15 @@ class PartitionAudit:
         self.tally = Tally(records.input_topic, partition)
         self._line = line_of(cutovers.by_partition.get(partition, []), history, self.tally)
         self._origin = self._line.origin if self._line.origin is not None else history.state.start_of(partition)
-        self._open_ended = settled is None
         span = records.span("input", partition)
-        self._settled = span.end - 1 if settled is None else settled
         floor = 0
-        if cutovers.earlier_topics:
-            floor = int(self._line.epochs[0]) if len(self._line.epochs) else NOWHERE
+        if cutovers.earlier_topics and len(self._line.epochs):
+            floor = int(self._line.epochs[0])
+        elif cutovers.earlier_topics:
+            # nothing of the topic as it is now was published: positions and outcomes are of the earlier one
+            floor, settled = NOWHERE, self._origin - 1
+        self._open_ended = settled is None
+        self._settled = span.end - 1 if settled is None else settled
         bounds = Bounds(self._origin, self._settled, span.end, floor)
         self._output = self._stream("output", bounds)
         self._letters = self._stream("dead-letters", bounds)
@@ -73,8 +77,7 @@ class PartitionAudit:
             for color in COLORS
         }
         self._missing = Missing()
-        self._opened: set[int] = set()  # epochs whose first outcome was seen
-        self._accused: set[int] = set()  # epochs whose cutover record was found wrong
+        self._stamps = Stamps(self._line, self.tally)
         self._prefix = b"%s/%d@" % (records.input_topic.encode(), partition)
 
     def _stream(self, role: Role, bounds: Bounds) -> Stream:
@@ -236,8 +239,7 @@ class PartitionAudit:
     ) -> list[int]:
         """Judge one epoch's part. Of `perhaps`, which may have been dead letters, those that cannot have been."""
         after, upto, epoch = part
-        self._cutover_holds(epoch, outputs, letters)
-        outputs, letters = self._stamped(epoch, "output", outputs), self._stamped(epoch, "dead-letters", letters)
+        outputs, letters = self._stamps.check(epoch, outputs, letters)
         route = self._history.routes.get(epoch)
         if route is None:
             return perhaps
@@ -254,35 +256,6 @@ class PartitionAudit:
         if len(lost) < len(perhaps):
             self.tally.blind(Check.PRESENCE, max(set(perhaps) - set(lost)), len(perhaps) - len(lost))
         return lost
-
-    def _stamped(self, epoch: int, role: Role, column: Column) -> Column:
-        """Those stamped with the epoch that the cutovers name; the others are wrong, and not judged further."""
-        wrong = column.epochs != epoch
-        for row in np.flatnonzero(wrong).tolist():
-            offset, said = int(column.offsets[row]), int(column.epochs[row])
-            expected = f"epoch {epoch}" if epoch != NO_EPOCH else "nothing: no cutover begins here or before"
-            self.tally.add(Kind.WRONG_EPOCH, offset, expected, f"epoch {said}", self._at(role, column, row))
-            first = self._line.first_of(said)
-            if first is None or first > offset:
-                begins = "no record says so" if first is None else f"it begins at {first}"
-                self._accuse(said, offset, f"the cutover of epoch {said}: {begins}", "an outcome stamped with it")
-        return column.without(wrong)
-
-    def _cutover_holds(self, epoch: int, outputs: Column, letters: Column) -> None:
-        """The first outcome from a cutover on carries its epoch."""
-        if epoch == NO_EPOCH or epoch in self._opened or not (len(outputs) or len(letters)):
-            return
-        self._opened.add(epoch)
-        first = min((column for column in (outputs, letters) if len(column)), key=lambda column: int(column.offsets[0]))
-        offset, said = int(first.offsets[0]), int(first.epochs[0])
-        if said != epoch:
-            begins = self._line.first_of(epoch)
-            self._accuse(epoch, offset, f"epoch {epoch} from {begins} on, by its cutover", f"epoch {said}")
-
-    def _accuse(self, epoch: int, offset: int, expected: str, found: str) -> None:
-        if epoch not in self._accused:
-            self._accused.add(epoch)
-            self.tally.add(Kind.CUTOVER, offset, expected, found)
 
     def _at(self, role: Role, column: Column, row: int) -> str:
         return f"{role}/{self._partition}@{column.log_offsets[row]}"

@@ -146,8 +146,10 @@ class Report:
         return json.dumps(data, indent=2)
 
 
-def conclude(input_topic: str, partitions: list[PartitionReport], strays: list[Finding]) -> Report:
-    """One verdict over all partitions. `strays`: findings of no partition, each counted once."""
+def conclude(
+    input_topic: str, partitions: list[PartitionReport], strays: list[Finding], *, made_again: bool = False
+) -> Report:
+    """One verdict over all partitions. strays: findings of no partition; made_again: the input topic had another life."""
     counts = _sum(partition.counts for partition in partitions)
     for finding in strays:
         counts[finding.kind] += 1
@@ -159,7 +161,7 @@ def conclude(input_topic: str, partitions: list[PartitionReport], strays: list[F
         if item.check is Check.PRESENCE
     )
     verdict: Verdict = "ok" if verified else "nothing to audit"
-    reason = _verified_text(partitions) if verified else _empty_text(partitions)
+    reason = _verified_text(partitions) if verified else _empty_text(partitions, made_again)
     if wrong:
         verdict = "failed"
         reason = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in wrong.items())
@@ -200,9 +202,11 @@ def _verified_text(partitions: list[PartitionReport]) -> str:
     return f"what could be verified; in {gaps} of {len(partitions)} partitions a part is not auditable"
 
 
-def _empty_text(partitions: list[PartitionReport]) -> str:
+def _empty_text(partitions: list[PartitionReport], made_again: bool) -> str:
     if any(partition.settled >= partition.origin for partition in partitions):
         return "no owed event is left in the topics: their records have expired"
+    if made_again:
+        return "the input topic was deleted and made again, and nothing of the present one is settled"
     return "no event is settled yet"
 
 

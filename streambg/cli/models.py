@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import secrets
 import sys
@@ -15,11 +13,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from streambg.config import load
-from streambg.config.sections import Pipeline
+from streambg.cli.common import (
+    DEFAULT_PIPELINE,
+    Output,
+    OutputOption,
+    PipelineOption,
+    load_pipeline,
+    print_json,
+    stdout,
+)
+from streambg.config import Pipeline
 from streambg.errors import ConfigError, ModelError
 from streambg.models.contract import Row, Schema
 from streambg.models.decoding import json_rows
@@ -35,14 +41,7 @@ _SEED_BITS = 32
 app = typer.Typer(help="The versions in the file registry.", no_args_is_help=True, rich_markup_mode="rich")
 
 
-class Output(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enum
-    """How data is printed."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-class FormatChoice(str, Enum):  # noqa: UP042 - as above
+class FormatChoice(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enum
     """manifest.Format for Typer."""
 
     PYTHON = "python"
@@ -50,12 +49,9 @@ class FormatChoice(str, Enum):  # noqa: UP042 - as above
 
 
 Ref = Annotated[str, typer.Argument(metavar="NAME:VERSION", help="For example fraud:8", show_default=False)]
-PipelineOption = Annotated[Path, typer.Option("-p", "--pipeline", help="The pipeline file.")]
 RegistryOption = Annotated[
     Path | None, typer.Option("--registry", help="The registry's folder. Default: the pipeline's.", show_default=False)
 ]
-OutputOption = Annotated[Output, typer.Option("--output", help="text or json")]
-DEFAULT_PIPELINE = Path("pipeline.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +119,7 @@ def add(  # noqa: PLR0913 - Typer's form: an option is an argument
         )
     )
     if output is Output.JSON:
-        _print_json(_plain(Listed(ref, manifest)))
+        print_json(_plain(Listed(ref, manifest)))
     else:
         typer.echo(f"{manifest.ref} {manifest.digest}\nin {place.registry.path / manifest.name / manifest.version}")
 
@@ -136,15 +132,15 @@ def list_(
     place = _place(pipeline, registry)
     found = place.registry.list()
     if output is Output.JSON:
-        _print_json([_plain(listed) for listed in found])
+        print_json([_plain(listed) for listed in found])
         return
     if not found:
         typer.echo(f"No versions in {place.registry.path}. Add one with: streambg models add")
         return
     table = Table("version", "format", "digest", "outputs", "created", "metrics", box=None, pad_edge=False)
     for listed in found:
-        table.add_row(*_cells(listed))
-    Console(highlight=False, markup=False).print(table)
+        table.add_row(*map(Text, _cells(listed)))  # brackets in a note are no markup
+    stdout.print(table, highlight=False)
 
 
 @app.command(epilog="Example:  streambg models show fraud:8")
@@ -157,7 +153,7 @@ def show(
     """All that is known about a version. Whether its files are what they were is for `verify`."""
     plain = _plain(Listed(ref, _place(pipeline, registry).registry.get(ref)))
     if output is Output.JSON:
-        _print_json(plain)
+        print_json(plain)
         return
     for name, value in plain.items():
         text = ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else value
@@ -194,7 +190,7 @@ def verify_(
     result = verify(loaded.model, rows, schema)
     if output is Output.JSON:
         said = {"version": ref, "digest": manifest.digest, "passed": result.passed, "batch_sizes": SIZES}
-        _print_json(
+        print_json(
             said | asdict(result) | {"seed": None if sample else seed, "sample": str(sample) if sample else None}
         )
     else:
@@ -239,7 +235,7 @@ def _place(pipeline: Path, registry: Path | None) -> _Place:
         sys.path.append(folder)  # a team's own modules stand beside its pipeline file, as with `python -m`
     if registry is not None and pipeline == DEFAULT_PIPELINE and not pipeline.exists():
         return _Place(Registry(registry), None)
-    loaded = load(pipeline, os.environ)
+    loaded = load_pipeline(pipeline)
     return _Place(Registry(registry or loaded.registry), loaded)
 
 
@@ -294,7 +290,3 @@ def _plain(listed: Listed) -> dict[str, Any]:
     if listed.manifest is None:
         return {"ref": listed.ref, "problem": listed.problem}
     return {"ref": listed.ref, "digest": listed.manifest.digest} | listed.manifest.model_dump(mode="json")
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=1))

@@ -147,7 +147,7 @@ class EvidenceWriter:
         self._producer = Producer(dict(config))
         self._topic = topic
 
-    def write(self, records: Collection[tuple[bytes, bytes]]) -> None:
+    def write(self, records: Collection[tuple[bytes, bytes]], timeout: float = FLUSH_TIMEOUT_S) -> None:
         """(key, value) each. Raises Unreachable where one was not delivered: what counts is read back, not sent."""
         failed: list[str] = []
 
@@ -158,13 +158,13 @@ class EvidenceWriter:
         try:
             for key, value in records:
                 self._producer.produce(self._topic, value, key, 0, on_delivery=delivered)
-            left = self._producer.flush(FLUSH_TIMEOUT_S)
+            left = self._producer.flush(timeout)
         except (BufferError, KafkaException) as error:
             raise Unreachable(f"{self._topic}: {error}", way_out="is the broker up?") from error
         if left or failed:
             raise Unreachable(
                 f"{self._topic}: {left + len(failed)} of {len(records)} snapshots were not delivered"
-                f"{': ' + failed[0] if failed else f' within {FLUSH_TIMEOUT_S:g} s'}",
+                f"{': ' + failed[0] if failed else f' within {timeout:g} s'}",
                 way_out="is the broker up, and may this process write the topic?",
             )
 

@@ -79,32 +79,27 @@ class LiveView:
 def view_of(fields: Sequence[Field]) -> LiveView | None:
     """The fields that are fresh and of the youngest pair, put together; None where there are none."""
     known = [field for field in fields if field.format == FORMAT and field.live is not None]
-    if not known:
-        return None
-    newest = max(field.at_ms for field in known)
-    pair = max((Pair(field.snapshot.blue, field.snapshot.green) for field in known), key=_age)
-    used = sorted(
-        (
-            field
-            for field in known
-            if field.at_ms > newest - TTL_S * 1_000
-            and (field.snapshot.blue, field.snapshot.green) == (pair.blue, pair.green)
-        ),
-        key=lambda field: field.snapshot.partition,
-    )
+    newest = max((field.at_ms for field in known), default=0)
+    fresh = [field for field in known if field.at_ms > newest - TTL_S * 1_000]
+    pair = max((_pair(field) for field in fresh), key=_age, default=None)
+    used = sorted((field for field in fresh if _pair(field) == pair), key=lambda field: field.snapshot.partition)
     latest = max(used, key=lambda field: field.at_ms, default=None)
-    if latest is None or latest.live is None:
+    if latest is None or latest.live is None or pair is None:
         return None
     return LiveView(
         latest.at_ms,
         latest.input,
         latest.live,
         pair,
-        summary_of([from_wire(field.snapshot) for field in used], latest.live),
+        summary_of([from_wire(field.snapshot, detectors=False) for field in used], latest.live),
         {field.snapshot.partition: field.snapshot.compared for field in used},
         {field.snapshot.partition: field.covered for field in used},
         {field.snapshot.partition: field.lag for field in used},
     )
+
+
+def _pair(field: Field) -> Pair:
+    return Pair(field.snapshot.blue, field.snapshot.green)
 
 
 def _age(pair: Pair) -> tuple[int, int]:
@@ -138,7 +133,9 @@ def decode_fields(stored: Any) -> list[Field]:
     fields = []
     for value in stored.values():
         try:
-            fields.append(_decoder.decode(value))
-        except msgspec.DecodeError:
+            field = _decoder.decode(value)
+            from_wire(field.snapshot, detectors=False)
+        except ValueError:  # msgspec's errors are ValueErrors
             continue
+        fields.append(field)
     return fields

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import structlog
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
 from streambg.comparing.comparison import Comparison
 from streambg.comparing.desk import Work
@@ -33,6 +33,7 @@ POLL_S = 0.1
 GATHER_S = 0.05
 # How often a partition whose pair has not answered yet is looked at again.
 LOOK_AGAIN_S = 1.0
+LAGS_EVERY_S = 1.0
 # Placing runs inside the rebalance callback, which must stay far below max.poll.interval.ms (15 s); what is left over
 # is placed one partition a turn.
 PLACE_S = 3.0
@@ -56,6 +57,8 @@ class Session:
         self._folded = -2
         self._fresh = True
         self._begins: list[Comparison] = []
+        self.lags: dict[Position, int] = {}  # records in the log that are not read yet, as the last fetch knew it
+        self._lags_due = 0.0
         self._unplaced: dict[int, float] = {}  # partition -> when to look again, monotonic seconds
         self._probe = Probe(site.reader)
         self._reader = CoReader(site.consumer, site.predictions, self._assume, self._drop)
@@ -91,19 +94,18 @@ class Session:
         work = Work(self._folded, self._fresh, self._begins, fetched)
         self._fresh, self._begins = False, []
         self._balance(self._hand_over(work))
+        if time.monotonic() >= self._lags_due:
+            self._lags_due = time.monotonic() + LAGS_EVERY_S
+            self.lags = self._measure_lags()
         return len(fetched)
 
-    def lags(self) -> dict[Position, int]:
-        """Records that are in the log and not read yet, as the last fetch knew it."""
+    def _measure_lags(self) -> dict[Position, int]:
         lags: dict[Position, int] = {}
         for color in COLORS:
             for partition in self.partitions - self._unplaced.keys():
                 topic = TopicPartition(self._site.predictions[color], partition)
-                try:
-                    _, high = self._reader.consumer.get_watermark_offsets(topic, cached=True)
-                except KafkaException:
-                    continue
-                if high >= 0:
+                _, high = self._reader.consumer.get_watermark_offsets(topic, cached=True)
+                if high >= 0:  # -1001 before the first fetch
                     lags[color, partition] = max(0, int(high) - self._reader.next_offset(color, partition))
         return lags
 
@@ -158,6 +160,8 @@ class Session:
         placed = self._place(due[0])
         if placed is not None:
             for color in COLORS:
+                # resumed first: a resume puts the client back to where it was paused
+                self._reader.resume(color, due[0])
                 self._reader.seek(color, due[0], placed.side(color).next_offset)
 
     def _place(self, partition: int) -> Comparison | None:

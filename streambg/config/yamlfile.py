@@ -86,7 +86,7 @@ class _Walk:
 
     def plain(self, node: Any, at: At) -> Any:
         if isinstance(node, CommentedMap):
-            for key in node:
+            for key in node.lc.data or ():  # a key that `<<` merged in has no line here
                 self.lines[*at, str(key)] = node.lc.key(key)[0] + 1
             return {str(key): self.plain(value, (*at, str(key))) for key, value in node.items()}
         if isinstance(node, CommentedSeq):

@@ -66,8 +66,8 @@ def load_river(manifest: Manifest, artifact: bytes, allow_pickle: bool) -> Model
     if not allow_pickle:
         raise ModelError(
             f"{manifest.ref} is a pickle, and loading one runs whatever it says",
-            way_out=f"where everyone who may write to this registry may run code in the scorers, "
-            f"write `allow_pickle: true` into its {REGISTRY_FILE}",
+            way_out="where everyone who may write to this registry may run code in the scorers, write "
+            f"`allow_pickle: true` into {REGISTRY_FILE} at the top of its folder",
         )
     wanted, here = manifest.libraries.get("river", ""), river_version()
     if wanted != here:

@@ -81,7 +81,10 @@ def find_source(module: str, what: str) -> Source:
             way_out="put the class into a .py file of its own, which may import what is compiled",
         )
     package = module if spec.submodule_search_locations is not None else module.rpartition(".")[0]
-    return Source(module, package, spec.origin, Path(spec.origin).read_bytes())
+    try:
+        return Source(module, package, spec.origin, Path(spec.origin).read_bytes())
+    except OSError as error:
+        raise _not_imported(module, what, error) from error
 
 
 def run_source(source: Source, sha256: str, what: str) -> ModuleType:

@@ -54,7 +54,6 @@ def scorer(pipeline: Pipeline, color: Color, slot: int) -> ScorerSite:
         predictions=topics.predictions(color),
         all_predictions=tuple(topics.predictions(each) for each in COLORS),
         publisher_group=pipeline.groups.publisher,
-        carry=tuple(pipeline.input.carry),
         forward_headers=frozenset(pipeline.input.forward_headers),
         consumer=profiles.consumer(pipeline, group, name, name),
         reader=profiles.reader(pipeline, f"{name}.reader"),

@@ -79,6 +79,10 @@ class Partition:
         """Switch to the state folded to `folded`; only between transactions (P19)."""
         changed = state is not self._state
         self._state = state
+        if self.origin is not None and self.epoch < 0:
+            # nothing was published yet: where the first deploy begins may not have been known at the assignment (P11)
+            self.origin = state.start_of(self.home.partition)
+            self.settled = max(self.settled, self.origin - 1)
         for color in COLORS:
             deployment = state.slots[color]
             self.answers[color].control(deployment.id if deployment else None, folded)

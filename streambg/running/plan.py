@@ -69,7 +69,8 @@ def processes(scorers: int, publishers: int, ports: Sequence[int]) -> tuple[Proc
 def require_consumers(pipeline_file: Path) -> None:
     """The processes are modules beside the pipeline file. Raises ConfigError where they are not there."""
     folder = pipeline_file.parent / PACKAGE
-    wanted = ("scorer.py", "publisher.py", "comparator.py")
+    # without __init__.py, a package of this name anywhere on Python's path would be run instead
+    wanted = ("__init__.py", "scorer.py", "publisher.py", "comparator.py")
     missing = [name for name in wanted if not (folder / name).is_file()]
     if missing:
         raise ConfigError(

@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from streambg.models.answering import answer_rows
 from streambg.models.contract import Model, Row, Schema
 from streambg.models.features import FeatureCheck
-from streambg.scoring.batching import Polled, Scored, sampled
+from streambg.scoring.batching import Polled, Scored, carry_columns, sampled
 
 Decode = Callable[[Sequence[bytes | None]], list[Row | str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Event fields the pipeline itself reads: those that travel with the answer, and the one buckets hash (P13)."""
+
+    carry: tuple[str, ...]
+    bucket: str | None
 
 
 class Answerer:
     """Scores polls for one deployment."""
 
     def __init__(
-        self, deployment: int, model: Model, schema: Schema, decode: Decode, bucket_field: str | None, topic: str
+        self, deployment: int, model: Model, schema: Schema, decode: Decode, fields: Fields, topic: str
     ) -> None:
         self.deployment = deployment
         self._model = model
         self._schema = schema
         self._check = FeatureCheck(schema.features)
         self._decode = decode
-        self._bucket_field = bucket_field
+        self._fields = fields
         self._topic = topic
 
     def score(self, polled: Polled, partition: int, sample: int | None) -> Scored:
@@ -34,9 +43,11 @@ class Answerer:
         rows = self._decode(polled.values)
         kept = None
         if sample is not None:
-            kept = sampled(rows, polled, sample, self.deployment, self._bucket_field, self._topic, partition)
-        started = time.perf_counter()
+            kept = sampled(rows, polled, sample, self.deployment, self._fields.bucket, self._topic, partition)
         chosen = range(len(rows)) if kept is None else kept
+        # before the model sees the rows: what travels beside its answer is the event's, whatever the model does to them
+        carry = carry_columns(rows if kept is None else [rows[i] for i in kept], self._fields.carry)
+        started = time.perf_counter()
         answered = answer_rows(
             self._model,
             rows if kept is None else [rows[i] for i in kept],
@@ -46,4 +57,4 @@ class Answerer:
             self._check,
         )
         spent = int((time.perf_counter() - started) * 1e6)
-        return Scored(polled, rows, answered, kept, int(time.time() * 1_000), spent)
+        return Scored(polled, answered, carry, kept, int(time.time() * 1_000), spent)

@@ -79,29 +79,28 @@ def carry_columns(rows: Sequence[Row | str], names: Sequence[str]) -> dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A poll with its answers. `kept` are the row numbers a sample chose, None for all; `answered` has one answer
-    for each of them. `scored_at` ms since 1970, `spent_us` for all of them.
+    """A poll with its answers. `kept` are the row numbers a sample chose, None for all; `answered` and `carry` have
+    one for each of them. `scored_at` ms since 1970, `spent_us` for all of them.
     """
 
     polled: Polled
-    rows: Sequence[Row | str]
     answered: Answered
+    carry: Mapping[str, list[Carried]]
     kept: Sequence[int] | None
     scored_at: int
     spent_us: int
 
 
-def batches(deployment: int, after: int, scored: Scored, carry: Sequence[str]) -> Iterator[Batch]:
+def batches(deployment: int, after: int, scored: Scored) -> Iterator[Batch]:
     """The poll as one batch, or as several where it would be too large: each goes on where the last one ended.
 
     The last batch reaches to the poll's last offset, so that what was not sampled is said to be unanswered.
     """
-    polled, rows, answered, kept = scored.polled, scored.rows, scored.answered, scored.kept
+    polled, answered, kept = scored.polled, scored.answered, scored.kept
     index = range(len(polled.offsets)) if kept is None else kept
     offsets = np.array([polled.offsets[i] for i in index], np.int64)
     times = np.array([polled.times[i] for i in index], np.int64)
     keys = [polled.keys[i] for i in index]
-    columns = carry_columns([rows[i] for i in index], carry)
     forwarded = [polled.forwarded[i] for i in index] if polled.forwarded is not None else None
     values, statuses, scores = _bounded(answered, keys)
     for first, last in _slices(keys, values, forwarded):
@@ -120,7 +119,7 @@ def batches(deployment: int, after: int, scored: Scored, carry: Sequence[str]) -
             scores[part],
             keys[part],
             values[part],
-            {name: column[part] for name, column in columns.items()},
+            {name: column[part] for name, column in scored.carry.items()},
             forwarded[part] if forwarded is not None else None,
         )
         after = upto

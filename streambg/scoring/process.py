@@ -19,7 +19,7 @@ from streambg.models.decoding import json_rows, load_decode_hook
 from streambg.models.registry import Registry
 from streambg.process.frame import Frame
 from streambg.records.batch import ERROR, Batch
-from streambg.scoring.answerer import Answerer, Decode
+from streambg.scoring.answerer import Answerer, Decode, Fields
 from streambg.scoring.session import Session, Site, in_force
 
 # Looking for a first deployment, or at a slot whose model cannot be loaded: often enough for a person to see it act.
@@ -46,7 +46,7 @@ class Decoding:
     """How input values become rows, by the pipeline, not by the model (P13)."""
 
     hook: str | None
-    bucket_field: str | None
+    fields: Fields
     topic: str
 
     def decode(self, registry: Registry) -> Decode:
@@ -185,8 +185,10 @@ class _Loading:
         loaded = self._registry.load(deployment.model, deployment.digest)
         schema = loaded.manifest.schema_of(rules.decision.output if rules.decision else None, rules.decision_threshold)
         decode = self._decoding.decode(self._registry)
-        return Answerer(deployment.id, loaded.model, schema, decode, self._decoding.bucket_field, self._decoding.topic)
+        return Answerer(deployment.id, loaded.model, schema, decode, self._decoding.fields, self._decoding.topic)
 
 
 def decoding_of(pipeline: Pipeline) -> Decoding:
-    return Decoding(pipeline.input.decode, pipeline.input.bucket_field, pipeline.input.topic)
+    return Decoding(
+        pipeline.input.decode, Fields(pipeline.input.carry, pipeline.input.bucket_field), pipeline.input.topic
+    )

@@ -52,7 +52,6 @@ class Site:
     predictions: str
     all_predictions: tuple[str, ...]
     publisher_group: str
-    carry: tuple[str, ...]
     forward_headers: frozenset[str]
     consumer: Mapping[str, Any]
     reader: Mapping[str, Any]
@@ -161,7 +160,7 @@ class Session:
         if polled.offsets[0] <= lane.scored:
             raise SessionEnded(f"{self.site.input}/{partition}@{polled.offsets[0]} came again, scored is {lane.scored}")
         scored = self._scoring.score(polled, partition, sample)
-        for batch in batches(self._scoring.deployment, lane.scored, scored, self.site.carry):
+        for batch in batches(self._scoring.deployment, lane.scored, scored):
             self._send(partition, lane, batch)
             lane.scored = batch.upto
             self._meter.scored(batch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
@@ -17,11 +16,9 @@ import redis
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-from typer.testing import CliRunner
 from waiting import until
 
-from streambg.cli import broker as cli
-from streambg.errors import ConfigError, StreambgError
+from streambg.errors import StreambgError
 from streambg.servers import Launch, LocalKafka, LocalRedis, detached, installation, jars, processes, start
 from streambg.servers.cache import cache_dir
 from streambg.servers.local_kafka import answering_cluster
@@ -38,7 +35,7 @@ def create(bootstrap: str, topic: str, **config: str) -> None:
 
 
 def write(bootstrap: str, topic: str, values: list[bytes], timeout_ms: int = 20_000) -> list[bool]:
-    """Which values were acknowledged."""
+    """Which values were acknowledged, up to the first that was not."""
     fates: list[bool] = []
     producer = Producer(
         {
@@ -52,6 +49,8 @@ def write(bootstrap: str, topic: str, values: list[bytes], timeout_ms: int = 20_
     for value in values:
         producer.produce(topic, value, on_delivery=lambda error, _: fates.append(error is None))
         producer.flush(timeout_ms / 1000 + 5)
+        if fates[-1:] != [True]:
+            break
     return fates
 
 
@@ -121,10 +120,10 @@ def test_a_full_disk_is_an_error_for_producers_and_loses_nothing_acknowledged(un
     value = b"x" * megabyte
     with LocalKafka(launch=full) as broker:
         create(broker.bootstrap, unique, **{"max.message.bytes": str(2 * megabyte)})
-        fates = write(broker.bootstrap, unique, [value] * 12, timeout_ms=1500)
+        fates = write(broker.bootstrap, unique, [value] * 12, timeout_ms=5000)
         acknowledged = fates.count(True)
         assert 0 < acknowledged < 12
-        assert fates == [True] * acknowledged + [False] * (12 - acknowledged)
+        assert fates == [True] * acknowledged + [False]
         until(lambda: not broker.running, 20, "the broker's end: it does not go on without a disk")
         broker.start(Launch())  # there is space again
         assert read(broker.bootstrap, unique)[:acknowledged] == [value] * acknowledged
@@ -209,60 +208,6 @@ def test_redis_keeps_nothing_over_a_crash_and_its_port(unique: str) -> None:
         with redis.Redis.from_url(server.url) as client:
             assert client.get(unique) is None
             assert client.config_get("bind")["bind"] == "127.0.0.1"
-
-
-def call(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(cli.app, list(arguments))
-    if isinstance(result.exception, StreambgError):
-        raise result.exception
-    return result.exit_code, result.stdout
-
-
-def test_broker_start_status_stop(tmp_path: Path, unique: str) -> None:
-    there = ("--dir", str(tmp_path))
-    assert call("status", *there) == (cli.NOT_RUNNING, "Not running. Start with: streambg broker start\n")
-    try:
-        code, text = call("start", *there, "--servers", "local", "--output", "json")
-        first = json.loads(text)
-        assert (code, first["already_running"]) == (0, False)
-        create(first["bootstrap"], unique)
-        code, text = call("start", *there)
-        assert "Already running" in text
-        assert f"export STREAMBG_BOOTSTRAP={first['bootstrap']}\nexport STREAMBG_REDIS={first['redis_url']}" in text
-        code, text = call("status", *there, "--output", "json")
-        assert (code, json.loads(text)["running"]) == (0, True)
-        pids = {server["name"]: server["pid"] for server in first["servers"]}
-
-        os.kill(pids["redis"], signal.SIGKILL)
-        until(lambda: gone(pids["redis"]), 10, "the end of Redis")
-        code, text = call("status", *there)
-        assert code == cli.NOT_RUNNING
-        assert "ended" in text
-        code, text = call("start", *there, "--output", "json")  # what is missing, nothing else
-        now = {server["name"]: server["pid"] for server in json.loads(text)["servers"]}
-        assert now["kafka"] == pids["kafka"]
-        assert now["redis"] != pids["redis"]
-
-        assert call("stop", *there) == (0, "Stopped: redis, kafka\n")
-        assert all(gone(pid) for pid in now.values())
-        assert call("stop", *there) == (0, "Nothing was running.\n")
-
-        code, text = call("start", *there, "--output", "json")  # the data is still there
-        again = json.loads(text)
-        topics = AdminClient({"bootstrap.servers": again["bootstrap"]}).list_topics(timeout=10).topics
-        assert unique in topics
-    finally:
-        call("stop", *there, "--remove-data")
-    assert not (tmp_path / "kafka").exists()
-
-
-def test_a_taken_port_leaves_nothing_running(tmp_path: Path, kafka: str) -> None:
-    port = kafka.rpartition(":")[2]
-    with pytest.raises(ConfigError, match=f"port {port} on 127.0.0.1, asked for Kafka, is in use") as caught:
-        call("start", "--dir", str(tmp_path), "--port", port)
-    assert "--port" in caught.value.way_out
-    assert detached.read_state(tmp_path).servers == ()
-    assert call("status", "--dir", str(tmp_path))[0] == cli.NOT_RUNNING
 
 
 def test_detached_servers_outlive_the_process_that_started_them(tmp_path: Path) -> None:

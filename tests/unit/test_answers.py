@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from predictions import answers, fetched, value
+from predictions import Told, answers, fetched, value
 
 from streambg.publishing.answers import Answers, View
-from streambg.records.batch import OK, Batch
+from streambg.records.batch import Batch
 from streambg.records.coverage import Coverage
 
 EVERYTHING = 1_000_000
@@ -23,35 +24,10 @@ def in_force(folded: int) -> int | None:
     return max((deployment for deployment in DEPLOYMENTS if deployment <= folded), default=None)
 
 
-@dataclass
-class Told:
-    """The fold P8, P9, P12 written out: every batch of the deployment in force before the first that blocks."""
-
-    rows: dict[int, tuple[bytes, bool]] = field(default_factory=dict)
-    covered: int | None = None
-    unanswered_upto: int = -1
-
-    @classmethod
-    def of(cls, log: Sequence[Batch], folded: int) -> Told:
-        told = cls()
-        for batch in log:
-            if batch.deployment > folded:
-                break  # P12: it blocks the queue
-            if batch.deployment == in_force(folded):
-                told._take(batch)
-        return told
-
-    def _take(self, batch: Batch) -> None:
-        if self.covered is None:
-            self.covered = self.unanswered_upto = batch.after
-        if not batch.after <= self.covered < batch.upto:
-            return  # a hole or a repeat
-        for row, offset in enumerate(batch.offsets.tolist()):
-            if offset > self.covered:
-                self.rows[offset] = (batch.values[row], bool(batch.statuses[row] == OK))
-        self.covered = batch.upto
-        if batch.sample:
-            self.unanswered_upto = batch.upto
+def told(log: Sequence[Batch], folded: int) -> Told:
+    """P12: every batch of the deployment in force before the first that blocks the queue, folded."""
+    judged = takewhile(lambda batch: batch.deployment <= folded, log)
+    return Told.of(batch for batch in judged if batch.deployment == in_force(folded))
 
 
 def same(view: View, told: Told, settled: int) -> None:
@@ -111,7 +87,7 @@ class Reader:
         self.next(upto - self.read)
 
     def told(self) -> Told:
-        return Told.of(self.log[: self.read], self.folded)
+        return told(self.log[: self.read], self.folded)
 
     def do(self, op: Op) -> None:
         getattr(self, op[0])(op[1])

@@ -155,6 +155,11 @@ def test_a_misspelt_later_key_is_a_wrong_key(tmp_path: Path) -> None:
     )
 
 
+def test_an_anchor_and_a_merge_are_plain_yaml(tmp_path: Path) -> None:
+    text = small().replace("{output: score, threshold: 0.5}", "\n    <<: {output: score}\n    threshold: 0.25")
+    assert loaded(tmp_path, text).model.decision.threshold == 0.25
+
+
 def test_no_file_no_mapping_too_large_no_utf8(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         load(tmp_path / "nowhere.yaml", {})

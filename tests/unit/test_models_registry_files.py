@@ -11,8 +11,8 @@ from zlib import crc32
 import pytest
 from model_versions import linear, overwrite, refused, team_package
 
-from streambg.models.contract import Schema
 from streambg.errors import ModelError
+from streambg.models.contract import Schema
 from streambg.models.manifest import FILE, REGISTRY_FILE, from_yaml, parse_ref, to_yaml
 from streambg.models.registry import Policy, Registry
 

@@ -37,6 +37,7 @@ class Running:
 
     def __init__(self, folder: Path, scripts: Mapping[str, str]) -> None:
         (folder / "consumers").mkdir()
+        (folder / "consumers" / "__init__.py").touch()
         for module, script in scripts.items():
             (folder / "consumers" / f"{module}.py").write_text(script)
         self.lines: list[tuple[str, str]] = []
@@ -103,7 +104,7 @@ def test_the_plan_has_room_for_a_few_members_only() -> None:
 
 
 def test_a_pipeline_file_without_consumers_beside_it_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"has no scorer\.py, publisher\.py, comparator\.py"):
+    with pytest.raises(ConfigError, match=r"has no __init__\.py, scorer\.py, publisher\.py, comparator\.py"):
         plan.require_consumers(tmp_path / "pipeline.yaml")
 
 
@@ -136,7 +137,7 @@ def test_the_pause_doubles_up_to_its_cap_and_a_long_life_forgets() -> None:
 
 
 def test_exit_codes_in_words() -> None:
-    assert (words(3), words(-9), words(-200)) == ("exit code 3", "signal SIGKILL", "signal -200")
+    assert (words(3), words(-9), words(-200)) == ("exit code 3", "signal SIGKILL", "signal 200")
 
 
 # -- lines
@@ -193,7 +194,7 @@ def test_send_reaches_the_process_that_runs_now(run: Callable[..., Running]) -> 
 
 def test_a_child_that_must_not_go_on_is_reported_and_all_left_is_the_end(run: Callable[..., Running]) -> None:
     running = run(scorer="print('another runs in this slot')\nraise SystemExit(7)\n")
-    until(lambda: running.supervisor.ended(), what="nobody left")
+    until(running.supervisor.ended, what="nobody left")
     seen = running.supervisor.seen()["scorer"]
     assert len(seen.lives) == 1
     assert "--slot" in seen.left
@@ -222,7 +223,7 @@ def test_a_second_wish_does_not_wait(run: Callable[..., Running]) -> None:
 def test_a_last_line_without_newline_and_bytes_that_are_no_text_arrive(run: Callable[..., Running]) -> None:
     script = "import os\nos.write(1, b'\\xff whole\\n' + b'x' * 300000 + b'\\nlast')\nraise SystemExit(2)\n"
     running = run(scorer=script)
-    until(lambda: running.supervisor.ended(), what="nobody left")
+    until(running.supervisor.ended, what="nobody left")
     texts = [line for _, line in running.lines]
     assert texts[0] == "\ufffd whole"
     assert texts[-1] == "last"
@@ -239,12 +240,13 @@ def test_what_a_listener_raises_ends_everything(tmp_path: Path) -> None:
     until(lambda: running.pid("scorer") or running.supervisor.seen()["scorer"].lives, what="started")
     pid = running.supervisor.seen()["scorer"].lives[0].pid
     with pytest.raises(StreambgError, match="listener"):
-        until(lambda: running.supervisor.ended(), what="the end")
+        until(running.supervisor.ended, what="the end")
     assert gone(pid)
 
 
 def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     (tmp_path / "consumers").mkdir()
+    (tmp_path / "consumers" / "__init__.py").touch()
     (tmp_path / "consumers" / "scorer.py").write_text(DEAF)
     program = (
         "import os, sys, time\nfrom pathlib import Path\n"
@@ -256,12 +258,14 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     )
     parent = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
-    with parent:
+    try:
         started, ready = parent.stdout.readline(), parent.stdout.readline()
         child = int(started.rpartition(" ")[2])
         assert ready == "ready\n"
         assert not gone(child)
+    finally:
         parent.kill()
+        parent.communicate()
     until(lambda: gone(child), 5.0, "the child's end")
 
 

@@ -1,0 +1,62 @@
+"""The comparator, a Faust app: `faust -A consumers.comparator worker`, or `python -m consumers.comparator --slot 0`.
+
+Under `faust` the options come from the environment: STREAMBG_PIPELINE (pipeline.yaml), STREAMBG_SLOT (0),
+STREAMBG_METRICS_PORT (0: a free one), STREAMBG_IGNORE_RECORDS (offsets with commas; P5).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from consumers.options import parser, run
+from streambg.comparing.app import ComparatorApp, create_app, work
+from streambg.comparing.site import site_of
+from streambg.config import Pipeline, load
+from streambg.errors import StreambgError
+from streambg.process import logs, sites
+
+
+def comparator(pipeline: Pipeline, slot: int, metrics_port: int, ignore_records: Collection[int]) -> ComparatorApp:
+    return create_app(
+        site_of(pipeline, slot),
+        lambda: sites.follower(pipeline, f"comparator.{slot}", ignore_records),
+        metrics_port,
+    )
+
+
+def from_environment(env: Mapping[str, str]) -> ComparatorApp:
+    logs.configure("comparator")
+    return comparator(
+        load(Path(env.get("STREAMBG_PIPELINE", "pipeline.yaml")), env),
+        int(env.get("STREAMBG_SLOT", "0")),
+        int(env.get("STREAMBG_METRICS_PORT", "0")),
+        [int(offset) for offset in env.get("STREAMBG_IGNORE_RECORDS", "").split(",") if offset],
+    )
+
+
+def main() -> None:
+    options = parser("Compares what both colors answered, event by event, and keeps the evidence.")
+    chosen = options.parse_args()
+    run(
+        "comparator",
+        chosen,
+        lambda pipeline: work(comparator(pipeline, chosen.slot, chosen.metrics_port, chosen.ignore_record)),
+    )
+
+
+def __getattr__(name: str) -> ComparatorApp:
+    """`app`, made when `faust -A` asks for it: importing this module reads no file."""
+    if name != "app":
+        raise AttributeError(name)
+    try:
+        return from_environment(os.environ)
+    except StreambgError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

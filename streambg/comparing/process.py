@@ -1,0 +1,247 @@
+"""The comparator's process, apart from Faust: the reader thread, snapshots, the live view, health.
+
+Threads: the reader thread runs sessions; everything else runs on the event loop, where the desk is. The loop's
+methods are called by the Faust app (app.py): `compare` by its agent, `show` and `keep` by its timers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import redis.asyncio
+import structlog
+
+from streambg.comparing import liveview, metrics
+from streambg.comparing.desk import Desk, Work
+from streambg.comparing.evidence_log import FLUSH_TIMEOUT_S, EvidenceReader, EvidenceWriter, encoded
+from streambg.comparing.session import Session
+from streambg.comparing.site import Site
+from streambg.control.follower import ControlFollower
+from streambg.errors import SessionEnded, StreambgError, Unreachable
+from streambg.kafka.coreader import Position
+from streambg.process.frame import (
+    FIRST_PAUSE_S,
+    GC_THRESHOLDS,
+    GOOD_SESSION_S,
+    LONGEST_PAUSE_S,
+    leave,
+)
+from streambg.records.source import COLORS
+from streambg.web.health import HealthServer
+
+# A turn takes a tenth of a second; placing a partition, a broker that is slow to answer and a restart of the broker
+# take less than this together.
+TURN_LIMIT_S = 30.0
+# Redis is on the way of nothing: what takes longer is not worth showing.
+REDIS_TIMEOUT_S = 1.0
+# Stopping: the reader thread ends within a poll, the group is left, the last snapshots are delivered.
+STOP_READER_S = 1.5
+STOP_FLUSH_S = 1.0
+ANSWER_POLL_S = 0.2
+
+log = structlog.get_logger("streambg.comparator")
+
+
+def give_up(error: StreambgError) -> None:
+    """End the process at once, with the exit code of what went wrong: no session can mend it."""
+    log.error("stopped", why=error.what, way_out=error.way_out, exit_code=error.exit_code)
+    leave(error.exit_code)
+
+
+Send = Callable[[Work], Awaitable[Any]]
+
+
+class Comparator:
+    """One member of the comparator's group. `start` and `stop` once each, on the event loop."""
+
+    def __init__(self, site: Site, follower: Callable[[], ControlFollower], metrics_port: int) -> None:
+        self.site = site
+        self.desk = Desk()
+        self._make_follower = follower
+        self._metrics_port = metrics_port
+        self._stopping = threading.Event()
+        self._ready = False
+        self._sessions = 0
+        self._ended: str | None = None
+        self._session: Session | None = None
+        self._turned_at = float("-inf")
+        self._written: dict[bytes, bytes] = {}
+        self._redis_problem: str | None = None
+
+    async def start(self, send: Send) -> None:
+        """`send` puts work on the way to `compare`. Raises Misconfigured where the metrics port is taken."""
+        gc.set_threshold(*GC_THRESHOLDS)
+        self._loop = asyncio.get_running_loop()
+        self._send = send
+        self._server = HealthServer(self._metrics_port, self.health)
+        self._redis = redis.asyncio.Redis.from_url(
+            self.site.redis, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+        )
+        self._follower = self._make_follower().start()
+        self._reader = EvidenceReader(self.site.reader, self.site.evidence)
+        self._writer = EvidenceWriter(self.site.producer, self.site.evidence)
+        self._thread = threading.Thread(target=self._run, name="comparator-reader", daemon=True)
+        self._thread.start()
+        self._ready = True
+        log.info("started", name=self.site.member, health=f"http://127.0.0.1:{self._server.port}/healthz")
+
+    async def stop(self) -> None:
+        """The last snapshots are delivered; takes less than 3 s whatever the servers do."""
+        if not self._ready:
+            return
+        self._stopping.set()
+        await asyncio.to_thread(self._thread.join, STOP_READER_S)
+        await self.keep(STOP_FLUSH_S)
+        await self._redis.aclose()
+        self._server.stop()
+        log.info("stopped", name=self.site.member)
+
+    # -- on the event loop ---------------------------------------------------------------------------------------
+
+    async def compare(self, work: Work) -> None:
+        """All of one poll. What goes wrong ends the reader's session: the events come again from the last snapshot."""
+        try:
+            for _ in self.desk.steps(work):
+                await asyncio.sleep(0)  # timers and signals have their turn between two pieces
+        except StreambgError as error:
+            self.desk.clear()
+            work.answer.set_exception(error)
+        except Exception as error:
+            self.desk.clear()
+            log.exception("comparing_failed")
+            work.answer.set_exception(SessionEnded(f"comparing failed: {type(error).__name__}: {error}"))
+
+    async def show(self) -> None:
+        """The live view and the gauges. Redis may be down: that is said once, and nothing waits for it."""
+        if not self._ready:
+            return
+        session = self._session
+        lags = session.lags if session else {}
+        metrics.show(self.desk.comparisons, lags, self.desk.not_batches)
+        key, fields = liveview.key(self.site.pipeline), self._fields(lags)
+        try:
+            if fields:
+                async with self._redis.pipeline(transaction=True) as pipe:
+                    pipe.hset(key, mapping=cast("dict[Any, Any]", fields))
+                    pipe.expire(key, liveview.TTL_S)
+                    await pipe.execute()
+            else:
+                await self._redis.ping()
+        except (redis.RedisError, OSError) as error:
+            if self._redis_problem is None:
+                log.warning("redis_down", why=str(error))
+            self._redis_problem = str(error) or type(error).__name__
+        else:
+            if self._redis_problem is not None:
+                log.info("redis_up")
+            self._redis_problem = None
+        metrics.REDIS_UP.set(self._redis_problem is None)
+
+    def _fields(self, lags: dict[Position, int]) -> dict[str, bytes]:
+        state = self._follower.fold.state
+        now = int(time.time() * 1_000)
+        return {
+            str(partition): liveview.encode_field(
+                comparison, now, self.site.input, state.live, {color: lags.get((color, partition)) for color in COLORS}
+            )
+            for partition, comparison in self.desk.comparisons.items()
+        }
+
+    async def keep(self, timeout: float = FLUSH_TIMEOUT_S) -> None:
+        """Write the snapshots that changed; only what is delivered counts."""
+        snapshots = [encoded(snapshot) for snapshot in self.desk.snapshots()]
+        records = [(key, value) for key, value in snapshots if self._written.get(key) != value]
+        if not records:
+            return
+        try:
+            await asyncio.to_thread(self._writer.write, records, timeout)
+        except Unreachable as error:
+            metrics.SNAPSHOT_FAILURES.inc()
+            log.warning("snapshots_not_delivered", why=error.what)
+            return
+        metrics.SNAPSHOTS.inc(len(records))
+        for key, value in records:
+            self._reader.put(key, value)
+        self._written = dict(snapshots)
+
+    # -- the reader thread ---------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._sessions_until_stopped()
+        except StreambgError as error:
+            give_up(error)
+        except BaseException:
+            log.exception("reader_failed")
+            leave(1)
+        finally:
+            self._follower.stop()
+            self._reader.close()
+
+    def _sessions_until_stopped(self) -> None:
+        """SessionEnded and Unreachable start over, other errors end the process."""
+        pause = FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            self._sessions += 1
+            metrics.SESSIONS.inc()
+            try:
+                self._session = Session(self.site, self._follower, self._reader, self._hand_over)
+                self._session.run(self._stopping.is_set, self._stopping.wait)
+                return
+            except (SessionEnded, Unreachable) as error:
+                self._ended = error.what
+                if time.monotonic() - started > GOOD_SESSION_S:
+                    pause = FIRST_PAUSE_S
+                log.warning("session_ended", why=error.what, next_in_s=pause)
+            finally:
+                self._session = None
+            self._stopping.wait(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def _hand_over(self, work: Work) -> frozenset[Position]:
+        """Blocks until the desk is done: one poll is under way at a time. Raises what comparing raised."""
+        sent = asyncio.run_coroutine_threadsafe(cast("Any", self._send(work)), self._loop)
+        while True:
+            try:
+                full = work.answer.result(ANSWER_POLL_S)
+            except TimeoutError:
+                if self._stopping.is_set():
+                    raise SessionEnded("stopping") from None
+                if sent.done() and (failure := sent.exception()) is not None:
+                    raise SessionEnded(f"the work was not taken: {failure}") from failure
+            else:
+                self._turned_at = time.monotonic()
+                return full
+
+    # -- what others see -----------------------------------------------------------------------------------------
+
+    def health(self) -> dict[str, Any]:
+        """`ok`: the reader has turned within 30 s. From any thread."""
+        session = self._session
+        age = time.monotonic() - self._turned_at
+        return {
+            "ok": session is not None and age < TURN_LIMIT_S,
+            "name": self.site.member,
+            "sessions": self._sessions,
+            "session_ended": self._ended,
+            "last_turn_s": None if age == float("inf") else round(age, 1),
+            "epoch": self._follower.fold.state.epoch,
+            "redis": self._redis_problem or "ok",
+            "unplaced": session.unplaced if session else [],
+            "partitions": {
+                partition: {
+                    "start": comparison.evidence.start,
+                    "compared": comparison.evidence.compared,
+                    "matched": comparison.evidence.figures.counts["matched"],
+                    "covered": {color: comparison.side(color).covered for color in COLORS},
+                }
+                for partition, comparison in sorted(dict(self.desk.comparisons).items())
+            },
+            "holes": self.desk.holes(),
+        }

@@ -1,0 +1,253 @@
+"""Scorers and publisher on a real broker: exactly once through commands, bad input and kills."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from control_log import envelope
+from pipelines import Running, pipeline
+from waiting import until
+
+from streambg.control.fold import ControlFold
+from streambg.control.state import Phase
+from streambg.errors import Refused
+
+pytestmark = pytest.mark.integration
+
+
+def test_main_road_and_bad_input(kafka: str, unique: str, tmp_path: Path) -> None:
+    """deploy, shift, promote, rollback with bad events in between: each has one outcome, the bad ones a dead letter."""
+    with pipeline(tmp_path, kafka, unique, input_config={"max.message.bytes": "4000000"}) as run:
+        run.say("deploy", "blue", "m:1", start="earliest")
+        run.scorers()
+        run.start("publisher")
+        run.feed(300)
+        bad = _bad_events(run)
+        run.drained()
+        green = run.say("deploy", "green", "m:2").epoch
+        run.feed(300)
+        run.drained()
+        shifted = run.say("shift", 5_000).epoch
+        run.feed(600)
+        run.drained()
+        promoted = run.say("promote").epoch
+        run.feed(300)
+        run.drained()
+        back = run.say("rollback").epoch
+        run.feed(300)
+        run.drained()
+        read = run.expect_exactly_once()
+
+    reasons = {(letter.source.partition, letter.source.offset): letter.reasons["blue"] for letter in read.letters}
+    assert set(reasons) == set(bad)
+    for spot, word in bad.items():
+        assert word in reasons[spot]
+    by_epoch: dict[int, set[str]] = {}
+    for outcome in read.outcomes:
+        by_epoch.setdefault(outcome.epoch, set()).add(outcome.color)
+        assert outcome.why == "route"
+    assert by_epoch == {0: {"blue"}, green: {"blue"}, shifted: {"blue", "green"}, promoted: {"green"}, back: {"blue"}}
+    # a key is on one side of the weight only: same key, same color while the weight stands
+    colors: dict[bytes | None, set[str]] = {}
+    for outcome, key in zip(read.outcomes, read.keys, strict=True):
+        if outcome.epoch == shifted:
+            colors.setdefault(key, set()).add(outcome.color)
+    assert all(len(seen) == 1 for seen in colors.values())
+    assert None in read.keys, "an event with a null key is published with a null key (P13)"
+
+
+def _bad_events(run: Running) -> dict[tuple[int, int], str]:
+    """Planted events, by source position, with a word of the reason they must get."""
+    padding = "x" * 2_000_000
+    bad = {
+        run.put(b"this is no JSON", b"k1"): "not JSON",
+        run.put(b'{"id": 1, "f1": 0.5}', b"k1"): "missing feature f2",
+        run.put(b'{"id": 1, "f1": NaN, "f2": 0}', b"k1"): "not JSON",
+        run.put(b'{"id": 1, "f1": "0.5", "f2": 0}', b"k1"): "f1",
+        run.put(b"[1, 2]", b"k1"): "JSON",
+        run.put(None, b"k1"): "no value",
+        run.put(b"", b"k1"): "not JSON",
+        run.put(b"\xff\xfe", b"k1"): "not JSON",
+    }
+    run.put(b'{"id": 1, "f1": 0.5, "f2": 0}', None)
+    run.put(json.dumps({"id": 1, "f1": 0.5, "f2": 0, "note": padding}).encode(), b"k2")
+    run.flush()
+    return bad
+
+
+def test_model_that_raises_costs_one_event(kafka: str, unique: str, tmp_path: Path) -> None:
+    """P17: an error row of the candidate is answered by live; live's own is a dead letter."""
+    with pipeline(tmp_path, kafka, unique, versions=("1",)) as run:
+        run.model("9", bias=0.5, raises_on=7)
+        run.say("deploy", "blue", "m:1", start="earliest")
+        run.scorers()
+        run.start("publisher")
+        run.say("deploy", "green", "m:9")
+        run.feed(5)
+        run.drained()
+        run.say("shift", 10_000)
+        run.feed(60)
+        run.drained()
+        promoted = run.say("promote").epoch
+        run.sent = 7
+        run.put(b'{"id": 7, "f1": 0, "f2": 0}', b"k7")
+        run.flush()
+        run.drained()
+        read = run.expect_exactly_once()
+    fallen_back = [outcome for outcome in read.outcomes if outcome.why == "error"]
+    assert [outcome.color for outcome in fallen_back] == ["blue", "blue"], "before the promote by P16, after it by P2"
+    assert fallen_back[-1].epoch == promoted
+    assert read.letters == []
+
+
+def test_K1_kill_9_of_the_publisher_loses_and_doubles_nothing(kafka: str, unique: str, tmp_path: Path) -> None:
+    """K1, P21-P27: three kills under load; the slot's restart takes over its transaction."""
+    with pipeline(tmp_path, kafka, unique) as run:
+        run.say("deploy", "blue", "m:1", start="earliest")
+        run.scorers()
+        for _ in range(3):
+            publisher = run.start("publisher")
+            before = sum(run.settled().values())
+            for _ in range(5):
+                run.feed(200)
+            until(lambda before=before: sum(run.settled().values()) > before, 30, "progress")  # type: ignore[misc] # bound now
+            publisher.kill()
+        run.start("publisher")
+        run.feed(100)
+        run.drained()
+        run.expect_exactly_once()
+
+
+def test_Z3_two_publishers_in_one_slot(kafka: str, unique: str, tmp_path: Path) -> None:
+    """P21: the fenced one exits with its own code and says why; the other goes on."""
+    with pipeline(tmp_path, kafka, unique) as run:
+        run.say("deploy", "blue", "m:1", start="earliest")
+        run.scorers()
+        first = run.start("publisher")
+        run.feed(50)
+        run.drained()
+        second = run.start("publisher")
+        both = (first, second)
+        ended = until(lambda: next((p for p in both if p.popen.poll() is not None), None), 30, "one is fenced")
+        assert ended.popen.returncode == 7
+        assert "--slot" in ended.log.read_text()
+        run.feed(50)
+        run.drained()
+        run.expect_exactly_once()
+
+
+def test_two_publishers_share_the_partitions(kafka: str, unique: str, tmp_path: Path) -> None:
+    """P22-P24: a second member takes partitions over, its death gives them back."""
+    with pipeline(tmp_path, kafka, unique, partitions=4) as run:
+        run.say("deploy", "blue", "m:1", start="earliest")
+        run.scorers()
+        first = run.with_port(run.start("publisher"))
+        run.feed(100)
+        run.drained()
+        second = run.with_port(run.start("publisher", "--slot", "1"))
+        until(lambda: len(second.health().get("partitions", ())) == 2, 30, "two partitions for the second member")
+        run.feed(400)
+        run.drained()
+        second.kill()
+        run.feed(400)
+        run.drained()
+        assert len(first.health()["partitions"]) == 4
+        run.expect_exactly_once()
+
+
+def test_K3_kill_9_of_a_scorer(kafka: str, unique: str, tmp_path: Path) -> None:
+    """P7, P8, P11: its restart answers again from the committed position; the fold drops what is repeated."""
+    with pipeline(tmp_path, kafka, unique) as run:
+        run.say("deploy", "blue", "m:1", start="earliest")
+        blue, _ = run.scorers()
+        run.start("publisher")
+        for _ in range(3):
+            for _ in range(5):
+                run.feed(100)
+            until(lambda: sum(run.settled().values()) > 0, 30, "progress")
+            blue.kill()
+            blue = run.start("scorer", "--color", "blue")
+        run.drained()
+        run.expect_exactly_once()
+
+
+def test_P9_sampled_candidate_and_late_candidate(kafka: str, unique: str, tmp_path: Path) -> None:
+    """A sample leaves events unanswered (`absent`); a dead candidate is waited for once, then live answers (`late`)."""
+    with pipeline(tmp_path, kafka, unique, publish={"late": "{live: wait, candidate: 300ms}"}) as run:
+        run.say("deploy", "blue", "m:1", start="earliest")
+        _, green = run.scorers()
+        run.start("publisher")
+        run.say("deploy", "green", "m:2", sample=2_000)
+        run.feed(200)
+        run.drained()
+        with pytest.raises(Refused, match="sample"):
+            run.say("promote", force=True)
+        run.say("shift", 5_000)
+        run.feed(200)
+        run.drained()
+        green.kill()
+        run.feed(300)
+        run.drained()
+        read = run.expect_exactly_once()
+    whys = {(outcome.color, outcome.why) for outcome in read.outcomes}
+    assert ("green", "route") in whys
+    assert ("blue", "late") in whys
+    assert all(color == "blue" for color, why in whys if why != "route")
+
+
+def test_X1_one_of_fifty_concurrent_promotes_is_accepted(kafka: str, unique: str, tmp_path: Path) -> None:
+    """P1, P5: fifty with one expected epoch; one accepted, every process folds alike, garbage changes nothing."""
+    with pipeline(tmp_path, kafka, unique) as run:
+        run.say("deploy", "blue", "m:1", start="earliest")
+        processes = [*run.scorers(), run.start("publisher")]
+        candidate = run.say("deploy", "green", "m:2").epoch
+        run.feed(100)
+        run.drained()
+        with run.control() as control:
+            raw = Producer({"bootstrap.servers": kafka})
+            now = int(time.time() * 1_000)
+            for number in range(50):
+                value = envelope("promote", candidate, f"p{number}", time=now, candidate=candidate)
+                raw.produce(run.pipeline.topics.control, value, partition=0)
+                raw.produce(run.pipeline.topics.control, b"\x00garbage", partition=0)
+            raw.flush(10)
+            state = control.state()
+            fold: ControlFold = control.follower.fold
+            assert state.phase is Phase.WARM
+            assert state.live == "green"
+            assert fold.refusals["refused"] == 49
+            assert fold.refusals["no envelope"] == 50
+            assert fold.folded == candidate + 100
+        for process in processes:
+            run.with_port(process)
+            until(lambda p=process: p.health()["epoch"] == state.epoch, 20, "the same epoch everywhere")  # type: ignore[misc] # bound now
+        with pytest.raises(Refused, match="expected epoch"):
+            run.say("rollback", expected_epoch=candidate)
+        run.feed(100)
+        run.drained()
+        read = run.expect_exactly_once()
+    assert {outcome.color for outcome in read.outcomes if outcome.epoch == state.epoch} == {"green"}
+
+
+def test_a_swapped_artifact_is_not_loaded(kafka: str, unique: str, tmp_path: Path) -> None:
+    """An artifact whose digest differs from the control log's: the scorer says so, the pipeline goes on with live."""
+    with pipeline(tmp_path, kafka, unique) as run:
+        run.say("deploy", "blue", "m:1", start="earliest")
+        _, green = run.scorers()
+        run.start("publisher")
+        run.feed(50)
+        run.drained()
+        artifact = run.pipeline.registry / "m" / "2" / "params.json"
+        run.say("deploy", "green", "m:2")
+        artifact.chmod(0o644)
+        artifact.write_bytes(b'{"bias": 99}')
+        run.with_port(green)
+        with pytest.raises(Refused, match="has not answered"):
+            run.say("shift", 1_000)
+        run.feed(50)
+        run.drained()
+        run.expect_exactly_once()

@@ -1,0 +1,323 @@
+"""A small pipeline on a real broker for one test: own topics, own processes, ended by their own pids."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from waiting import until
+
+from streambg.config import Pipeline, load
+from streambg.control import verbs
+from streambg.control.verbs import Said
+from streambg.kafka import profiles
+from streambg.models.registry import NewVersion, Policy, Registry
+from streambg.publishing.settled import read_settled
+from streambg.records.outcome import DeadLetter, Outcome, decode_dead_letter, find_header, parse_header
+from streambg.records.source import COLORS
+
+ROOT = Path(__file__).parent.parent
+
+MODEL = '''
+import time
+import numpy as np
+
+class Linear:
+    """Score from two features; `bias` tells versions apart, the other parameters misbehave on purpose."""
+    def __init__(self, params=None):
+        import json
+        given = json.loads(params) if params else {}
+        self.bias = given.get("bias", 0.0)
+        self.raises_on = given.get("raises_on")
+
+    def predict_many(self, events):
+        if self.raises_on is not None and any(row.get("id") == self.raises_on for row in events.rows):
+            raise ValueError("no answer to this one")
+        z = events.matrix(["f1", "f2"]) @ np.array([0.5, -0.3]) + self.bias
+        return 1 / (1 + np.exp(-z))
+'''
+
+YAML = """
+pipeline: {name}
+kafka: {{bootstrap: "{bootstrap}"}}
+redis: {redis}
+input: {{topic: {name}-events, format: json, carry: [id]}}
+output: {{topic: {name}-answers}}
+registry: models
+model:
+  features: {{f1: number, f2: number}}
+  outputs: [p]
+  decision: {{output: p, threshold: 0.5}}
+publish:
+  {publish}
+"""
+
+
+@dataclass
+class Process:
+    """A child of the test."""
+
+    name: str
+    popen: subprocess.Popen[bytes]
+    log: Path
+    port: int = 0
+
+    def health(self) -> dict[str, Any]:
+        try:
+            with urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=5) as answer:
+                return dict(json.load(answer))
+        except HTTPError as unwell:
+            with unwell:
+                return dict(json.load(unwell))
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.popen.wait(20)
+
+
+@dataclass
+class Read:
+    """What a read_committed reader sees: outcomes and dead letters in the order of each partition."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    values: list[bytes] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+
+    def counts(self) -> Counter[tuple[int, int]]:
+        """(partition, source offset) -> outcomes."""
+        sources = [outcome.source for outcome in self.outcomes] + [letter.source for letter in self.letters]
+        return Counter((source.partition, source.offset) for source in sources)
+
+
+class Running:
+    """A pipeline with its topics; start processes, feed it, ask what came out."""
+
+    def __init__(self, folder: Path, pipeline: Pipeline, partitions: int) -> None:
+        self.folder = folder
+        self.pipeline = pipeline
+        self.partitions = partitions
+        self.processes: list[Process] = []
+        self.sent = 0
+        self.ends = dict.fromkeys(range(partitions), 0)
+        self._producer = Producer({"bootstrap.servers": pipeline.kafka.bootstrap, "message.max.bytes": 8_000_000})
+        self.admin = AdminClient(dict(profiles.admin(pipeline)))
+
+    # -- processes
+
+    def start(self, module: str, *options: str) -> Process:
+        """`python -m consumers.<module>` with a log of its own."""
+        name = "-".join([module, *(option.strip("-") for option in options)])
+        log = self.folder / f"{name}.{len(self.processes)}.log"
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(self.folder), str(ROOT)])}
+        common = ["-p", str(self.pipeline.file), "--log", "json"]
+        command = [sys.executable, "-m", f"consumers.{module}", *options, *common]
+        with log.open("wb") as stream:
+            popen = subprocess.Popen(command, cwd=self.folder, env=env, stderr=stream, stdout=stream)
+        process = Process(name, popen, log)
+        self.processes.append(process)
+        return process
+
+    def scorers(self) -> list[Process]:
+        return [self.start("scorer", "--color", color) for color in COLORS]
+
+    def with_port(self, process: Process) -> Process:
+        """Once it has said where its health is."""
+
+        def said() -> bool:
+            for line in process.log.read_text(errors="replace").splitlines():
+                if '"health"' in line:
+                    process.port = int(json.loads(line)["health"].split(":")[2].split("/")[0])
+            return process.port > 0
+
+        until(said, 30, f"health of {process.name}")
+        return process
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.popen.terminate()
+        for process in self.processes:
+            try:
+                process.popen.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    # -- models and commands
+
+    def model(self, version: str, **params: Any) -> str:
+        ref = f"m:{version}"
+        contract = self.pipeline.model
+        Registry(self.pipeline.registry).add(
+            NewVersion(
+                ref=ref,
+                format="python",
+                features=dict(contract.features),
+                outputs=tuple(contract.outputs),
+                created=datetime(2026, 1, 1, tzinfo=UTC),
+                entry="test_models:Linear",
+                artifact=json.dumps(params).encode(),
+                artifact_name="params.json",
+            )
+        )
+        return ref
+
+    @contextmanager
+    def control(self) -> Iterator[verbs.ControlClient]:
+        with verbs.client(self.pipeline) as client:
+            yield client
+
+    def say(self, what: str, *args: Any, **kwargs: Any) -> Any:
+        """One verb, accepted: `say("deploy", "blue", "m:1", start="earliest")`."""
+        with self.control() as client:
+            said = Said("test", kwargs.pop("reason", "a test"))
+            match what:
+                case "deploy":
+                    sent = verbs.deploy(client, self.pipeline, args[0], args[1], said, **kwargs)
+                case "shift":
+                    sent = verbs.shift(client, self.pipeline, args[0], said, **kwargs)
+                case "promote":
+                    sent = verbs.promote(client, self.pipeline, said, **kwargs)
+                case "retire":
+                    sent = verbs.retire(client, args[0], said, **kwargs)
+                case _:
+                    sent = verbs.plain(client, what, said, **kwargs)  # type: ignore[arg-type] # one of the other verbs
+        return sent.or_raise()
+
+    # -- events
+
+    def feed(self, count: int) -> None:
+        """Good events, keys k0..k39, spread over the partitions."""
+        for _ in range(count):
+            number = self.sent
+            value = json.dumps({"id": number, "f1": (number % 17) / 8 - 1, "f2": (number % 11) / 5 - 1})
+            self.put(value.encode(), b"k%d" % (number % 40))
+        self._producer.flush(30)
+
+    def put(self, value: bytes | None, key: bytes | None, partition: int | None = None) -> tuple[int, int]:
+        """One event; its source position as (partition, offset), given that nobody else writes the input."""
+        number = self.sent % self.partitions if partition is None else partition
+        while True:
+            try:
+                self._producer.produce(self.pipeline.topics.input, value, key, number)
+                break
+            except BufferError:
+                self._producer.poll(0.1)
+        self.sent += 1
+        offset = self.ends[number]
+        self.ends[number] += 1
+        return number, offset
+
+    def flush(self) -> None:
+        self._producer.flush(30)
+
+    def settled(self) -> dict[int, int]:
+        topics = [self.pipeline.topics.predictions(color) for color in COLORS]
+        reader = profiles.reader(self.pipeline, "test")
+        return read_settled(reader, self.pipeline.groups.publisher, topics, range(self.partitions))
+
+    def drained(self, timeout: float = 60) -> None:
+        """Until everything that was fed is settled."""
+
+        def done() -> bool:
+            settled = self.settled()
+            return all(settled.get(number, -1) >= end - 1 for number, end in self.ends.items())
+
+        until(done, timeout, f"settled at {self.ends}; the logs are in {self.folder}")
+
+    def read(self) -> Read:
+        """All that a read_committed reader sees now."""
+        topics = self.pipeline.topics
+        spots = [(topic, number) for topic in (topics.output, topics.dead_letters) for number in range(self.partitions)]
+        consumer = Consumer(dict(profiles.reader(self.pipeline, "test")))
+        read, left = Read(), set(spots)
+        try:
+            consumer.assign([TopicPartition(topic, number, 0) for topic, number in spots])
+            while left:
+                for message in consumer.consume(5_000, 0.2):
+                    if message.error() is not None:
+                        left.discard((message.topic() or "", message.partition() or 0))
+                    elif message.topic() == topics.output:
+                        read.outcomes.append(parse_header(find_header(message.headers()) or b""))  # type: ignore[arg-type] # a list of pairs
+                        read.values.append(message.value() or b"")
+                        read.keys.append(message.key())
+                    else:
+                        read.letters.append(decode_dead_letter(message.value() or b""))
+        finally:
+            consumer.close()
+        return read
+
+    def expect_exactly_once(self) -> Read:
+        """Every event fed has one outcome, in source order in each partition, epochs never going back."""
+        read = self.read()
+        counts = read.counts()
+        assert [spot for spot, count in counts.items() if count > 1] == []
+        owed = {(number, offset) for number, end in self.ends.items() for offset in range(end)}
+        assert set(counts) == owed
+        last: dict[int, tuple[int, int]] = {}
+        for outcome in read.outcomes:
+            source = outcome.source
+            offset, epoch = last.get(source.partition, (-1, -1))
+            assert source.offset > offset
+            assert outcome.epoch >= epoch
+            last[source.partition] = (source.offset, outcome.epoch)
+        return read
+
+
+def _make_topics(config: Pipeline, partitions: int, input_config: Mapping[str, str]) -> None:
+    names = config.topics
+    append_time = {"message.timestamp.type": "LogAppendTime"}
+    topics = [
+        NewTopic(names.input, partitions, 1, config=dict(input_config)),
+        *(NewTopic(name, partitions, 1) for name in (names.output, names.dead_letters)),
+        *(NewTopic(names.predictions(color), partitions, 1, config=append_time) for color in COLORS),
+        NewTopic(names.control, 1, 1, config=append_time),
+        *(NewTopic(name, 1, 1, config={"cleanup.policy": "compact"}) for name in (names.cutovers, names.evidence)),
+    ]
+    admin = AdminClient(dict(profiles.admin(config)))
+    for future in admin.create_topics(topics).values():
+        future.result(20)
+
+
+@contextmanager
+def pipeline(
+    folder: Path,
+    kafka: str,
+    name: str,
+    *,
+    partitions: int = 3,
+    redis: str = "redis://127.0.0.1:1/0",
+    publish: Mapping[str, object] | None = None,
+    input_config: Mapping[str, str] | None = None,
+    versions: Sequence[str] = ("1", "2"),
+) -> Iterator[Running]:
+    """Topics and a registry with models m:1, m:2 (bias = version / 10); its processes end with the block."""
+    (folder / "test_models.py").write_text(MODEL)
+    settings = json.dumps(publish or {"slots": 2})
+    text = YAML.format(name=name, bootstrap=kafka, redis=redis, publish=settings[1:-1].replace('"', ""))
+    (folder / "pipeline.yaml").write_text(text)
+    config = load(folder / "pipeline.yaml", os.environ)
+    Registry.create(config.registry, Policy(python_allow=["test_models"]))
+    _make_topics(config, partitions, input_config or {})
+    running = Running(folder, config, partitions)
+    sys.path.insert(0, str(folder))
+    sys.modules.pop("test_models", None)
+    try:
+        for version in versions:
+            running.model(version, bias=int(version) / 10)
+        yield running
+    finally:
+        running.stop()
+        sys.path.remove(str(folder))
