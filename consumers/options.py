@@ -8,8 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import stamina
+
+from streambg import topicplan
 from streambg.config import Pipeline, load
-from streambg.errors import StreambgError
+from streambg.errors import StreambgError, Unreachable
 from streambg.process import logs
 from streambg.process.frame import leave
 
@@ -32,11 +35,20 @@ def parser(what: str) -> argparse.ArgumentParser:
     return options
 
 
+def _await_topics(pipeline: Pipeline) -> None:
+    """A process may start before its broker does. Raises Misconfigured where topics are missing or unequal."""
+    for attempt in stamina.retry_context(on=Unreachable, attempts=None, timeout=None, wait_max=5.0):
+        with attempt:
+            topicplan.check(pipeline, topicplan.connect(pipeline))
+
+
 def run(name: str, options: argparse.Namespace, process: Callable[[Pipeline], int]) -> None:
     """Load the pipeline, run, and leave with the exit code of what went wrong."""
     logs.configure(name, console=None if options.log == "auto" else options.log == "console")
     try:
-        code = process(load(options.pipeline, os.environ))
+        pipeline = load(options.pipeline, os.environ)
+        _await_topics(pipeline)
+        code = process(pipeline)
     except StreambgError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         code = error.exit_code

@@ -101,6 +101,13 @@ class World:
     def grow(self, number: int) -> None:
         self.end += number + 1
 
+    def flow(self, number: int) -> None:
+        """A color's answers, from the events to the publisher's hands."""
+        self.do([("learn", number), ("score", number), ("read", number)])
+
+    def publish(self, number: int) -> None:
+        self.do([("fold", number), ("advance", number), ("commit", number)])
+
     # -- the operator ------------------------------------------------------------------------------------------------
 
     def _say(self, verb: str, **args: Any) -> None:

@@ -20,12 +20,13 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from waiting import until
 
+from streambg import topicplan
 from streambg.config import Pipeline, load
 from streambg.control import verbs
 from streambg.control.verbs import Said
 from streambg.kafka import profiles
+from streambg.kafka.positions import read_settled
 from streambg.models.registry import NewVersion, Policy, Registry
-from streambg.publishing.settled import read_settled
 from streambg.records.outcome import DeadLetter, Outcome, decode_dead_letter, find_header, parse_header
 from streambg.records.source import COLORS
 
@@ -276,18 +277,10 @@ class Running:
         return read
 
 
-def _make_topics(config: Pipeline, partitions: int, input_config: Mapping[str, str]) -> None:
-    names = config.topics
-    append_time = {"message.timestamp.type": "LogAppendTime"}
-    topics = [
-        NewTopic(names.input, partitions, 1, config=dict(input_config)),
-        *(NewTopic(name, partitions, 1) for name in (names.output, names.dead_letters)),
-        *(NewTopic(names.predictions(color), partitions, 1, config=append_time) for color in COLORS),
-        NewTopic(names.control, 1, 1, config=append_time),
-        *(NewTopic(name, 1, 1, config={"cleanup.policy": "compact"}) for name in (names.cutovers, names.evidence)),
-    ]
-    admin = AdminClient(dict(profiles.admin(config)))
-    for future in admin.create_topics(topics).values():
+def _make_input(kafka: str, topic: str, partitions: int, config: Mapping[str, str]) -> None:
+    """The user's topic, made by the user; ours follow its sizes (P13)."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    for future in admin.create_topics([NewTopic(topic, partitions, 1, config=dict(config))]).values():
         future.result(20)
 
 
@@ -305,12 +298,14 @@ def pipeline(
 ) -> Iterator[Running]:
     """Topics and a registry with models m:1, m:2 (bias = version / 10); its processes end with the block."""
     (folder / "test_models.py").write_text(MODEL)
+    if input_config:
+        _make_input(kafka, f"{name}-events", partitions, input_config)
     settings = json.dumps(publish or {"slots": 2})
     text = YAML.format(name=name, bootstrap=kafka, redis=redis, publish=settings[1:-1].replace('"', ""))
     (folder / "pipeline.yaml").write_text(text)
     config = load(folder / "pipeline.yaml", os.environ)
     Registry.create(config.registry, Policy(python_allow=["test_models"]))
-    _make_topics(config, partitions, input_config or {})
+    topicplan.ensure(config, partitions)
     running = Running(folder, config, partitions)
     sys.path.insert(0, str(folder))
     sys.modules.pop("test_models", None)

@@ -14,6 +14,7 @@ from control_log import Log, envelope
 from recorded_scoring import EVENT_MS, RULES, START_MS, Event, Row, Scorers, Shape, Timeline
 from recorded_topics import TOPIC, TOPIC_ID, Rec, Recording
 
+from streambg.audit.sources import Role
 from streambg.control.fold import Entry
 from streambg.control.state import ControlState, Deployment
 from streambg.records.bucket import bucket, field_bytes, identity
@@ -119,6 +120,9 @@ class _Partition:
         allowed = wants or state.fallback_to_other
         row, row_at = self._answer(state.slots[chosen], event.offset)
         stand, stand_at = self._answer(state.slots[stand_in], event.offset) if allowed else (None, NEVER)
+        if self.shape.mischief and row is not None and row[1] is None and stand is not None and stand[1] is None:
+            self._mischief(state, event, chosen, stand[0], max(row_at, stand_at))
+            return True
         deadline = state.rules.late_candidate_ms if wants else state.rules.late_live_ms
         late = self._wait(chosen, row_at, stand, stand_at, deadline if allowed else None)
         if not late and self.now < row_at:
@@ -148,6 +152,16 @@ class _Partition:
         other_reason = "none" if stand is None else (stand[1] or b"").decode()
         self._letter(state, event, {chosen: reason, stand_in: other_reason}, chosen)
         return True
+
+    def _mischief(self, state: ControlState, event: Event, chosen: Color, value: bytes, there_at: int) -> None:
+        """Both could answer, and this publisher does as it likes; slowly, so that all rows stood in the log."""
+        mischief = self.shape.mischief
+        self.now = max(self.now, there_at + 2_001)
+        if mischief in ("none", "late letter"):
+            reason = "late" if mischief == "late letter" else "none"
+            self._letter(state, event, {chosen: reason, other(chosen): "none"}, chosen)
+        else:
+            self._output(state, event, other(chosen), mischief, value)  # type: ignore[arg-type] # one of the whys
 
     def _wait(self, chosen: Color, row_at: int, stand: Row | None, stand_at: int, deadline: int | None) -> bool:
         """P18: until the chosen color's answer is there, or its deadline has passed; True where it is late."""
@@ -194,7 +208,12 @@ class _Partition:
 
     def _letter(self, state: ControlState, event: Event, reasons: dict[Color, str], chosen: Color) -> None:
         self._cutover(state, event)
-        letter = DeadLetter(Source(TOPIC, self.partition, event.offset), state.epoch, chosen, dict(reasons))
+        letter = DeadLetter(
+            Source(TOPIC, self.partition, event.offset),
+            state.epoch,
+            chosen,
+            {str(color): reason for color, reason in reasons.items()},
+        )
         log = self.model.recording.log("dead-letters", self.partition)
         log.append(Rec(_next(log, self.model.random), self.now, event.key, encode_dead_letter(letter)))
         self._count(event, "dead-letter")

@@ -40,6 +40,7 @@ class Shape:
     outages: tuple[tuple[float, float], ...] = ((0.55, 0.62),)  # green's batches come 5 s late
     origin: int = 0
     seed: int = 1
+    mischief: str = ""  # what the publisher does where it may fall back and both colors answered: nothing bad
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,11 +120,9 @@ class Lane:
         chunks: Iterator[Chunk],
         span: Span,
         deployments: Mapping[int, Deployed],
-        starts: Mapping[int, int],
     ) -> None:
         self._batches = self._decoded(chunks)
         self._deployments = {id: deployed for id, deployed in deployments.items() if deployed.color == color}
-        self._starts = starts  # deployment -> the first source offset it was told to answer (P11)
         self._truncated = span.start > 0
         self._oldest_ms: int | None = None  # when the oldest record that is still there was appended
         self._held: _Next | None = None
@@ -174,9 +172,7 @@ class Lane:
             reached = self._first_after = batch.after
             self._first_since_ms = since
             if self._known_from == EVERYTHING:
-                # its older batches are gone, and this one may repeat them: judge from its end on,
-                # unless it is the very first that the control log asked for
-                self._known_from = -1 if self._starts.get(self._deployment) == batch.after + 1 else batch.upto
+                self._known_from = batch.upto  # its older batches are gone, and this one may repeat them
         if batch.after > reached or batch.upto <= reached:
             self._covered = reached
             return

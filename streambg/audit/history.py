@@ -37,10 +37,6 @@ class History:
     deployments: Mapping[int, Deployed]
     state: ControlState
 
-    @property
-    def first_deployment(self) -> int | None:
-        return min(self.deployments, default=None)
-
 
 def read_history(records: Records, ignore_records: Collection[int] = ()) -> History:
     """Fold the control log. Raises UpgradeFirst, and Gap where it does not begin at its beginning."""

@@ -157,10 +157,24 @@ def _stand_in_failed(case: Case, said: str) -> Judgement:
 
 
 def may_be_letter(case: Case) -> bool:
-    """Could this event have ended as a dead letter? Asked where dead letters have expired (P35)."""
-    if case.answers[case.chosen].state is State.OK or _no_event(case, case.chosen):
+    """Could this event have ended as a dead letter? Asked where dead letters have expired (P35).
+
+    Nobody knows when it was decided, so an answer that may have been late is no proof that it was there.
+    """
+    route, chosen = case.route, case.chosen
+    answer, stand_in = case.answers[chosen], case.answers[other(chosen)]
+    if _no_event(case, chosen):
         return False
-    return not (case.route.may_stand_in(case.chosen) and case.answers[other(case.chosen)].state is State.OK)
+    if not route.may_stand_in(chosen):
+        return answer.state is not State.OK
+    if stand_in.state is State.UNKNOWN:
+        return True
+    if answer.state is State.OK:
+        return route.deadline(chosen) is not None and stand_in.state is State.ERROR
+    if stand_in.state is State.OK:
+        late = answer.state is State.ERROR and route.patience(other(chosen)) is not None
+        return late or answer.state is State.UNKNOWN
+    return True
 
 
 def _is_own_error(answer: Answer, said: str) -> bool:

@@ -69,11 +69,8 @@ class PartitionAudit:
         bounds = Bounds(self._origin, self._settled, span.end, floor)
         self._output = self._stream("output", bounds)
         self._letters = self._stream("dead-letters", bounds)
-        starts = {} if history.first_deployment is None else {history.first_deployment: self._origin}
         self._lanes: dict[Color, Lane] = {
-            color: Lane(
-                color, records.read(color, partition), records.span(color, partition), history.deployments, starts
-            )
+            color: Lane(color, records.read(color, partition), records.span(color, partition), history.deployments)
             for color in COLORS
         }
         self._missing = Missing()

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from streambg import topicplan
 from streambg.config import Pipeline, load
 
 stdout = Console()
@@ -36,6 +37,13 @@ DEFAULT_PIPELINE = Path("pipeline.yaml")
 def load_pipeline(path: Path) -> Pipeline:
     """The pipeline file with this process's environment. Raises ConfigError."""
     return load(path, os.environ)
+
+
+def connected_pipeline(path: Path) -> Pipeline:
+    """The pipeline file, its broker reachable and its topics there. Raises ConfigError, Unreachable, Misconfigured."""
+    pipeline = load_pipeline(path)
+    topicplan.check(pipeline, topicplan.connect(pipeline))
+    return pipeline
 
 
 def actor() -> str:

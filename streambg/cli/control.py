@@ -16,7 +16,7 @@ from streambg.cli.common import (
     PipelineOption,
     ReasonOption,
     actor,
-    load_pipeline,
+    connected_pipeline,
     print_json,
     stdout,
 )
@@ -107,7 +107,7 @@ def deploy(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Put a model into a color. The first goes live at once, later ones are candidates at weight 0."""
-    config = load_pipeline(pipeline)
+    config = connected_pipeline(pipeline)
     with verbs.client(config) as control:
         sent = verbs.deploy(
             control,
@@ -136,7 +136,7 @@ def shift(
 ) -> None:
     """Publish the candidate's answers for a share of the keys."""
     share = weight_of(weight)
-    config = load_pipeline(pipeline)
+    config = connected_pipeline(pipeline)
     with verbs.client(config) as control:
         sent = verbs.shift(
             control,
@@ -160,7 +160,7 @@ def promote(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Make the candidate live; the old live color goes on scoring, ready for a rollback."""
-    config = load_pipeline(pipeline)
+    config = connected_pipeline(pipeline)
     with verbs.client(config) as control:
         sent = verbs.promote(
             control,
@@ -180,7 +180,7 @@ def _plain(verb: str, text: str, example: str) -> None:
         pipeline: PipelineOption = DEFAULT_PIPELINE,
         output: OutputOption = Output.TEXT,
     ) -> None:
-        config = load_pipeline(pipeline)
+        config = connected_pipeline(pipeline)
         with verbs.client(config) as control:
             sent = verbs.plain(control, verb, Said(actor(), reason), expected_epoch=expected_epoch)  # type: ignore[arg-type] # one of the four below
         say(sent, output)
@@ -203,7 +203,7 @@ def retire(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Stop scoring with the deployment in a color that is neither live nor has weight."""
-    config = load_pipeline(pipeline)
+    config = connected_pipeline(pipeline)
     with verbs.client(config) as control:
         sent = verbs.retire(control, color_of(color), Said(actor(), reason), expected_epoch=expected_epoch)
     say(sent, output)
@@ -216,7 +216,7 @@ def history(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """The control log: every command, accepted or refused, and why."""
-    config = load_pipeline(pipeline)
+    config = connected_pipeline(pipeline)
     entries: list[Entry] = []
     control = verbs.client(config)
     control.follower.on_entry = entries.append

@@ -13,6 +13,7 @@ from streambg.cli import audit, broker, control, demo, models, status, topics, u
 from streambg.cli.common import stderr
 from streambg.errors import StreambgError
 from streambg.kafka.errors import translate
+from streambg.process import logs
 
 app = typer.Typer(
     name="streambg",
@@ -47,6 +48,8 @@ def options(
 
 def main() -> None:
     """The console script. Exit codes: streambg/errors.py."""
+    # a verb prints what it found; what the clients and loops would log on the way is for the processes
+    logs.configure("streambg", console=True, level="error")
     try:
         app()
     except KafkaException as error:

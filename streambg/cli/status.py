@@ -12,7 +12,7 @@ from streambg.cli.common import (
     Output,
     OutputOption,
     PipelineOption,
-    load_pipeline,
+    connected_pipeline,
     print_json,
     stdout,
 )
@@ -34,7 +34,7 @@ def status(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """What the pipeline does now. Works with Redis down; then without the comparator's live view."""
-    config = load_pipeline(pipeline)
+    config = connected_pipeline(pipeline)
     found = collect(config)
     notes = attention(found, config.rollout.max_lag_ms)
     if output is Output.JSON:

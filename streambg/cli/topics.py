@@ -25,7 +25,7 @@ from streambg.topicplan.broker import refuse_impossible
 
 app = typer.Typer(help="The topics of a pipeline: compare with the broker, create, grow.", no_args_is_help=True)
 
-# More would be a typing mistake: a Kafka broker is advised to hold 4,000 partitions, and each costs all of ours four.
+# Each partition of the input brings four of ours: 1,000 fill a broker, which is advised to hold 4,000.
 MAX_PARTITIONS = 1_000
 
 _COLORS = {"create": "green", "change": "yellow", "impossible": "red", "unchanged": "dim"}

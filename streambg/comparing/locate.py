@@ -7,7 +7,7 @@ sorted: a scorer that crashed repeats some batches, and a dead one may still wri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,8 +21,11 @@ from streambg.records.source import Color, other
 # the 5 ms linger at most 200 a second and partition; or, under full load, some 10,000 rows a second and partition.
 SLACK_RECORDS = 1_000
 SLACK_OFFSETS = 50_000
-# Batches of an older deployment that come late, from a process that did not know better: a poll or two.
-SLACK_FIRST = 64
+# Batches of an older deployment that come late, from a process that did not know better, say nothing: what it had
+# queued for one partition is a poll or two. So many are looked past at each step of a search, which may therefore end
+# as many records early; and more around its end.
+LOOK_PAST = 16
+SLACK_FIRST = 4 * LOOK_PAST
 
 
 class PredictionLog(Protocol):
@@ -65,7 +68,7 @@ def locate(pair: Pair, logs: Mapping[Color, PredictionLog]) -> Start | None:
 
 def first_of(log: PredictionLog, deployment: int) -> tuple[int, Head] | None:
     """The first batch of a deployment in the log, as far as the log still reaches."""
-    near = _boundary(log, log.low, log.high, lambda head: head.deployment >= deployment)
+    near = _boundary(log, log.low, log.high, deployment, -1)
     for offset in range(max(log.low, near - SLACK_FIRST), min(log.high, near + SLACK_FIRST)):
         head = log.head(offset)
         if head is not None and head.deployment == deployment:
@@ -77,26 +80,45 @@ def covering(log: PredictionLog, first: int, deployment: int, source_offset: int
     """A log offset at or before the first batch with `after` <= source_offset < `upto`; with slack for repeats.
 
     A fold that begins there with covered = source_offset accepts that batch first: everything below is a repeat.
+    Where a log is so disturbed that the search cannot be trusted, that is `first`, the deployment's first batch.
     """
-
-    def beyond(offset: int) -> Callable[[Head], bool]:
-        return lambda head: head.deployment > deployment or (head.deployment == deployment and head.upto > offset)
-
-    at = _boundary(log, first, log.high, beyond(source_offset))
-    earlier = _boundary(log, first, at, beyond(source_offset - SLACK_OFFSETS))
+    at = _boundary(log, first, log.high, deployment, source_offset)
+    if not _trusted(log, first, at, deployment, source_offset):
+        return first
+    earlier = _boundary(log, first, at, deployment, source_offset - SLACK_OFFSETS)
     return max(first, earlier, at - SLACK_RECORDS)
 
 
-def _boundary(log: PredictionLog, low: int, high: int, beyond: Callable[[Head], bool]) -> int:
-    """The offset in [low, high] from which records are `beyond`, in a log that is almost sorted by it."""
+def _trusted(log: PredictionLog, first: int, at: int, deployment: int, source_offset: int) -> bool:
+    """Does the batch found cover the source offset, or is there really none that reaches it yet?"""
+    if at < log.high:
+        head = _speaking(log, at, log.high, deployment)
+        return head is not None and head[1].deployment == deployment and head[1].after <= source_offset
+    last = _speaking(log, max(first, log.high - LOOK_PAST), log.high, deployment)
+    return last is not None and last[1].deployment == deployment and last[1].upto <= source_offset
+
+
+def _boundary(log: PredictionLog, low: int, high: int, deployment: int, source_offset: int) -> int:
+    """The offset in [low, high] from which batches of the deployment reach beyond the source offset.
+
+    For a log that is almost sorted. source_offset -1: from which there are batches of it at all.
+    """
     while low < high:
         middle = (low + high) // 2
-        offset, head = middle, log.head(middle)
-        while head is None and offset + 1 < high:
-            offset += 1  # no batch: the next record speaks for it
-            head = log.head(offset)
-        if head is None or beyond(head):
+        found = _speaking(log, middle, high, deployment)
+        if found is None:
+            low = middle + 1
+        elif found[1].deployment > deployment or found[1].upto > source_offset:
             high = middle
         else:
-            low = offset + 1
+            low = found[0] + 1
     return low
+
+
+def _speaking(log: PredictionLog, offset: int, high: int, deployment: int) -> tuple[int, Head] | None:
+    """The first record from `offset` on that says where this is: of the deployment, or of a later one."""
+    for at in range(offset, min(high, offset + LOOK_PAST)):
+        head = log.head(at)
+        if head is not None and head.deployment >= deployment:
+            return at, head
+    return None

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streambg.config import Pipeline
+from streambg.control.state import Deployment
 from streambg.kafka.looking import Look
-from streambg.publishing.settled import read_settled
+from streambg.kafka.positions import read_scored, read_settled
+from streambg.records.source import COLORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +38,19 @@ def objections(lanes: list[Lane], max_lag_ms: int) -> list[str]:
     return found
 
 
-def measure(
-    reader: Mapping[str, Any],
-    group: str,
-    topics: tuple[str, ...],
-    candidate_topic: str,
-    deployment: int,
-    input_topic: str,
-    partitions: int,
-) -> list[Lane]:
+def measure(pipeline: Pipeline, reader: Mapping[str, Any], candidate: Deployment, partitions: int) -> list[Lane]:
     """Every partition's lane. `settled` is read first, so a candidate that keeps up covers it."""
-    settled = read_settled(reader, group, topics, range(partitions))
+    topics, groups = pipeline.topics, pipeline.groups
+    predictions = [topics.predictions(color) for color in COLORS]
+    settled = read_settled(reader, groups.publisher, predictions, range(partitions))
+    scored = read_scored(reader, groups.scorer(candidate.color), topics.input, range(partitions), candidate.id)
     with Look(reader) as look:
         lanes = []
         for number in range(partitions):
-            covered = look.covered(candidate_topic, number, deployment)
-            _, end = look.ends(input_topic, number)
-            lag = look.age_ms(input_topic, number, covered + 1, end) if covered is not None else 0
+            # a committed seed counts as covered up to it: where no event came since, there is nothing to answer (P11)
+            reaches = (look.covered(topics.predictions(candidate.color), number, candidate.id), scored.get(number))
+            covered = max((reach for reach in reaches if reach is not None), default=None)
+            _, end = look.ends(topics.input, number)
+            lag = look.age_ms(topics.input, number, covered + 1, end) if covered is not None else 0
             lanes.append(Lane(number, settled.get(number, -1), covered, end, lag))
     return lanes

@@ -18,13 +18,15 @@ from streambg.errors import Misconfigured, Refused
 from streambg.kafka import admin, profiles
 from streambg.models.contract import Schema
 from streambg.models.registry import Registry
-from streambg.records.source import COLORS, Color
+from streambg.records.source import Color
 
 # A candidate that keeps up is a few milliseconds behind live; look again this long before calling it behind.
 SETTLE_IN_S = 3.0
 LOOK_AGAIN_S = 0.25
 WATERMARK_TIMEOUT_S = 10.0
 CLIENT = "streambg.operator"
+# A verb says once what went wrong; the client would write every refused connection to stderr.
+QUIET = {"log_level": 0}
 
 Start = Literal["earliest", "latest"] | Mapping[int, int]
 
@@ -40,8 +42,8 @@ class Said:
 def client(pipeline: Pipeline) -> ControlClient:
     """A control client of this pipeline; use it as a context manager."""
     return ControlClient(
-        profiles.reader(pipeline, CLIENT, follow=True),
-        profiles.idempotent_producer(pipeline, CLIENT, linger_ms=0),
+        {**profiles.reader(pipeline, CLIENT, follow=True), **QUIET},
+        {**profiles.idempotent_producer(pipeline, CLIENT, linger_ms=0), **QUIET},
         pipeline.topics.control,
     )
 
@@ -171,15 +173,7 @@ def ready(pipeline: Pipeline, state: ControlState, said: Said, force: bool) -> N
         return
     deadline = time.monotonic() + SETTLE_IN_S
     while True:
-        lanes = readiness.measure(
-            profiles.reader(pipeline, CLIENT),
-            pipeline.groups.publisher,
-            tuple(pipeline.topics.predictions(color) for color in COLORS),
-            pipeline.topics.predictions(candidate.color),
-            candidate.id,
-            pipeline.input.topic,
-            partitions_of_input(pipeline),
-        )
+        lanes = readiness.measure(pipeline, profiles.reader(pipeline, CLIENT), candidate, partitions_of_input(pipeline))
         objections = readiness.objections(lanes, pipeline.rollout.max_lag_ms)
         if not objections:
             return

@@ -1,4 +1,4 @@
-"""The demo's events: the Shuttle data of river's wheel, looped, with a few bad ones planted. Same numbers, same bytes."""
+"""The demo's events: the Shuttle data of river's wheel, looped, a few bad ones planted. Same numbers, same bytes."""
 
 from __future__ import annotations
 

@@ -86,6 +86,7 @@ class Partition:
         for color in COLORS:
             deployment = state.slots[color]
             self.answers[color].control(deployment.id if deployment else None, folded)
+            self.answers[color].settle(self.settled)
             if deployment is not None and changed:
                 self._templates[color] = header_template(
                     self.home.topic, self.home.partition, color, deployment.model, deployment.digest, state.epoch
@@ -96,6 +97,8 @@ class Partition:
 
     def offer(self, color: Color, fetch: Fetch) -> None:
         self.answers[color].offer(fetch)
+        # a color that catches up below settled must not fill its queue: the head may wait for it (P20)
+        self.answers[color].settle(self.settled)
         self._stale = True
 
     def fire(self, waiting: Waiting) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from rich.text import Text
 
 # Fields that the label or the front of the line says already.
 _SAID = frozenset({"event", "level", "timestamp", "logger", "process", "pipeline"})
+# Orders to a terminal (hide the cursor, move it) are not for one that several processes share.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
 _LEVEL_STYLES = {"debug": "dim", "info": "", "warning": "yellow", "error": "bold red", "critical": "bold red"}
 _LABEL_STYLES = (("blue", "bold blue"), ("green", "bold green"), ("publisher", "bold magenta"), ("comparator", "cyan"))
 
@@ -26,6 +29,7 @@ def label_style(name: str) -> str:
 
 def readable(line: str) -> tuple[str, str]:
     """(level, text) of a log line; what is no JSON of ours stays as it is, with the level `info`."""
+    line = _ESCAPES.sub("", line)
     try:
         fields = json.loads(line) if line.startswith("{") else None
     except (ValueError, RecursionError):

@@ -15,7 +15,7 @@ from streambg.control.state import ControlState
 from streambg.errors import StreambgError
 from streambg.kafka import profiles
 from streambg.kafka.looking import Look
-from streambg.publishing.settled import read_positions
+from streambg.kafka.positions import read_positions
 from streambg.publishing.tail import read_cutovers
 from streambg.records.cutover import Cutover, PublisherPosition
 from streambg.records.source import COLORS

@@ -52,7 +52,7 @@ def attention(status: Status, max_lag_ms: int) -> list[str]:
     if status.file_rules != state.rules_digest:
         found.append(
             "the pipeline file has other deciding rules than the last deploy "
-            f"({status.file_rules[:15]}, in force {state.rules_digest[:15]}): they take effect with the next deploy (P4)"
+            f"({status.file_rules[:15]}, in force {state.rules_digest[:15]}): they count from the next deploy (P4)"
         )
     for group, members in status.members.items():
         if members == 0 and _needed(group, state):

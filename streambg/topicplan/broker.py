@@ -68,9 +68,12 @@ def plan(admin: AdminClient, declared: Sequence[Declared], partitions: int | Non
 
 def refuse_impossible(actions: Sequence[Action]) -> None:
     """Raises Misconfigured with every impossible action; a plan with one is not begun."""
-    wrong = [f"{action.name}: {says}" for action in actions if action.kind == "impossible" for says in action.says]
+    wrong = [says for action in actions if action.kind == "impossible" for says in action.says]
     if wrong:
-        raise Misconfigured("\n".join(wrong), way_out="nothing was changed; correct this first, then apply again")
+        # what several topics wait for is said once
+        raise Misconfigured(
+            "\n".join(dict.fromkeys(wrong)), way_out="nothing was changed; correct this first, then apply again"
+        )
 
 
 def apply(admin: AdminClient, actions: Sequence[Action], told: Told = lambda _: None) -> None:

@@ -87,12 +87,9 @@ def _count(*words: str) -> PlainValidator:
     return PlainValidator(check)
 
 
-class Declared(BaseModel):
-    """One file of `topics/`. partitions: a number; `as-input`; `yours`: who creates the topic says it."""
-
+class _File(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    part: Part
     name: str
     what: str
     owner: Literal["streambg", "yours"]
@@ -102,6 +99,12 @@ class Declared(BaseModel):
     readers: tuple[Role, ...] = Field(min_length=1)
     value: str
     config: Annotated[dict[str, Value], BeforeValidator(_config)] = Field(default_factory=dict)
+
+
+class Declared(_File):
+    """One file of `topics/`. partitions: a number; `as-input`; `yours`: who creates the topic says it."""
+
+    part: Part
 
     @property
     def yours(self) -> bool:
@@ -150,9 +153,10 @@ def _load(path: Path, part: Part, pipeline: Pipeline) -> Declared:
     known = {"pipeline": pipeline.name, "input": pipeline.topics.input, "output": pipeline.topics.output}
     document = read(path, lambda text: expand(text, known))
     try:
-        declared = Declared.model_validate({**document.values, "part": part})
+        _File.model_validate(document.values)
     except ValidationError as error:
-        raise document.error(explain(error, Declared)) from None
+        raise document.error(explain(error, _File)) from None
+    declared = Declared.model_validate({**document.values, "part": part})
     _check(declared, document, names(pipeline)[part])
     return declared
 

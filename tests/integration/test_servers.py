@@ -120,7 +120,7 @@ def test_a_full_disk_is_an_error_for_producers_and_loses_nothing_acknowledged(un
     value = b"x" * megabyte
     with LocalKafka(launch=full) as broker:
         create(broker.bootstrap, unique, **{"max.message.bytes": str(2 * megabyte)})
-        fates = write(broker.bootstrap, unique, [value] * 12, timeout_ms=5000)
+        fates = write(broker.bootstrap, unique, [value] * 12, timeout_ms=2500)
         acknowledged = fates.count(True)
         assert 0 < acknowledged < 12
         assert fates == [True] * acknowledged + [False]

@@ -33,6 +33,7 @@ def test_both_servers_run_in_containers_and_end_with_their_handle(unique: str) -
     with servers.start("docker") as found:
         assert found.kafka is not None
         assert found.redis is not None
+        assert found.bootstrap is not None
         names = (found.kafka.container, found.redis.container)
         assert [look(str(name))[0] for name in names] == ["running", "running"]
         admin = AdminClient({"bootstrap.servers": found.bootstrap})

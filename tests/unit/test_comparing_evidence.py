@@ -59,7 +59,7 @@ def test_P32_evidence_does_not_depend_on_batch_borders_interleaving_or_restarts(
     evidence = feed(begun(), other, seed, restarts=0.2).evidence  # type: ignore[arg-type]  # as above
     for color in ("blue", "green"):
         # how often a scorer repeated itself is a fact of the log, not of its borders
-        evidence.figures.colors[color].dropped.clear()  # type: ignore[index]  # as above
+        evidence.figures.colors[color].dropped.clear()
     assert evidence.compared == LAST
     assert evidence_bytes(evidence) == evidence_bytes(reference)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -153,7 +154,7 @@ def test_P30_a_detector_goes_on_from_its_bytes_bit_for_bit(cuts: list[int], seed
     expected = list(straight.feed(stream))
     found = []
     borders = [0, *sorted(set(cuts)), len(stream)]
-    for first, last in zip(borders, borders[1:], strict=False):
+    for first, last in pairwise(borders):
         broken = Detector(broken.state())
         found += [(first + at, *rest) for at, *rest in broken.feed(stream[first:last])]
     assert found == expected

@@ -155,6 +155,11 @@ def test_any_other_line_stays_as_it_is(line: str) -> None:
     assert readable(line) == ("info", line)
 
 
+def test_orders_to_the_terminal_are_left_out() -> None:
+    assert readable('\x1b[?25l{"event": "started", "level": "info"}') == ("info", "started")
+    assert readable("\x1b[31mred\x1b[0m") == ("info", "red")
+
+
 def test_a_label_is_as_wide_as_the_longest() -> None:
     text = labelled("publisher", "[bold]no markup[/]", 12)
     assert text.plain == "publisher    | [bold]no markup[/]"

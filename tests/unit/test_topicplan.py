@@ -252,3 +252,16 @@ def test_P13_a_process_may_start_at_any_moment_of_a_growth(declared: list[Declar
 def test_a_role_that_sees_few_topics_judges_those(declared: list[Declared]) -> None:
     assert faults(declared, {"predictions.blue": 6, "predictions.green": 6, "control": 1}) == []
     assert faults(declared, {"control": 2}) != []
+
+
+def test_more_replicas_than_brokers_are_refused_with_both_numbers(declared: list[Declared]) -> None:
+    three = [each.model_copy(update={"replication": 3}) if each.part == "control" else each for each in declared]
+    with pytest.raises(Misconfigured, match="`fraud.control` declares replication 3, the cluster has 2 brokers"):
+        refuse_impossible(diff(three, {}, 2, 6))
+    assert {action.kind for action in diff(three, {}, 3, 6)} == {"create"}
+
+
+def test_what_several_topics_wait_for_is_said_once(declared: list[Declared]) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        refuse_impossible(diff(declared, {}, 1))
+    assert len(caught.value.what.splitlines()) == 2

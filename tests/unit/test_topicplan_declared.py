@@ -67,6 +67,7 @@ def test_files_beside_the_pipeline_come_first(tmp_path: Path) -> None:
         ("control", "writers: [operator]", "writers: [operators]", "writers[0]"),
         ("control", "retention.ms: forever", "retention.ms: 3 moons", "is no duration"),
         ("control", "partitions: 1", "partitions: yours", "`yours` is for the input"),
+        ("control", "partitions: 1", "partitions: 1\npart: control", "part: no such key"),
         ("control", "partitions: 1", "partitions: six", "'six' is neither a number from 1 nor as-input nor yours"),
         ("control", "replication: auto", "replication: 0", "0 is neither a number from 1 nor auto"),
         ("control", "cleanup.policy: delete", "cleanup.policy: auto", "`auto` is known for min.insync.replicas"),

@@ -1,4 +1,4 @@
-"""Where the publisher stands, as its committed positions say it."""
+"""Where publisher and scorers stand, as their committed positions say it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
-from streambg.records.cutover import PublisherPosition, decode_publisher_position
+from streambg.records.cutover import PublisherPosition, decode_publisher_position, decode_scorer_position
 
 TIMEOUT_S = 10.0
 
@@ -19,15 +19,10 @@ def read_positions(
 
     Read without waiting for an open transaction: what is committed is a safe lower bound.
     """
-    reader = Consumer({**config, "group.id": group, "isolation.level": "read_uncommitted"})
-    try:
-        wanted = [TopicPartition(topic, partition) for topic in topics for partition in partitions]
-        found = reader.committed(wanted, TIMEOUT_S)
-    finally:
-        reader.close()
+    wanted = [TopicPartition(topic, partition) for topic in topics for partition in partitions]
     return {
         (topic_partition.topic, topic_partition.partition): (topic_partition.offset, position)
-        for topic_partition in found
+        for topic_partition in _committed(config, group, wanted)
         if (position := decode_publisher_position(topic_partition.metadata)) is not None
     }
 
@@ -40,3 +35,22 @@ def read_settled(
     for (_, partition), (_, position) in read_positions(config, group, topics, partitions).items():
         settled[partition] = max(position.settled, settled.get(partition, position.settled))
     return settled
+
+
+def read_scored(
+    config: Mapping[str, Any], group: str, topic: str, partitions: Collection[int], deployment: int
+) -> dict[int, int]:
+    """Partition -> source offset to which the deployment's scorers have committed; a seed counts up to it (P11)."""
+    return {
+        found.partition: found.offset - 1
+        for found in _committed(config, group, [TopicPartition(topic, partition) for partition in partitions])
+        if (position := decode_scorer_position(found.metadata)) is not None and position.deployment == deployment
+    }
+
+
+def _committed(config: Mapping[str, Any], group: str, wanted: list[TopicPartition]) -> list[TopicPartition]:
+    reader = Consumer({**config, "group.id": group, "isolation.level": "read_uncommitted"})
+    try:
+        return list(reader.committed(wanted, TIMEOUT_S))
+    finally:
+        reader.close()

@@ -1,0 +1,154 @@
+"""The audit names every corruption planted into an honest recording (P34; V1 of the fault list)."""
+
+from __future__ import annotations
+
+import pytest
+from corruptions import (
+    Corruption,
+    aborted,
+    cutover,
+    double,
+    drop,
+    edit_letter,
+    epoch_back,
+    extra,
+    extra_within,
+    foreign,
+    letter_as_well,
+    lost_letter,
+    marked,
+    moved,
+    no_cutover,
+    of_another_topic,
+    other_chosen,
+    other_model,
+    repeats_value,
+    swap,
+    swap_far,
+    unjustified_letter,
+    unknown_epoch,
+    wrong_bucket,
+    wrong_color,
+    wrong_key,
+    wrong_value,
+)
+from recorded import TOPIC, standard
+
+from streambg.audit import audit_records
+from streambg.audit.report import Report
+from streambg.audit.tally import Kind
+from streambg.records.source import COLORS
+
+ONE = [
+    ("drop the first record", drop(0), {Kind.LOST: 1}),
+    ("drop the last record", drop(-1), {Kind.LOST: 1}),
+    ("drop a middle record", drop(70), {Kind.LOST: 1}),
+    ("double an adjacent record", double(1), {Kind.DOUBLED: 1}),
+    ("double a far record", double(80), {Kind.DOUBLED: 1}),
+    ("swap two", swap, {Kind.OUT_OF_ORDER: 1}),
+    ("wrong color for the epoch", wrong_color, {Kind.WRONG_COLOR: 1}),
+    ("epoch goes back", epoch_back, {Kind.EPOCH_BACK: 1, Kind.WRONG_EPOCH: 1}),
+    ("an aborted record made visible", aborted, {Kind.DOUBLED: 3, Kind.WRONG_VALUE: 3}),
+    ("wrong value", wrong_value, {Kind.WRONG_VALUE: 1}),
+    ("record moved to another partition", moved, {Kind.WRONG_PARTITION: 1, Kind.LOST: 1}),
+    ("tail truncated", drop(-10, 10), {Kind.LOST: 10}),
+    ("extra record past the input", extra, {Kind.EXTRA: 1}),
+    ("an unjustified error", marked("error"), {Kind.UNJUSTIFIED: 1}),
+    ("an unjustified absent", marked("absent"), {Kind.UNJUSTIFIED: 1}),
+    ("an unjustified dead letter", unjustified_letter, {Kind.UNJUSTIFIED: 1}),
+    ("a wrong bucket", wrong_bucket, {Kind.WRONG_COLOR: 1}),
+    ("a cutover record that is late", cutover(9), None),
+    ("a cutover record that is early", cutover(-9), None),
+]
+MORE = [
+    ("a repeated batch's answer", repeats_value, {Kind.WRONG_VALUE: 1}),
+    ("another key", wrong_key, {Kind.WRONG_VALUE: 1}),
+    ("an outcome of a gap", extra_within, {Kind.EXTRA: 1}),
+    ("published and dead-lettered", letter_as_well, {Kind.DOUBLED: 1}),
+    ("a dead letter dropped", lost_letter, {Kind.LOST: 1}),
+    ("a dead letter of the other color", other_chosen, {Kind.WRONG_COLOR: 1}),
+    ("a dead letter without reasons", edit_letter(reasons={}), {Kind.UNJUSTIFIED: 1}),
+    (
+        "a dead letter with an invented reason",
+        edit_letter(reasons={"blue": "?", "green": "none"}),
+        {Kind.UNJUSTIFIED: 1},
+    ),
+    ("a dead letter of another partition", edit_letter(source="payments/1@3"), {Kind.WRONG_PARTITION: 1, Kind.LOST: 1}),
+    ("an unreadable dead letter", edit_letter(source="?"), None),
+    ("a cutover record dropped", no_cutover, None),
+    ("another model than deployed", other_model, {Kind.WRONG_COLOR: 1}),
+    ("an epoch that was refused", unknown_epoch, None),
+    ("somebody else's record", foreign, {Kind.FOREIGN: 1}),
+    ("another topic's outcome", of_another_topic, {Kind.FOREIGN: 1}),
+]
+
+
+def judged(corrupt: Corruption) -> tuple[Report, int]:
+    recording = standard()
+    offset = corrupt(recording)
+    return audit_records(recording), offset
+
+
+def counted(report: Report) -> dict[Kind, int]:
+    return {kind: number for kind, number in report.counts.items() if number}
+
+
+def test_P34_the_unspoiled_recording_passes() -> None:
+    report = audit_records(standard())
+    assert (report.ok, counted(report)) == (True, {})
+    assert {"route", "absent", "error", "late", "dead-letter"} <= report.by_why.keys()
+    assert report.by_color.keys() == set(COLORS)
+
+
+@pytest.mark.parametrize(("name", "corrupt", "kinds"), ONE + MORE, ids=[one[0] for one in ONE + MORE])
+def test_P34_V1_each_planted_corruption_is_named(name: str, corrupt: Corruption, kinds: dict[Kind, int] | None) -> None:
+    report, offset = judged(corrupt)
+    assert report.verdict == "failed", name
+    if kinds is not None:
+        assert counted(report) == kinds
+    if Kind.FOREIGN not in counted(report):
+        assert offset in {finding.offset for finding in report.findings}
+
+
+@pytest.mark.parametrize("corrupt", [cutover(9), cutover(-9), no_cutover], ids=["late", "early", "missing"])
+def test_P19_a_cutover_that_does_not_match_the_output_is_named_once(corrupt: Corruption) -> None:
+    report, _ = judged(corrupt)
+    assert report.counts[Kind.CUTOVER] == 1
+    assert report.counts[Kind.WRONG_EPOCH] >= 1
+    assert counted(report).keys() == {Kind.CUTOVER, Kind.WRONG_EPOCH}
+
+
+def test_a_far_swap_is_out_of_order_and_nothing_is_called_lost_or_doubled() -> None:
+    report, _ = judged(swap_far)
+    assert counted(report).keys() <= {Kind.OUT_OF_ORDER, Kind.EPOCH_BACK}
+    assert report.counts[Kind.OUT_OF_ORDER] == 87  # all between the two, and the one that comes last
+
+
+def test_P13_the_finding_of_a_wrong_bucket_says_bucket_and_weight() -> None:
+    report, offset = judged(wrong_bucket)
+    finding = next(finding for finding in report.findings if finding.offset == offset)
+    assert "bucket" in finding.expected
+    assert "weight 3000" in finding.expected
+    assert finding.source == f"{TOPIC}/0@{offset}"
+
+
+@pytest.mark.parametrize(
+    ("mischief", "why"), [("error", "error"), ("late", "late"), ("absent", "absent"), ("none", ""), ("late letter", "")]
+)
+def test_P34_a_publisher_that_falls_back_or_dead_letters_at_will_fails(mischief: str, why: str) -> None:
+    """Every answer is there, and stood in the log for longer than the deadline."""
+    recording = standard(mischief=mischief, errors=0.0, silent=0.0, outages=())
+    report = audit_records(recording)
+    assert counted(report).keys() == {Kind.UNJUSTIFIED}
+    assert report.counts[Kind.UNJUSTIFIED] >= 100
+    assert report.counts[Kind.UNJUSTIFIED] == report.by_why[why or "dead-letter"]
+
+
+def test_a_flood_of_one_kind_hides_no_other() -> None:
+    recording = standard()
+    del recording.log("output", 1)[10:100]
+    wrong_value(recording)
+    report = audit_records(recording)
+    assert {finding.kind for finding in report.findings} == {Kind.LOST, Kind.WRONG_VALUE}
+    assert len(report.findings) == 20
+    assert report.counts[Kind.LOST] == 90

@@ -1,0 +1,167 @@
+"""P7, P9, P11, P13: events and answers become batches; where a deployment begins or goes on."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streambg.control.state import Deployment
+from streambg.models.contract import Events, Schema
+from streambg.models.decoding import json_rows
+from streambg.records.batch import ERROR, MAX_BYTES, MAX_CARRY_BYTES, MAX_ROWS, OK, decode, encode
+from streambg.records.bucket import bucket
+from streambg.records.coverage import Coverage, Take
+from streambg.records.cutover import ScorerPosition
+from streambg.records.rules import Rules
+from streambg.scoring.answerer import Answerer, Fields
+from streambg.scoring.batching import Polled, batches
+from streambg.scoring.seeding import FoldFirst, GoOn, Seed, start
+
+SCHEMA = Schema({"f": "number"}, ("p",), "p", 0.5)
+
+
+class Echo:
+    """Answers with the feature; `big` events get an answer larger than a batch."""
+
+    def predict_many(self, events: Events) -> np.ndarray:
+        return events.column("f")
+
+
+def answerer(carry: tuple[str, ...] = (), bucket_field: str | None = None) -> Answerer:
+    return Answerer(4, Echo(), SCHEMA, json_rows, Fields(carry, bucket_field), "in")
+
+
+def poll(offsets: list[int], keys: list[bytes | None] | None = None, **fields: object) -> Polled:
+    values: list[bytes | None] = [json.dumps({"f": offset % 10 / 10, **fields}).encode() for offset in offsets]
+    return Polled(offsets, keys or [b"k%d" % o for o in offsets], [1_000 + o for o in offsets], values, None)
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=60, unique=True).map(sorted), st.integers(1, 7))
+def test_P7_batches_join_without_gaps_and_hold_every_event(offsets: list[int], cut: int) -> None:
+    """Whatever the polls: each batch begins where the last one ended, and no event is missing or doubled."""
+    scorer, after, seen, fold = answerer(), -1, [], Coverage(4, -1)
+    for first in range(0, len(offsets), cut):
+        polled = poll(offsets[first : first + cut])
+        for batch in batches(4, after, scorer.score(polled, 0, None)):
+            read = decode(encode(batch))
+            assert read.after == after
+            after = read.upto
+            seen += read.offsets.tolist()
+            take, fold = fold.take(read.after, read.upto)
+            assert take is Take.ACCEPTED
+    assert seen == offsets
+    assert after == offsets[-1]
+    assert fold.covered == after
+
+
+def test_P7_a_poll_larger_than_a_batch_is_split_by_rows_and_bytes() -> None:
+    polled = poll(list(range(5, 5 + MAX_ROWS + 3)))
+    sizes = [len(batch) for batch in batches(4, 4, answerer().score(polled, 0, None))]
+    assert sizes == [MAX_ROWS, 3]
+    heavy = poll([1, 2, 3], [b"x" * 300_000] * 3)
+    parts = list(batches(4, 0, answerer().score(heavy, 0, None)))
+    assert [(part.after, part.upto) for part in parts] == [(0, 1), (1, 2), (2, 3)]
+    assert all(len(encode(part)) < MAX_BYTES for part in parts)
+
+
+def test_every_undecodable_event_is_an_error_row_with_a_reason() -> None:
+    values = [b"{", None, b"[]", b'{"g":1}', b'{"f":"1"}', b'{"f":1e999}', b'{"f":0.25}']
+    polled = Polled(list(range(7)), [None] * 7, [0] * 7, list(values), None)
+    (batch,) = batches(4, -1, answerer().score(polled, 0, None))
+    assert batch.statuses.tolist() == [ERROR] * 6 + [OK]
+    assert all(batch.values[:6])
+    assert json.loads(batch.values[6]) == {"p": 0.25, "decision": False}
+
+
+def test_P9_a_sample_is_the_lowest_buckets_and_reaches_to_the_polls_end() -> None:
+    polled = poll(list(range(200)))
+    (batch,) = batches(4, -1, answerer().score(polled, 3, 2_000))
+    assert batch.sample
+    assert batch.upto == 199
+    kept = set(batch.offsets.tolist())
+    assert kept == {o for o in range(200) if bucket(4, b"k%d" % o) < 2_000}
+    assert 0 < len(kept) < 200
+
+
+def test_P9_a_sample_that_chose_nobody_says_so() -> None:
+    nobody = next(o for o in range(1_000) if bucket(4, b"k%d" % o) >= 1)
+    (batch,) = batches(4, nobody - 1, answerer().score(poll([nobody]), 0, 1))
+    assert (len(batch), batch.upto, batch.sample) == (0, nobody, True)
+    assert len(decode(encode(batch))) == 0
+
+
+def test_P13_sampling_by_a_field_and_by_position_where_it_is_missing() -> None:
+    polled = Polled([7, 8], [b"a", b"a"], [0, 0], [b'{"f":0,"m":"x"}', b'{"f":0}'], None)
+    (batch,) = batches(4, 6, answerer(bucket_field="m").score(polled, 2, 10_000))
+    assert batch.offsets.tolist() == [7, 8]
+    share = bucket(4, b"x") + 1
+    (batch,) = batches(4, 6, answerer(bucket_field="m").score(polled, 2, share))
+    assert (7 in batch.offsets) and ((8 in batch.offsets) == (bucket(4, b"in/2@8") < share))
+
+
+def test_carried_fields_are_plain_values_and_never_cut() -> None:
+    values = [b'{"f":0,"m":"a","n":3}', b'{"f":0,"m":["no"]}', b"{", json.dumps({"f": 0, "m": "y" * 300}).encode()]
+    polled = Polled([0, 1, 2, 3], [None] * 4, [0] * 4, list(values), None)
+    (batch,) = batches(4, -1, answerer(("m", "n")).score(polled, 0, None))
+    assert batch.carry == {"m": ["a", None, None, None], "n": [3, None, None, None]}
+    assert MAX_CARRY_BYTES < 300
+
+
+def test_what_travels_beside_the_answer_is_the_events_whatever_the_model_does() -> None:
+    class Vandal:
+        def predict_many(self, events: Events) -> np.ndarray:
+            for row in events.rows:
+                row["m"] = "overwritten"
+            return events.column("f")
+
+    scorer = Answerer(4, Vandal(), SCHEMA, json_rows, Fields(("m",), None), "in")
+    (batch,) = batches(4, -1, scorer.score(poll([0], m="mine"), 0, None))
+    assert batch.carry == {"m": ["mine"]}
+
+
+def deployment(**more: object) -> Deployment:
+    fields = {"id": 5, "color": "green", "model": "m:1", "digest": "d", "rules": Rules(("p",)), **more}
+    return Deployment(**fields)  # type: ignore[arg-type] # a dict of the fields
+
+
+POSITION = ScorerPosition(5, 17, 99)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        pytest.param({"committed_offset": 100, "committed": POSITION}, GoOn(100, 17, 99), id="same deployment"),
+        pytest.param(
+            {"committed_offset": 100, "committed": ScorerPosition(4, 17, 99), "settled": 60},
+            Seed(61),
+            id="smaller deployment seeds at settled + 1",
+        ),
+        pytest.param(
+            {"committed_offset": 100, "committed": ScorerPosition(6, 17, 99), "settled": 60},
+            FoldFirst(6),
+            id="larger deployment: fold the log first",
+        ),
+        pytest.param({"own_covered": 70, "own_end": 9}, GoOn(71, 9, 70), id="position lost, batches exist: never seed"),
+        pytest.param({"settled": 60}, Seed(61), id="candidate"),
+        pytest.param({"settled": None, "origin": 33}, Seed(33), id="nothing settled yet: live's seed"),
+        pytest.param({"deployment": deployment(start={3: 40})}, Seed(40), id="first deploy carries its start"),
+        pytest.param({"deployment": deployment(start={0: 40})}, Seed(0), id="a partition that did not exist then"),
+    ],
+)
+def test_P11_where_a_deployment_begins_or_goes_on(facts: dict[str, object], expected: object) -> None:
+    given_facts = {
+        "partition": 3,
+        "deployment": deployment(),
+        "committed_offset": None,
+        "committed": None,
+        "own_covered": None,
+        "own_end": 0,
+        "settled": None,
+        "origin": 0,
+        **facts,
+    }
+    assert start(**given_facts) == expected  # type: ignore[arg-type] # a dict of the arguments
