@@ -33,6 +33,7 @@ lint: .venv/.ready   ## ruff, mypy strict, import-linter
 
 lock: .venv/.ready   ## pin what pyproject.toml asks for (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-package streambg --extra dev --group lock -o requirements.lock pyproject.toml
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-package streambg --group lock -c requirements.lock -o requirements-run.lock pyproject.toml
 
 clean:           ## what the targets made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist .coverage

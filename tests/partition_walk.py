@@ -159,7 +159,9 @@ class World:
         scorers = self.scorers[COLORS[number % 2]]
         deployment = self._in_force(scorers)
         if deployment is not None:
-            after = scorers.reached.setdefault(deployment.id, self._seed(scorers, deployment))
+            if deployment.id not in scorers.seeds:
+                scorers.seeds[deployment.id] = scorers.reached[deployment.id] = self._seed(scorers, deployment)
+            after = scorers.reached[deployment.id]
             self._write(scorers, deployment.id, after, after + 1 + number // 2, deployment.sample)
             scorers.reached[deployment.id] = scorers.written[-1].upto
 
@@ -200,8 +202,7 @@ class World:
         if not deployment.start and settled:
             begin = max(begin, *settled)
         early = deployment.id % 4 == 3 and not deployment.start and deployment.rescores is None
-        scorers.seeds[deployment.id] = begin + (3 if early else 0)
-        return scorers.seeds[deployment.id]
+        return begin + (3 if early else 0)
 
     def _write(self, scorers: Scorers, deployment: int, after: int, upto: int, sample: int | None) -> None:
         upto = max(after, min(upto, self.end - 1))

@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from waiting import until
 
-from streambg import topicplan
+from streambg import audit, topicplan
 from streambg.config import Pipeline, load
 from streambg.control import verbs
 from streambg.control.verbs import Said
@@ -261,7 +261,10 @@ class Running:
         return read
 
     def expect_exactly_once(self) -> Read:
-        """Every event fed has one outcome, in source order in each partition, epochs never going back."""
+        """Every event fed has one outcome, in source order in each partition, epochs never going back.
+
+        Counted here by a plain reader, and judged by the audit as well.
+        """
         read = self.read()
         counts = read.counts()
         assert [spot for spot, count in counts.items() if count > 1] == []
@@ -274,6 +277,8 @@ class Running:
             assert source.offset > offset
             assert outcome.epoch >= epoch
             last[source.partition] = (source.offset, outcome.epoch)
+        report = audit.run(self.pipeline)
+        assert report.ok, report.to_json()
         return read
 
 

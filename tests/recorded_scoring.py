@@ -37,6 +37,7 @@ class Shape:
     null_keys: float = 0.1
     silent: float = 0.02  # a candidate's batch has no row
     repeats: float = 0.2
+    holes: float = 0.05
     outages: tuple[tuple[float, float], ...] = ((0.55, 0.62),)  # green's batches come 5 s late
     origin: int = 0
     seed: int = 1
@@ -154,7 +155,7 @@ class Scorers:
             if self.random.random() < self.shape.repeats and rows:
                 again = dict.fromkeys(rows, (b"zombie", None))
                 self._append(records, deployment.id, after, upto, sample, again, color, 0)
-            if self.random.random() < self.shape.repeats / 4 and upto + 3 < last:
+            if self.random.random() < self.shape.holes and upto + 3 < last:
                 self._append(records, deployment.id, upto + 2, upto + 3, sample, {upto + 3: (b"hole", None)}, color, 0)
             after = upto
 

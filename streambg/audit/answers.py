@@ -172,7 +172,9 @@ class Lane:
             reached = self._first_after = batch.after
             self._first_since_ms = since
             if self._known_from == EVERYTHING:
-                self._known_from = batch.upto  # its older batches are gone, and this one may repeat them
+                # Its older batches are gone, and this one may repeat them. (A scorer that fell back by several batches
+                # exactly here is not seen; its answers are the same, unless its model broke its contract.)
+                self._known_from = batch.upto
         if batch.after > reached or batch.upto <= reached:
             self._covered = reached
             return

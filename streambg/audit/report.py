@@ -149,7 +149,10 @@ class Report:
 def conclude(
     input_topic: str, partitions: list[PartitionReport], strays: list[Finding], *, made_again: bool = False
 ) -> Report:
-    """One verdict over all partitions. strays: findings of no partition; made_again: the input topic had another life."""
+    """One verdict over all partitions.
+
+    strays: findings of no partition; made_again: the input topic was deleted and made again at least once.
+    """
     counts = _sum(partition.counts for partition in partitions)
     for finding in strays:
         counts[finding.kind] += 1

@@ -113,7 +113,9 @@ def create_app(site: Site, follower: Callable[[], ControlFollower], metrics_port
 
 def work(app: ComparatorApp) -> int:
     """Run the app until SIGTERM or Ctrl-C; the exit code. What no new session mends ends the process (process.py)."""
+    worker = faust.Worker(app, quiet=True, loglevel="WARNING")
+    worker.spinner = None  # it writes to stdout, quiet or not
     try:
-        faust.Worker(app, quiet=True, loglevel="WARNING").execute_from_commandline()
+        worker.execute_from_commandline()
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else 1

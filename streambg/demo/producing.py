@@ -47,8 +47,18 @@ class Sender(threading.Thread):
         self.held_s = 0.0
         self.planted: list[Planted] = []
         self.ends: dict[int, int] = {}
-        self.first_at = 0.0  # time.time() of the first event
+        self.lasted_s = 0.0
         self.failure: StreambgError | None = None
+
+    @property
+    def events(self) -> int:
+        """Length of the stream."""
+        return self._stream.events
+
+    @property
+    def left_s(self) -> float:
+        """What the rest of the stream takes at its rate."""
+        return (self._stream.events - self.sent) / self._rate
 
     def allow(self, gate: int) -> None:
         """Events below this number may be sent."""
@@ -64,9 +74,10 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         """The thread. A failed delivery is kept in `failure`."""
+        began = time.monotonic()
         try:
-            self.first_at = time.time()
             self._send_all()
+            self.lasted_s = time.monotonic() - began
             if self._producer.flush(FLUSH_S) and self.failure is None:
                 self.failure = StreambgError(f"{self.sent - self.delivered} events were not delivered in {FLUSH_S:g} s")
         except KafkaException as error:

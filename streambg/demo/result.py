@@ -18,16 +18,18 @@ from streambg.records.source import COLORS
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A step that was done. `at`: events sent then; `effect_s`: from the command's append (log-append time), or from the
-    kill, to the first record of it that a read_committed reader saw; None: none was seen.
+    """A step that was done.
 
-    epoch, summary: of the control log after it; cutovers: first source offset by partition. restart_s: from the kill
+    at: events sent then. effect_s: from the command's append (log-append time), or from the kill, to the first record
+    of it that a read_committed reader saw; None: none was seen. appended_ms: of the command, or of the kill.
+    epoch, summary: of the control log after it. cutovers: first source offset by partition. restart_s: from the kill
     to the new process's start.
     """
 
     step: Step
     at: int
     waited_s: float
+    appended_ms: int
     epoch: int | None = None
     summary: str = ""
     effect_s: float | None = None

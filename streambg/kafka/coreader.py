@@ -13,16 +13,8 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streambg.errors import Fenced, SessionEnded
+from streambg.kafka.errors import FENCED_CODES
 from streambg.records.source import COLORS, Color
-
-FENCED_CODES = frozenset(
-    {
-        KafkaError._FENCED,
-        KafkaError.PRODUCER_FENCED,
-        KafkaError.INVALID_PRODUCER_EPOCH,
-        KafkaError.FENCED_INSTANCE_ID,
-    }
-)
 
 Position = tuple[Color, int]
 

@@ -220,13 +220,13 @@ class Partition:
     ) -> tuple[bytes | None, bytes]:
         offset = int(run.offsets[index])
         live_row, other_row = int(run.live_rows[index]), int(run.other_rows[index])
-        reasons: dict[str, str] = {
-            live: _reason(live_view, live_row, offset, ("live", "error") in self.late),
-            other(live): _reason(
-                other_view, other_row, offset, bool(self.late & {("other", "answer"), ("other", "error")})
-            ),
-        }
         chosen = other(live) if run.chosen_other[index] else live
+        late = {side for side, _ in self.late}
+        asked = chosen != live or self._state.fallback_to_other  # P16: else the other color was not waited for
+        reasons: dict[str, str] = {
+            live: _reason(live_view, live_row, offset, "live" in late),
+            other(live): _reason(other_view, other_row, offset, "other" in late and asked),
+        }
         key = live_view.keys[live_row] if live_row >= 0 else other_view.keys[other_row] if other_view else None
         letter = DeadLetter(Source(self.home.topic, self.home.partition, offset), self.epoch, chosen, reasons)
         return key, encode_dead_letter(letter)

@@ -17,7 +17,8 @@ from confluent_kafka.admin import AdminClient
 from streambg.control.follower import LEASE_S, ControlFollower
 from streambg.control.state import ControlState
 from streambg.errors import Fenced, Gap, SessionEnded
-from streambg.kafka.coreader import FENCED_CODES, CoReader, Position
+from streambg.kafka.coreader import CoReader, Position
+from streambg.kafka.errors import FENCED_CODES
 from streambg.publishing import resume
 from streambg.publishing.answers import Fetch
 from streambg.publishing.facts import Site, read_facts
@@ -124,6 +125,7 @@ class Session:
             return  # P28: without a route no transaction is opened
         if self._claim and self._producer is not None:
             self._claim = False
+            self._trouble.forget()  # looking for the brokers is no trouble with them
             self._begin()
             self._dirty.update(self.partitions)
             self._commit()
@@ -146,7 +148,7 @@ class Session:
     def _begin(self) -> None:
         if self._open_since is None:
             assert self._producer is not None
-            self._trouble.forget()
+            self._distrust(0.0)
             self._producer.begin_transaction()
             self._open_since = time.monotonic()
 
@@ -202,10 +204,15 @@ class Session:
         self._meter.committed(self._in_transaction, done - self._open_since)
         self._open_since, self._in_transaction = None, 0
         self._dirty.clear()
-        producer.poll(0)
-        doubt = suspicion(max(sent - started, done - sent), self._trouble.signs)
+        self._distrust(max(sent - started, done - sent))
+
+    def _distrust(self, slowest_call_s: float) -> None:
+        """P21, judged after each commit and before each begin."""
+        assert self._producer is not None
+        self._producer.poll(0)
+        doubt = suspicion(slowest_call_s, self._trouble.signs)
         if doubt:
-            raise SessionEnded(f"suspicious commit: {doubt} (P21)")
+            raise SessionEnded(f"suspicion: {doubt} (P21)")
 
     def _positions(self) -> list[TopicPartition]:
         return [
@@ -247,7 +254,6 @@ class Session:
         site = self.site
         started = time.monotonic()
         positions = [TopicPartition(site.predictions[color], number) for number in sorted(numbers) for color in COLORS]
-        self._trouble.forget()
         suspects = set(site.all_transactional_ids) | writers(site.reader, site.group, positions)
         suspects.discard(site.transactional_id)
         fence_the_dead(site.producer, suspects, members(self._admin, site.group))

@@ -14,12 +14,15 @@ SLOW_CALL_S = 2.0
 
 # librdkafka's facilities for a lost connection and for a request without an answer
 _SIGNS = ("FAIL", "REQTMOUT")
+_BOOTSTRAP = "/bootstrap"
 
 
 class TroubleLog(logging.Handler):
-    """Takes librdkafka's log lines and error callbacks; `signs` are those since the last `forget`.
+    """Takes librdkafka's log lines and error callbacks; `signs` are those since `forget`.
 
-    Lines arrive while the client is polled, so poll both clients before asking.
+    Lines arrive while the client is polled, so poll both clients before asking. `forget` once, when a session has
+    found its brokers: librdkafka writes an identical line only once in 30 s, so one forgotten later would silence
+    the next. Connections of the bootstrap address carry no transaction; brokers close them when idle.
     """
 
     def __init__(self, name: str) -> None:
@@ -32,12 +35,14 @@ class TroubleLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if text.startswith(_SIGNS):
+        if text.startswith(_SIGNS) and _BOOTSTRAP not in text:
             self.signs.append(text[:200])
 
     def error(self, error: object) -> None:
         """For `error_cb`."""
-        self.signs.append(str(error)[:200])
+        text = str(error)
+        if _BOOTSTRAP not in text:
+            self.signs.append(text[:200])
 
     def forget(self) -> None:
         self.signs.clear()
@@ -48,5 +53,5 @@ def suspicion(slow_s: float, signs: list[str], limit_s: float = SLOW_CALL_S) -> 
     if slow_s > limit_s:
         return f"a transactional call took {slow_s:.1f} s, the limit is {limit_s:g} s"
     if signs:
-        return f"trouble with a coordinator since the transaction began: {signs[0]}"
+        return f"trouble with a broker since the session began: {signs[0]}"
     return None

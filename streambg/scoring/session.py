@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from streambg.control.follower import ControlFollower
 from streambg.control.state import ControlState, Deployment, Standing
 from streambg.errors import Fenced, Gap, SessionEnded
-from streambg.kafka.coreader import FENCED_CODES
+from streambg.kafka.errors import FENCED_CODES
 from streambg.kafka.positions import read_settled
 from streambg.records.batch import HEADER_NAME, Batch, Headers, describe, encode
 from streambg.records.cutover import ScorerPosition, decode_scorer_position, encode_position

@@ -207,7 +207,7 @@ def faults(declared: Sequence[Declared], partitions: Mapping[Part, int]) -> list
                 f"they must be equal"
             )
     blue, green = partitions.get("predictions.blue"), partitions.get("predictions.green")
-    if blue is not None and green is not None and False:
+    if blue is not None and green is not None and blue != green:
         pair = f"`{names['predictions.blue']}` has {blue} partitions, `{names['predictions.green']}` has {green}"
         wrong.append(f"{pair}: they must be equal")
     return wrong

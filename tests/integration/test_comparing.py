@@ -1,4 +1,4 @@
-"""The comparator as a process: real broker, real Redis, two synthetic scorers that write batches straight to the topics."""
+"""The comparator as a process: real broker and Redis, two synthetic scorers that write straight to the topics."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def uninterrupted(run: Running, pair: Pair, state: ControlState) -> dict[int, Sn
 
 def state_of(run: Running) -> ControlState:
     with run.control() as client:
-        return client.state
+        return client.state()
 
 
 def test_P30_evidence_after_kills_is_bit_equal_to_an_uninterrupted_run(kafka: str, unique: str, tmp_path: Path) -> None:
@@ -161,3 +161,204 @@ def test_P30_evidence_after_kills_is_bit_equal_to_an_uninterrupted_run(kafka: st
         assert snapshot.evidence.figures.counts["matched"] == 3_001
         assert snapshot.evidence.drift.alarm_count > 0
         assert encode(snapshot) == encode(expected[partition]), "positions, fold states, sums and alarms"
+
+
+def test_live_view_metrics_health_and_stop(kafka: str, redis_url: str, unique: str, tmp_path: Path) -> None:
+    """The view appears, survives Redis being emptied, and says what the evidence says; SIGTERM ends within 3 s."""
+    client = redis.Redis.from_url(redis_url)
+    key = liveview.key(unique)
+    with pair_of_scorers(tmp_path, kafka, unique, redis_url) as (run, scorers):
+        process = run.with_port(run.start("comparator"))
+        scorers.answer(1_000)
+        view = until(lambda: _full_view(redis_url, unique, 1_000), 30, "the live view")
+        assert (view.live, view.pair, view.input) == ("blue", scorers.pair, f"{unique}-events")
+        assert view.summary.matched == 3 * 1_001
+        assert view.summary.coverage == 1.0
+        assert 0 < view.summary.candidate.errors < 100
+        assert view.summary.difference_mean == pytest.approx(0.025, abs=0.005)
+        assert len(view.summary.worst) == 20
+        assert 0 < int(client.ttl(key)) <= liveview.TTL_S
+
+        client.delete(key)
+        again = until(lambda: _full_view(redis_url, unique, 1_000), 10, "the view after Redis was emptied")
+        assert again.summary == view.summary
+
+        run.say("promote")
+        promoted = until(lambda: _full_view(redis_url, unique, 1_000, "green"), 10, "green live in the view")
+        assert promoted.pair == view.pair, "evidence goes on through a promote"
+        assert promoted.summary.difference_mean == -view.summary.difference_mean
+
+        health = process.health()
+        assert health["ok"] is True
+        assert health["redis"] == "ok"
+        assert [health["partitions"][str(partition)]["compared"] for partition in range(PARTITIONS)] == [1_000] * 3
+        with urlopen(f"http://127.0.0.1:{process.port}/metrics", timeout=5) as answer:
+            metrics = answer.read().decode()
+        assert 'streambg_evidence_events{partition="2",what="matched"} 1001.0' in metrics
+        assert 'streambg_comparator_lag_records{color="blue",partition="0"} 0.0' in metrics
+        _stops(process)
+        assert min(snapshot.evidence.compared for snapshot in evidence(run).values()) == 1_000
+    client.close()
+
+
+def _full_view(url: str, name: str, upto: int, live: Color = "blue") -> liveview.LiveView | None:
+    view = liveview.read_live_view(url, name)
+    return view if view and list(view.compared.values()) == [upto] * PARTITIONS and view.live == live else None
+
+
+def _stops(process: Process) -> None:
+    started = time.monotonic()
+    process.popen.send_signal(signal.SIGTERM)
+    assert process.popen.wait(20) == 0, process.log.read_text()
+    assert time.monotonic() - started < 3
+
+
+def test_P31_a_candidate_that_comes_later_is_compared_from_its_first_batch(
+    kafka: str, unique: str, tmp_path: Path
+) -> None:
+    """The comparator waits for it, then reads live's log back to the batch that covers the first `after`."""
+    with pipeline(tmp_path, kafka, unique, partitions=PARTITIONS) as run:
+        blue = run.say("deploy", "blue", "m:1", start="earliest").epoch
+        process = run.with_port(run.start("comparator"))
+        scorers = Scorers(run, Pair(blue, -1))
+        scorers.answer(2_000, ("blue",))
+        until(lambda: process.health()["ok"], 20, "the comparator reads")
+        assert process.health()["partitions"] == {}
+        first = run.say("deploy", "green", "m:2").epoch
+        scorers = Scorers(run, Pair(blue, first), first_green=1_499)
+        scorers.answer(1_700, ("green",))
+        found = compared(run, 1_700)
+        assert {snapshot.evidence.start for snapshot in found.values()} == {1_499}
+        assert {snapshot.evidence.figures.counts["matched"] for snapshot in found.values()} == {201}
+
+        # the next candidate: another pair, placed while the reader runs on
+        second = run.say("deploy", "green", "m:1").epoch
+        scorers = Scorers(run, Pair(blue, second), first_green=1_799)
+        scorers.answer(1_900, ("green",))
+
+        def of_the_second() -> list[Snapshot]:
+            every = read_evidence(profiles.reader(run.pipeline, "test"), run.pipeline.topics.evidence)
+            return [snapshot for snapshot in every if snapshot.evidence.pair.green == second]
+
+        until(lambda: len(of_the_second()) == PARTITIONS, 30, "evidence of the second candidate")
+        until(lambda: all(snapshot.evidence.compared == 1_900 for snapshot in of_the_second()), 30, "all of it")
+        assert {snapshot.evidence.start for snapshot in of_the_second()} == {1_799}
+        assert {snapshot.evidence.figures.counts["matched"] for snapshot in of_the_second()} == {101}
+        assert process.health()["session_ended"] is None, "no session ended for it"
+
+
+def test_P30_two_share_the_partitions_and_one_takes_over(kafka: str, unique: str, tmp_path: Path) -> None:
+    with pair_of_scorers(tmp_path, kafka, unique) as (run, scorers):
+        one = run.with_port(run.start("comparator", "--slot", "0"))
+        two = run.with_port(run.start("comparator", "--slot", "1"))
+        scorers.answer(500)
+        until(lambda: one.health()["partitions"] and two.health()["partitions"], 30, "both have partitions")
+        compared(run, 500)
+        one.kill()
+        scorers.answer(1_000)
+        found = compared(run, 1_000)
+        expected = uninterrupted(run, scorers.pair, state_of(run))
+        assert {partition: encode(snapshot) for partition, snapshot in found.items()} == {
+            partition: encode(snapshot) for partition, snapshot in expected.items()
+        }
+
+
+def test_faust_runs_the_app_and_a_second_one_in_its_slot_is_fenced(kafka: str, unique: str, tmp_path: Path) -> None:
+    """`faust -A consumers.comparator worker`; the one that was there leaves with the exit code of Fenced."""
+    with pair_of_scorers(tmp_path, kafka, unique) as (run, scorers):
+        first = run.with_port(run.start("comparator"))
+        scorers.answer(100)
+        until(lambda: first.health()["partitions"], 30, "the first compares")
+        log = tmp_path / "faust.log"
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+        faust = Path(sys.executable).parent / "faust"
+        with log.open("wb") as stream:
+            popen = subprocess.Popen(
+                [faust, "-A", "consumers.comparator", "worker"],
+                cwd=tmp_path,
+                env=env,
+                stderr=stream,
+                stdout=subprocess.DEVNULL,  # faust's banner
+            )
+        second = Process("faust", popen, log)
+        run.processes.append(second)
+        run.with_port(second)
+        assert first.popen.wait(30) == 7, first.log.read_text()
+        scorers.answer(300)
+        compared(run, 300)
+        until(lambda: second.health()["ok"], 20, "the second compares")
+        _stops(second)
+
+
+def test_P5_a_batch_of_a_newer_format_ends_the_process_with_the_way_out(
+    kafka: str, unique: str, tmp_path: Path
+) -> None:
+    with pair_of_scorers(tmp_path, kafka, unique) as (run, scorers):
+        process = run.start("comparator")
+        scorers.answer(100)
+        compared(run, 100)
+        scorers.raw("green", 1, b"no batch")
+        scorers.raw("green", 1, msgspec.msgpack.encode([2, scorers.pair.green, 100, 110, False]))
+        scorers.flush()
+        assert process.popen.wait(30) == 9
+        assert "upgrade this process first" in process.log.read_text()
+        assert "not_a_batch" in process.log.read_text()
+
+
+def test_a_wrong_address_is_said_and_waited_for(unique: str, tmp_path: Path) -> None:
+    """No broker: the process lives, is not ok, and says why."""
+    text = (ROOT / "pipeline.yaml").read_text()
+    (tmp_path / "pipeline.yaml").write_text(text)
+    log = tmp_path / "comparator.log"
+    env = {**os.environ, "STREAMBG_BOOTSTRAP": "127.0.0.1:1", "STREAMBG_REDIS": "redis://127.0.0.1:1/0"}
+    env["PYTHONPATH"] = str(ROOT)
+    with log.open("wb") as stream:
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "consumers.comparator", "--log", "json"],
+            cwd=tmp_path,
+            env=env,
+            stderr=stream,
+            stdout=stream,
+        )
+    process = Process("comparator", popen, log)
+    try:
+        Running.with_port(None, process)  # type: ignore[arg-type]  # it only reads the log
+        until(lambda: "session_ended" in log.read_text(), 30, "the end of a session")
+        health = process.health()
+        assert health["ok"] is False
+        assert "is the broker up" not in str(health["session_ended"]) or health["sessions"] > 0
+        _stops(process)
+    finally:
+        if popen.poll() is None:
+            process.kill()
+
+
+def test_evidence_whose_log_is_gone_starts_over(kafka: str, unique: str, tmp_path: Path) -> None:
+    """Retention passed the read positions: new evidence begins where the log still reaches; nothing is guessed."""
+    with pair_of_scorers(tmp_path, kafka, unique) as (run, scorers):
+        process = run.start("comparator")
+        scorers.answer(300)
+        compared(run, 300)
+        process.kill()
+        scorers.answer(600)
+        _delete_before_end(run)
+        scorers.answer(900)
+        run.start("comparator")
+        found = compared(run, 900)
+        assert "evidence_starts_over" in run.processes[-1].log.read_text()
+    for snapshot in found.values():
+        assert snapshot.evidence.start == 600
+        assert snapshot.evidence.figures.counts["matched"] == 300
+
+
+def _delete_before_end(run: Running) -> None:
+    consumer = Consumer(dict(profiles.reader(run.pipeline, "test")))
+    spots = []
+    for color in COLORS:
+        for partition in range(PARTITIONS):
+            spot = TopicPartition(run.pipeline.topics.predictions(color), partition)
+            spot.offset = consumer.get_watermark_offsets(spot, 10)[1]
+            spots.append(spot)
+    consumer.close()
+    for future in run.admin.delete_records(spots).values():
+        future.result(20)

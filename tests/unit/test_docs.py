@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from streambg.control.commands import VERBS, Envelope
+from streambg.control.commands import VERBS, Envelope, ShiftArgs
 from streambg.control.machine import diagram
 from streambg.records import batch as batches
 from streambg.records import cutover as cutovers
@@ -119,7 +119,7 @@ def test_P26_positions_are_written_like_the_examples() -> None:
 def test_the_example_of_a_command_is_one_and_names_every_field() -> None:
     said = json.loads(example("command"))
     envelope = Envelope.model_validate(said)
-    assert envelope.parsed()
+    assert isinstance(envelope.parsed(), ShiftArgs)
     assert list(said) == list(Envelope.model_fields)
 
 

@@ -35,7 +35,9 @@ DEAF = (
 class Running:
     """A supervisor over stand-ins, and what it said."""
 
-    def __init__(self, folder: Path, scripts: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, scripts: Mapping[str, str], hear: Callable[[str, str], None] | None = None
+    ) -> None:
         (folder / "consumers").mkdir()
         (folder / "consumers" / "__init__.py").touch()
         for module, script in scripts.items():
@@ -47,7 +49,7 @@ class Running:
             processes,
             folder / "pipeline.yaml",
             os.environ,
-            lambda name, line: self.lines.append((name, line)),
+            hear or (lambda name, line: self.lines.append((name, line))),
             lambda name, text, level: self.said.append((name, text, level)),
         )
         self.supervisor.start()
@@ -236,17 +238,13 @@ def test_a_last_line_without_newline_and_bytes_that_are_no_text_arrive(run: Call
 
 
 def test_what_a_listener_raises_ends_everything(tmp_path: Path) -> None:
-    running = Running(tmp_path, {"scorer": FOREVER})
-
     def broken(_name: str, _line: str) -> None:
         raise RuntimeError("listener")
 
-    running.supervisor._on_line = broken
-    until(lambda: running.pid("scorer") or running.supervisor.seen()["scorer"].lives, what="started")
-    pid = running.supervisor.seen()["scorer"].lives[0].pid
+    running = Running(tmp_path, {"scorer": FOREVER}, broken)
     with pytest.raises(StreambgError, match="listener"):
         until(running.supervisor.ended, what="the end")
-    assert gone(pid)
+    assert gone(running.supervisor.seen()["scorer"].lives[0].pid)
 
 
 def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:

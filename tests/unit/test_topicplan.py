@@ -256,7 +256,7 @@ def test_a_role_that_sees_few_topics_judges_those(declared: list[Declared]) -> N
 
 def test_more_replicas_than_brokers_are_refused_with_both_numbers(declared: list[Declared]) -> None:
     three = [each.model_copy(update={"replication": 3}) if each.part == "control" else each for each in declared]
-    with pytest.raises(Misconfigured, match="`fraud.control` declares replication 3, the cluster has 2 brokers"):
+    with pytest.raises(Misconfigured, match=r"`fraud\.control` declares replication 3, the cluster has 2 brokers"):
         refuse_impossible(diff(three, {}, 2, 6))
     assert {action.kind for action in diff(three, {}, 3, 6)} == {"create"}
 

@@ -1,0 +1,57 @@
+"""`streambg demo`: the main job on real data, from an empty machine to the audit's word."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from streambg.cli.broker import ServerChoice
+from streambg.cli.common import DEFAULT_PIPELINE, Output, OutputOption, PipelineOption, print_json
+from streambg.demo.result import render
+from streambg.demo.run import Wanted, run
+from streambg.demo.screen import Screen
+from streambg.running.stopping import Stopping
+
+# One step needs some events to be seen in; fewer show nothing.
+FEWEST_EVENTS = 2_000
+WRONG = 1
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example:  streambg demo --events 20000 --keep")
+def demo(
+    events: Annotated[int, typer.Option(min=FEWEST_EVENTS, max=100_000_000, help="Length of the stream.")] = 120_000,
+    rate: Annotated[int, typer.Option(min=10, max=100_000, help="Events a second.")] = 2_000,
+    partitions: Annotated[int, typer.Option(min=1, max=100, help="Of the input topic.")] = 6,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave broker and Redis running, for `streambg audit` and others.")
+    ] = False,
+    servers: Annotated[
+        ServerChoice, typer.Option(help="auto: Docker where there is an engine, else processes of this machine.")
+    ] = ServerChoice.AUTO,
+    pipeline: PipelineOption = DEFAULT_PIPELINE,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Two colors score, one is published, the control log switches, a publisher is killed; then the audit.
+
+    Brings its own broker and Redis (an address in the environment is not used), and ends with 0 only where the audit
+    finds nothing wrong and the dead letters are exactly the events that were planted to become one.
+    """
+    console = Console(stderr=output is Output.JSON, highlight=False)
+    wanted = Wanted(pipeline.absolute(), events, rate, partitions, keep, servers.value)
+    with Stopping(), Screen(console) as screen:
+        result, kept = run(wanted, screen, os.environ)
+    if output is Output.JSON:
+        print_json(result.as_json())
+    else:
+        console.print(render(result))
+    if kept is not None:
+        console.print("\nBroker and Redis go on running. Look at what is in them:")
+        for line in kept.words():
+            console.print(f"  {line}", markup=False, soft_wrap=True)
+    if not result.ok:
+        raise typer.Exit(WRONG)

@@ -1,0 +1,205 @@
+"""The demo from start to end: servers, topics, models, processes, the stream with its steps, and the reckoning."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from streambg.config import Pipeline, load
+from streambg.control import verbs
+from streambg.demo import places, reckoning
+from streambg.demo.data import FEATURES, MACHINES, TRAINING_ROWS, Row, Stream, load_rows
+from streambg.demo.live import Live
+from streambg.demo.measure import Sampler
+from streambg.demo.places import Kept
+from streambg.demo.play import Cast, play
+from streambg.demo.producing import Sender
+from streambg.demo.result import Result
+from streambg.demo.screen import Screen
+from streambg.demo.timeline import may_send
+from streambg.demo.train import Trained, register, train
+from streambg.demo.watching import Watcher
+from streambg.errors import ConfigError
+from streambg.kafka import profiles
+from streambg.records.source import COLORS, Color
+from streambg.running import plan
+from streambg.running.lines import readable
+from streambg.running.places import BOOTSTRAP, REDIS, environment, ports
+from streambg.running.supervisor import Supervisor
+from streambg.servers import Choice, Servers
+from streambg.topicplan import ensure
+
+FIRST_METRICS_PORT = 19_640
+LOG = "processes.log"
+OURS = "use the pipeline.yaml of streambg's repository"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for; `file` is the pipeline's, absolute."""
+
+    file: Path
+    events: int
+    rate: int
+    partitions: int
+    keep: bool
+    servers: Choice
+
+    @property
+    def folder(self) -> Path:
+        return self.file.parent / places.FOLDER
+
+
+def run(wanted: Wanted, screen: Screen, environ: Mapping[str, str]) -> tuple[Result, Kept | None]:
+    """Play it. Owned servers are gone afterwards, kept ones only where this is left by an error.
+
+    Raises StreambgError where it cannot be played to its end; what came of it otherwise is in the result.
+    """
+    began = time.time()
+    plan.require_consumers(wanted.file)
+    usual = load(wanted.file, {name: value for name, value in environ.items() if name not in (BOOTSTRAP, REDIS)})
+    _check_fits(usual)
+    wanted.folder.mkdir(parents=True, exist_ok=True)
+    screen.note(
+        f"the Shuttle data of river: real sensor values, looped; the {MACHINES} machines and the event ids are made up"
+    )
+    # learning needs a processor while the servers' start mostly waits
+    with ThreadPoolExecutor(1) as pool:
+        learning = pool.submit(_learn)
+        started = places.bring(wanted.file.parent, wanted.servers, wanted.keep, screen.note)
+    try:
+        rows, models = learning.result()
+        result = _played(wanted, screen, environ, started, rows, models, began)
+        kept = None
+        if wanted.keep:
+            same = (started.bootstrap, started.redis_url) == (usual.kafka.bootstrap, usual.redis)
+            kept = places.write_down(wanted.file.parent, started, same)
+    except BaseException:
+        started.stop()
+        raise
+    if kept is None:
+        started.stop()
+    return result, kept
+
+
+def _check_fits(pipeline: Pipeline) -> None:
+    """Raises ConfigError where the pipeline file is of another kind of events."""
+    lacking = [name for name, kind in pipeline.model.features.items() if name not in FEATURES or kind != "number"]
+    if lacking or pipeline.input.decode is not None or len(pipeline.model.outputs) != 1:
+        raise ConfigError(
+            f"{pipeline.file} does not fit the demo's events: JSON with the numbers {', '.join(FEATURES)}; one output",
+            way_out=OURS,
+        )
+    if pipeline.kafka.client:
+        raise ConfigError(f"{pipeline.file} has kafka.client settings; the demo brings its own broker", way_out=OURS)
+
+
+def _learn() -> tuple[list[Row], tuple[Trained, Trained]]:
+    rows = load_rows()
+    return rows, train(rows)
+
+
+def _played(
+    wanted: Wanted,
+    screen: Screen,
+    environ: Mapping[str, str],
+    started: Servers,
+    rows: list[Row],
+    trained: tuple[Trained, Trained],
+    began: float,
+) -> Result:
+    surroundings = environment(started, environ)
+    pipeline = load(wanted.file, surroundings)
+    if pipeline.kafka.bootstrap != started.bootstrap:
+        raise ConfigError(
+            f"{wanted.file} names the broker {pipeline.kafka.bootstrap}; the demo brings its own",
+            way_out="write ${STREAMBG_BOOTSTRAP:-" + pipeline.kafka.bootstrap + "}",
+        )
+    screen.note(f"Kafka at {started.bootstrap}, Redis at {pipeline.redis}")
+    ensure(pipeline, wanted.partitions)
+    with ExitStack() as stack:
+        supervisor = _processes(wanted, screen, surroundings, stack)
+        models = _models(pipeline, trained, screen)
+        cast = _cast(wanted, pipeline, models, supervisor, screen, Stream(rows, wanted.events), stack)
+        live = Live(cast)
+        sampler = Sampler(lambda: _pids(supervisor), live.look)
+        sampler.start()
+        stack.callback(sampler.stop)
+        stack.callback(screen.close)
+        screen.show(live.numbers)
+        steps = play(cast)
+        problems = reckoning.settle(cast, live)
+        screen.close()
+        sampler.stop()
+        screen.note("everything is settled; the processes end" if not problems else "; ".join(problems))
+        supervisor.stop()
+        cast.watcher.stop()
+        return reckoning.reckon(cast, live, steps, sampler.cpu(), problems, (wanted.rate, began))
+
+
+def _models(pipeline: Pipeline, trained: tuple[Trained, Trained], screen: Screen) -> dict[Color, str]:
+    """Register them: blue's first."""
+    manifests = register(pipeline.registry, trained, datetime.now(UTC))
+    for color, model, manifest in zip(COLORS, trained, manifests, strict=True):
+        screen.note(
+            f"{color}: {manifest.ref}, a {model.what}, learnt from {TRAINING_ROWS:,} rows "
+            f"({model.accuracy:.1%} right while learning)"
+        )
+    return {color: manifest.ref for color, manifest in zip(COLORS, manifests, strict=True)}
+
+
+def _processes(wanted: Wanted, screen: Screen, surroundings: Mapping[str, str], stack: ExitStack) -> Supervisor:
+    labels = plan.names(1, 1)
+    log = stack.enter_context((wanted.folder / LOG).open("w", encoding="utf-8"))
+
+    def heard(name: str, line: str) -> None:
+        level, text = readable(line)
+        log.write(f"{name} | {text}\n")
+        if level in ("error", "critical"):
+            screen.note(f"{name}: {text}", "red")
+
+    def said(name: str, text: str, level: str) -> None:
+        log.write(f"{name} | {text}\n")
+        log.flush()
+        screen.note(f"{name} {text}", "dim" if level == "info" else "yellow")
+
+    processes = plan.processes(1, 1, ports(FIRST_METRICS_PORT, len(labels)))
+    supervisor = Supervisor(processes, wanted.file, surroundings, heard, said)
+    supervisor.start()
+    stack.callback(supervisor.stop)
+    return supervisor
+
+
+def _cast(
+    wanted: Wanted,
+    pipeline: Pipeline,
+    models: Mapping[Color, str],
+    supervisor: Supervisor,
+    screen: Screen,
+    stream: Stream,
+    stack: ExitStack,
+) -> Cast:
+    watcher = Watcher(
+        profiles.reader(pipeline, "streambg.demo.watcher", follow=True),
+        pipeline.topics.output,
+        pipeline.topics.dead_letters,
+        wanted.partitions,
+    )
+    watcher.start()
+    stack.callback(watcher.stop)
+    writing = profiles.idempotent_producer(
+        pipeline, "streambg.demo.sender", max_message_bytes=profiles.KAFKA_MESSAGE_BYTES
+    )
+    sender = Sender(writing, pipeline.topics.input, stream, wanted.rate, may_send(0, wanted.events))
+    stack.callback(sender.stop)
+    control = stack.enter_context(verbs.client(pipeline))
+    return Cast(pipeline, models, control, supervisor, sender, watcher, screen, wanted.partitions, ["nothing yet"])
+
+
+def _pids(supervisor: Supervisor) -> dict[str, int]:
+    return {name: seen.running.pid for name, seen in supervisor.seen().items() if seen.running}

@@ -1,0 +1,244 @@
+"""P6 and P10: what ends a publisher's session, and what a scorer may commit; on clients of the test's own."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+from confluent_kafka import KafkaError
+from control_log import Log
+from waiting import until
+
+from streambg.control import follower as following
+from streambg.control.follower import LEASE_S, ControlFollower, Snapshot
+from streambg.control.state import ControlState
+from streambg.errors import SessionEnded, Unreachable
+from streambg.publishing import session as publishing
+from streambg.records.batch import Batch
+from streambg.scoring import session as scoring
+from streambg.scoring.own_topic import Checked
+
+
+class Record:
+    """A consumed message."""
+
+    def __init__(self, offset: int, appended_ms: int, value: bytes) -> None:
+        self._all = offset, appended_ms, value
+
+    def error(self) -> None:
+        return None
+
+    def offset(self) -> int:
+        return self._all[0]
+
+    def timestamp(self) -> tuple[int, int]:
+        return 2, self._all[1]
+
+    def value(self) -> bytes:
+        return self._all[2]
+
+
+class ControlTopic:
+    """A consumer of a control topic that ends at `end`; it delivers what was `put`."""
+
+    end = 0
+
+    def __init__(self, _config: dict[str, Any]) -> None:
+        self._ready: queue.Queue[Record] = queue.Queue()
+
+    def put(self, record: Record) -> None:
+        self._ready.put(record)
+
+    def assign(self, _partitions: list[Any]) -> None: ...
+
+    def get_watermark_offsets(self, _partition: Any, _timeout: float) -> tuple[int, int]:
+        return 0, self.end
+
+    def poll(self, timeout: float) -> Record | None:
+        with suppress(queue.Empty):
+            return self._ready.get(timeout=timeout)
+        return None
+
+    def consume(self, _count: int, _timeout: float) -> list[Record]:
+        return []
+
+    def close(self) -> None: ...
+
+
+def test_P6_the_view_is_fresh_only_when_folded_to_an_end_read_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the end is not enough, and folding some records is not enough: the end must be folded to."""
+    log = Log()
+    log.deploy("blue", "m:1")
+    log.deploy("green", "m:2")
+    monkeypatch.setattr(following, "Consumer", ControlTopic)
+    monkeypatch.setattr(following, "ASK_END_S", 0.0)
+    monkeypatch.setattr(ControlTopic, "end", 2)
+    follower = ControlFollower({}, "p.control")
+    topic: Any = follower._consumer
+    try:
+        follower.start()
+        topic.put(Record(0, *log.records[0]))
+        until(lambda: follower.snapshot().folded == 0, what="the first record is folded")
+        assert follower.snapshot().age(time.monotonic()) == float("inf")
+        with pytest.raises(Unreachable, match="folded is 0"):
+            follower.wait_caught_up(0.05)
+        asked = time.monotonic()
+        topic.put(Record(1, *log.records[1]))
+        assert follower.wait_caught_up(20).fresh_at >= asked
+        assert follower.snapshot().folded == 1
+    finally:
+        follower.stop()
+
+
+class Reader:
+    """A co-partitioned reader that is never assigned anything."""
+
+    paused: frozenset[Any] = frozenset()
+
+    def __init__(self, *_: object) -> None: ...
+
+    def poll(self, _timeout: float, _limit: int) -> list[Any]:
+        return []
+
+    def close(self) -> None: ...
+
+
+class Follower:
+    """A follower whose view was fresh `age` seconds ago."""
+
+    def __init__(self, age: float) -> None:
+        self._snapshot = Snapshot(ControlState(), -1, time.monotonic() - age)
+
+    def snapshot(self) -> Snapshot:
+        return self._snapshot
+
+
+@pytest.mark.parametrize(("age", "ends"), [(LEASE_S - 5, False), (LEASE_S + 1, True)])
+def test_P6_a_publisher_without_the_control_log_ends_its_session(
+    age: float, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "CoReader", Reader)
+    monkeypatch.setattr(publishing, "AdminClient", lambda _config: None)
+    site: Any = type("Site", (), {"transactional_id": "t", "consumer": {}, "predictions": {}, "admin": {}})()
+    follower: Any = Follower(age)
+    meter: Any = None
+    session = publishing.Session(site, follower, meter)
+    if ends:
+        with pytest.raises(SessionEnded, match=r"the lease is 10 s \(P6\)"):
+            session.step()
+    else:
+        session.step()
+
+
+class Deliveries:
+    """A producer that delivers when told to."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Callable[[Any, Any], None]] = deque()
+        self.said: list[str] = []
+
+    def produce(self, *_: object, on_delivery: Callable[[Any, Any], None], headers: object) -> None:
+        self.said.append("produce")
+        self.waiting.append(on_delivery)
+
+    def deliver(self, error: KafkaError | None = None) -> None:
+        self.waiting.popleft()(error, None)
+
+    def flush(self, _timeout: float) -> int:
+        self.said.append("flush")
+        while self.waiting:
+            self.deliver()
+        return 0
+
+
+class Commits:
+    """A consumer that remembers what was committed."""
+
+    def __init__(self) -> None:
+        self.offsets: list[int] = []
+
+    def subscribe(self, *_: object, **__: object) -> None: ...
+
+    def commit(self, offsets: list[Any], asynchronous: bool) -> None:
+        self.offsets += [position.offset for position in offsets]
+
+
+class Own:
+    """The color's own topic without a hole."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def check(self) -> None: ...
+
+    def states(self) -> dict[int, Checked]:
+        return {0: Checked(0, -1)}
+
+
+@pytest.fixture
+def scorer(monkeypatch: pytest.MonkeyPatch) -> tuple[scoring.Session, Deliveries, Commits]:
+    """A session with partition 0 assigned at source offset 0."""
+    producer, consumer = Deliveries(), Commits()
+    monkeypatch.setattr(scoring, "Producer", lambda _config: producer)
+    monkeypatch.setattr(scoring, "Consumer", lambda _config: consumer)
+    monkeypatch.setattr(scoring, "OwnTopic", Own)
+    site: Any = type(
+        "Site", (), {"input": "in", "predictions": "p", "reader": {}, "producer": {}, "consumer": {}, "color": "blue"}
+    )()
+    answerer: Any = type("Scoring", (), {"deployment": 4})()
+    follower: Any = None
+    session = scoring.Session(site, follower, answerer, follower)
+    session._lanes = {0: scoring._Lane(-1, -1, -1)}
+    return session, producer, consumer
+
+
+def send(session: scoring.Session, after: int, upto: int) -> None:
+    offsets = np.arange(after + 1, upto + 1)
+    n = len(offsets)
+    zeros = np.zeros(n, np.int64)
+    batch = Batch(
+        4, after, upto, False, 0, 0, offsets, zeros, np.zeros(n, np.uint8), np.zeros((n, 1)), [None] * n, [b"v"] * n
+    )
+    session._send(0, session._lanes[0], batch)
+
+
+Scorer = tuple[scoring.Session, Deliveries, Commits]
+
+
+def test_P10_the_first_batch_is_delivered_before_the_second_is_handed_over(scorer: Scorer) -> None:
+    session, producer, _ = scorer
+    for first in (0, 5, 10):
+        send(session, first - 1, first + 4)
+    assert producer.said == ["produce", "flush", "produce", "produce"]
+
+
+def test_P10_a_commit_never_passes_an_undelivered_batch(scorer: Scorer) -> None:
+    session, producer, consumer = scorer
+    for first in (0, 5, 10):
+        send(session, first - 1, first + 4)
+    session._commit(asynchronous=True)
+    assert consumer.offsets == [5], "only the first is delivered"
+    producer.deliver()
+    session._commit(asynchronous=True)
+    assert consumer.offsets == [5, 10]
+    session._commit(asynchronous=True)
+    assert consumer.offsets == [5, 10], "nothing new is nothing to commit"
+    session._settle_accounts()
+    assert consumer.offsets == [5, 10, 15], "before a swap all of them are delivered and committed"
+
+
+def test_P10_a_failed_delivery_ends_the_session_and_nothing_behind_it_is_committed(scorer: Scorer) -> None:
+    session, producer, consumer = scorer
+    for first in (0, 5, 10):
+        send(session, first - 1, first + 4)
+    producer.deliver(KafkaError(KafkaError._MSG_TIMED_OUT))
+    producer.deliver()  # librdkafka lets later messages go on
+    with pytest.raises(SessionEnded, match="_MSG_TIMED_OUT"):
+        session._settle_accounts()
+    session._commit(asynchronous=True)
+    assert consumer.offsets == [5], "not the batch behind the failed one"
