@@ -281,13 +281,18 @@ class World:
         for color, (offset, position) in self.partition.positions("tx").items():
             self.committed[color] = Committed(offset, decode_publisher_position(encode_position(position)))
 
-    def fire(self, _number: int) -> None:
-        """P18: a deadline passes, and that color's log was read to its end."""
+    def fire(self, number: int) -> None:
+        """P18: a deadline passes, and that color's log was read to its end, by then at the latest."""
+        self.advance(3)
         deadline = self.partition.deadline()
         if deadline is not None:
-            waiting, color, _ = deadline
-            if self.partition.answers[color].next_offset == len(self.scorers[color].written):
-                self.partition.fire(waiting)
+            color = deadline[1]
+            while self.partition.answers[color].next_offset < len(self.scorers[color].written):
+                self.read(8 + COLORS.index(color))
+            self.advance(number)
+            deadline = self.partition.deadline()
+            if deadline is not None and deadline[1] == color:
+                self.partition.fire(deadline[0])
 
     # -- and all is well again ---------------------------------------------------------------------------------------
 

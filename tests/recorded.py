@@ -29,7 +29,7 @@ class _Model:
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
         self.random = random.Random(shape.seed)
-        self.recording = Recording({}, {}, shape.partitions)
+        self.recording = Recording({}, {}, shape.partitions, input_topic=shape.topic, input_topic_id=shape.topic_id)
         self.control = Log()
         self.entries: list[tuple[float, Entry]] = []
         self.counts: dict[str, int] = {}
@@ -193,14 +193,16 @@ class _Partition:
             return 10_000
         hashed = event.key if state.rules.bucket_field is None else field_bytes(event.machine)
         if hashed is None:
-            hashed = identity(TOPIC, self.partition, event.offset)
+            hashed = identity(self.shape.topic, self.partition, event.offset)
         return bucket(candidate.id, hashed)
 
     def _output(self, state: ControlState, event: Event, color: Color, why: Why, value: bytes) -> None:
         deployment = state.slots[color]
         assert deployment is not None
         self._cutover(state, event)
-        template = header_template(TOPIC, self.partition, color, deployment.model, deployment.digest, state.epoch)
+        template = header_template(
+            self.shape.topic, self.partition, color, deployment.model, deployment.digest, state.epoch
+        )
         log = self.model.recording.log("output", self.partition)
         header = template % (event.offset, why.encode())
         log.append(Rec(_next(log, self.model.random), self.now, event.key, value, header))
@@ -209,7 +211,7 @@ class _Partition:
     def _letter(self, state: ControlState, event: Event, reasons: dict[Color, str], chosen: Color) -> None:
         self._cutover(state, event)
         letter = DeadLetter(
-            Source(TOPIC, self.partition, event.offset),
+            Source(self.shape.topic, self.partition, event.offset),
             state.epoch,
             chosen,
             {str(color): reason for color, reason in reasons.items()},
@@ -224,7 +226,7 @@ class _Partition:
         origin = self.shape.origin if self.epoch < 0 else None
         self.epoch = state.epoch
         first = next(first for first, at in reversed(self.timeline.line) if first <= event.offset and at is state)
-        cutover = Cutover(self.partition, state.epoch, first, TOPIC_ID, "cluster", origin)
+        cutover = Cutover(self.partition, state.epoch, first, self.shape.topic_id, "cluster", origin)
         log = self.model.recording.log("cutovers")
         log.append(Rec(len(log), self.now, cutover.key, encode_cutover(cutover)))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from recorded_topics import Rec
+from recorded_topics import TOPIC, TOPIC_ID, Rec
 
 from streambg.control.fold import Entry
 from streambg.control.state import ControlState, Deployment
@@ -41,6 +41,8 @@ class Shape:
     outages: tuple[tuple[float, float], ...] = ((0.55, 0.62),)  # green's batches come 5 s late
     origin: int = 0
     seed: int = 1
+    topic: str = TOPIC
+    topic_id: str = TOPIC_ID
     mischief: str = ""  # what the publisher does where it may fall back and both colors answered: nothing bad
 
 

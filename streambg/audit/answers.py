@@ -180,7 +180,7 @@ class Lane:
             return
         self._covered = batch.upto
         if batch.upto > max(needed_after, self._known_from):
-            lo = int(np.searchsorted(batch.offsets, reached, "right"))
+            lo = int(np.searchsorted(batch.offsets, reached, "right")) if batch.after < reached else 0
             self._pieces.append(_Piece(reached, batch.upto, batch.sample, since, batch, lo))
 
     def _window(self, after: int, upto: int, bucket_field: str | None) -> Rows:

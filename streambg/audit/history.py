@@ -18,6 +18,8 @@ from streambg.records.cutover import Cutover, decode_cutover
 from streambg.records.source import Color
 
 NO_EPOCH = -1
+# above every source offset of a broker; what claims more is forged
+LARGEST = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +100,11 @@ def read_cutovers(records: Records) -> CutoverLog:
     present = records.input_topic_id or (seen[-1].cutover.topic_id if seen else None)
     by_partition: dict[int, list[Seen]] = {}
     for item in seen:
-        if not 0 <= item.cutover.partition < records.partitions:
-            strays.append((item.log_offset, f"a cutover of partition {item.cutover.partition}"))
-        elif item.cutover.topic_id == present:
-            by_partition.setdefault(item.cutover.partition, []).append(item)
+        cutover = item.cutover
+        if not 0 <= cutover.partition < records.partitions or not 0 <= cutover.first < LARGEST:
+            strays.append((item.log_offset, f"partition {cutover.partition} from {cutover.first} on"))
+        elif cutover.topic_id == present:
+            by_partition.setdefault(cutover.partition, []).append(item)
     earlier = any(item.cutover.topic_id != present for item in seen)
     return CutoverLog(by_partition, earlier, strays)
 

@@ -87,7 +87,7 @@ def pin(admin: AdminClient, names: Names, facts: Mapping[str, TopicFacts], stabl
     if stable:
         _await_commits(admin, names, [at for at in there if at[0] in TRANSACTIONAL])
     ends = _offsets(admin, names, [at for at in there if at[0] != "input"], LATEST, stable)
-    ends |= _offsets(admin, names, [at for at in there if at[0] == "input"], LATEST, stable)
+    ends |= _offsets(admin, names, [at for at in there if at[0] == "input"], LATEST, True)
     starts = _offsets(admin, names, there, EARLIEST, False)
     return {at: Span(starts[at], ends[at]) for at in there}
 

@@ -12,7 +12,7 @@ from typing import Self
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, Message, TopicPartition
 
-from streambg.audit.kafka_pins import check_there, compacted, pin, read_settled
+from streambg.audit.kafka_pins import TRANSACTIONAL, check_there, compacted, pin, read_settled
 from streambg.audit.sources import PARTITIONED, Chunk, Role, Span
 from streambg.config import Pipeline
 from streambg.errors import Gap, Unreachable
@@ -34,7 +34,7 @@ CLIENT_ID = "streambg.audit"
 class KafkaRecords:
     """`Records` on a broker; close it.
 
-    `stable` False reads what aborted transactions wrote too, as a careless reader would. Raises Unreachable, Denied,
+    `stable` False reads what aborted transactions of the publisher wrote too, as a careless reader would. Raises Unreachable, Denied,
     Misconfigured where a topic is missing.
     """
 
@@ -109,7 +109,8 @@ class KafkaRecords:
 
     def _consumer(self, role: Role) -> Consumer:
         if role not in self._consumers:
-            config = profiles.reader(self._pipeline, f"{CLIENT_ID}.{role}", stable=self._stable)
+            stable = self._stable or role not in TRANSACTIONAL
+            config = profiles.reader(self._pipeline, f"{CLIENT_ID}.{role}", stable=stable)
             self._consumers[role] = Consumer(config)
         return self._consumers[role]
 

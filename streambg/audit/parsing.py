@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from streambg.audit.history import NO_EPOCH
+from streambg.audit.history import LARGEST, NO_EPOCH
 from streambg.audit.sources import Chunk
 from streambg.records.outcome import Outcome, Why, parse_header
 from streambg.records.source import Color, parse_source
@@ -84,7 +84,7 @@ class HeaderParser:
         rests = [part[2] for part in parts]
         for rest in set(rests) - self._known.keys():
             outcome = _outcome(self._prefix + b"0 " + rest)
-            if outcome is None or outcome.why == "supersedes":
+            if outcome is None or outcome.why == "supersedes" or not _fits(0, outcome.epoch):
                 return None
             self._known[rest] = _says(outcome)
         says = [self._known[rest] for rest in rests]
@@ -100,7 +100,11 @@ class HeaderParser:
         rows: list[tuple[Status, int, int, Says]] = []
         for header in chunk.headers:
             outcome = _outcome(header or b"")
-            if outcome is None or outcome.source.topic != self._topic:
+            if (
+                outcome is None
+                or outcome.source.topic != self._topic
+                or not _fits(outcome.source.offset, outcome.epoch)
+            ):
                 rows.append((Status.FOREIGN, 0, NO_EPOCH, NOTHING))
                 continue
             status = Status.OUTCOME
@@ -111,6 +115,10 @@ class HeaderParser:
             rest = (header or b"").partition(b" ")[2]
             rows.append((status, outcome.source.offset, outcome.epoch, self._known.get(rest) or _says(outcome)))
         return _columns(chunk, rows)
+
+
+def _fits(offset: int, epoch: int) -> bool:
+    return 0 <= offset < LARGEST and -LARGEST < epoch < LARGEST
 
 
 def _outcome(header: bytes) -> Outcome | None:
@@ -153,7 +161,7 @@ class LetterParser:
             except ValueError:
                 rows.append((Status.FOREIGN, 0, NO_EPOCH, NOTHING))
                 continue
-            if source.topic != self._topic:
+            if source.topic != self._topic or not _fits(source.offset, letter.epoch):
                 rows.append((Status.FOREIGN, 0, NO_EPOCH, NOTHING))
                 continue
             status = Status.SUPERSEDES if letter.supersedes else Status.OUTCOME

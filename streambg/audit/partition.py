@@ -5,6 +5,7 @@ Memory is one window and the chunks around it, however long the topics are.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -161,9 +162,10 @@ class PartitionAudit:
     def _count(self, outputs: Column, letters: Column) -> None:
         tally = self.tally
         tally.outcomes += len(outputs) + len(letters)
-        for said in outputs.says:
-            tally.by_color[said.color] += 1
-            tally.by_why[said.why or ""] += 1
+        distinct = {id(said): said for said in outputs.says}
+        for which, number in Counter(map(id, outputs.says)).items():
+            tally.by_color[distinct[which].color] += number
+            tally.by_why[distinct[which].why or ""] += number
         if len(letters):
             tally.by_why["dead-letter"] += len(letters)
 

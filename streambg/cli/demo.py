@@ -18,6 +18,8 @@ from streambg.running.stopping import Stopping
 # One step needs some events to be seen in; fewer show nothing.
 FEWEST_EVENTS = 2_000
 WRONG = 1
+# Of the widest table, where there is no terminal to ask.
+TABLE_WIDTH = 110
 
 app = typer.Typer()
 
@@ -42,6 +44,8 @@ def demo(
     finds nothing wrong and the dead letters are exactly the events that were planted to become one.
     """
     console = Console(stderr=output is Output.JSON, highlight=False)
+    if not console.is_terminal:
+        console.width = TABLE_WIDTH
     wanted = Wanted(pipeline.absolute(), events, rate, partitions, keep, servers.value)
     with Stopping(), Screen(console) as screen:
         result, kept = run(wanted, screen, os.environ)

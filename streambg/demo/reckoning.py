@@ -98,6 +98,7 @@ def reckon(
         published=found.published,
         letters=found.letters,
         planted={str(one.source): str(one.kind) for one in sender.planted},
+        owed_letters=sum(not one.kind.answerable for one in sender.planted),
         agreement=summary.agreement if summary else None,
         compared=summary.compared if summary else 0,
         flips=summary.flips if summary else 0,

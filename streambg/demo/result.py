@@ -51,6 +51,7 @@ class Result:
     published: Mapping[tuple[str, str], int]
     letters: Sequence[DeadLetter]
     planted: Mapping[str, str]
+    owed_letters: int
     agreement: float | None
     compared: int
     flips: int
@@ -95,6 +96,7 @@ class Result:
             "why": {why: self.by_why(why) for why in ("route", "absent", "error", "late", "supersedes")},
             "dead_letters": {str(letter.source): dict(letter.reasons) for letter in self.letters},
             "planted": dict(self.planted),
+            "planted_dead_letters": self.owed_letters,
             "agreement": self.agreement,
             "compared": self.compared,
             "flips": self.flips,
@@ -131,8 +133,8 @@ def render(result: Result) -> RenderableType:
 
 def _steps(result: Result) -> Table:
     table = Table(title="Cutovers: the first source offset that each epoch decides", title_justify="left")
-    for name in ("step", "after events", "epoch", "effect after"):
-        table.add_column(name, justify="left" if name == "step" else "right")
+    for name in ("step", "at event", "epoch", "effect after"):
+        table.add_column(name, justify="left" if name == "step" else "right", no_wrap=True)
     for partition in range(min(result.partitions, MOST_COLUMNS)):
         table.add_column(f"p{partition}", justify="right")
     for done in result.steps:
@@ -159,11 +161,13 @@ def _figures(result: Result) -> Table:
     table.add_row("published", f"{total:,}", *(f"{result.by_color(color):,}" for color in COLORS))
     for why in ("absent", "error", "late"):
         counts = (result.published.get((color, why), 0) for color in COLORS)
-        table.add_row(f"  for the other color ({why})", f"{result.by_why(why):,}", *(f"{count:,}" for count in counts))
-    table.add_row(f"dead letters (planted: {len(result.planted)})", f"{len(result.letters):,}", "", "")
+        table.add_row(
+            f"  in place of the other ({why})", f"{result.by_why(why):,}", *(f"{count:,}" for count in counts)
+        )
+    table.add_row(f"dead letters (planted: {result.owed_letters})", f"{len(result.letters):,}", "", "")
     if result.agreement is not None:
-        flips = f"{result.agreement:.3%} of {result.compared:,}; {result.flips:,} decisions differ"
-        table.add_row("agreement", flips, "", "")
+        table.add_row("agreement", f"{result.agreement:.3%} of {result.compared:,}", "", "")
+        table.add_row("  decisions that differ", f"{result.flips:,}", "", "")
     table.add_row("CPU of the scorers", "", *(f"{result.cpu_of(color):.1f} s" for color in COLORS))
     volumes = [result.volumes.get(color) for color in COLORS]
     table.add_row("predictions topic", "", *("" if v is None else f"{v.bytes / 1e6:.1f} MB" for v in volumes))
@@ -174,7 +178,7 @@ def _figures(result: Result) -> Table:
     for done in result.steps:
         if done.restart_s is not None:
             back = "never" if done.effect_s is None else f"{done.effect_s:.2f} s"
-            table.add_row("killed publisher: started again, publishes", f"{done.restart_s:.2f} s, {back}", "", "")
+            table.add_row("killed publisher: runs, publishes again", f"{done.restart_s:.2f} s, {back}", "", "")
     first = result.seconds_to_first_published
     table.add_row("start to first published event", "never" if first is None else f"{first:.1f} s", "", "")
     return table

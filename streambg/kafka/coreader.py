@@ -137,9 +137,12 @@ class CoReader:
         try:
             start = self._starts(assigned)
             self._expected, self._paused = dict(start), set()
-            consumer.assign(
-                [TopicPartition(self._topics[color], partition, at) for (color, partition), at in start.items()]
-            )
+            partitions = [
+                TopicPartition(self._topics[color], partition, at) for (color, partition), at in start.items()
+            ]
+            consumer.assign(partitions)
+            # librdkafka keeps a pause through a rebalance: what was paused before would never be read again
+            consumer.resume(partitions)
         except BaseException as error:
             # an exception must not pass through librdkafka's callback; `poll` raises it
             self._failure = error
@@ -165,7 +168,9 @@ class CoReader:
 
 
 def _ended(error: KafkaError) -> Fenced | SessionEnded:
-    if error.code() in FENCED_CODES:
+    # a fenced static member learns it as a fatal error, and only its text says which
+    fenced = error.code() == KafkaError._FATAL and "fenced" in error.str()
+    if fenced or error.code() in FENCED_CODES:
         return Fenced(
             f"another process runs under this name: {error.str()}",
             way_out="give each member its own slot; this one stops",

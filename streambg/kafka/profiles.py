@@ -84,6 +84,8 @@ def common(pipeline: Pipeline, client_id: str, *, connection_log: bool = False) 
         "topic.metadata.refresh.interval.ms": METADATA_REFRESH_MS,
         "allow.auto.create.topics": False,  # a topic made by accident has the wrong partitions
         "log.connection.close": connection_log,
+        # syslog's levels: notices and worse. At info the client tells of its own tidying when it is closed (BGQUEUE).
+        "log_level": 6 if connection_log else 5,
     }
 
 

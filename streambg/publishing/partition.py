@@ -92,7 +92,7 @@ class Partition:
                     self.home.topic, self.home.partition, color, deployment.model, deployment.digest, state.epoch
                 )
         if changed:
-            self.late = frozenset()
+            self.late, self.waiting = frozenset(), None
         self._stale = True
 
     def offer(self, color: Color, fetch: Fetch) -> None:
@@ -102,8 +102,14 @@ class Partition:
         self._stale = True
 
     def fire(self, waiting: Waiting) -> None:
-        """The deadline of what it waits for has passed, and that color's log was read to its end (P18)."""
+        """The deadline of what it waits for has passed, and that color's log was read to its end (P18).
+
+        Whatever was awaited: where error rows have no deadline of their own, the color's answers are late as well.
+        """
         self.late |= {(waiting.side, waiting.what)}
+        rules = self._state.rules
+        if waiting.side == "other" or (rules is not None and rules.late_live_ms is not None):
+            self.late |= {(waiting.side, "answer")}
         self._stale = True
 
     # -- what goes out -------------------------------------------------------------------------------------------
@@ -118,9 +124,9 @@ class Partition:
         live_view = self.answers[live].view(self.settled, limit, rules.bucket_field)
         other_view = self._other_view(live, limit, rules.bucket_field)
         run = settle(live_view, other_view, self.settled, self._route())
-        self.waiting = run.waiting
         moved = run.settled > self.settled
         self._stale = moved  # a run ends at the limit too: look again
+        self.waiting = None if moved else run.waiting
         if not moved:
             return None
         records = self._records(run, live, live_view, other_view)
@@ -152,12 +158,11 @@ class Partition:
     def _forgive(self) -> None:
         """P18: a color that answers for settled + 1 is waited for again."""
         if self.late:
-            self.late = frozenset(
-                (side, what) for side, what in self.late if (self._covered(side) or -1) < self.settled + 1
-            )
+            self.late = frozenset((side, what) for side, what in self.late if self._covered(side) <= self.settled)
 
-    def _covered(self, side: Side) -> int | None:
-        return self.answers[self._color(side)].covered
+    def _covered(self, side: Side) -> int:
+        covered = self.answers[self._color(side)].covered
+        return -1 if covered is None else covered
 
     def _color(self, side: Side) -> Color:
         assert self._state.live is not None

@@ -63,8 +63,10 @@ def epoch_floor(cutovers: Sequence[Cutover], topic_id: str) -> int:
 
 def needed_epoch(facts: Facts) -> int:
     """The control log must be folded to here before this partition may go on (P24)."""
-    epochs = [c.position.epoch for c in facts.committed.values() if c.position]
-    return max([*epochs, facts.tail.epoch if facts.tail else -1])
+    positions = [c.position for c in facts.committed.values() if c.position]
+    # a deployment is a control offset too: whoever committed its fold had folded the log that far
+    known = [offset for position in positions for offset in (position.epoch, position.deployment)]
+    return max([*known, facts.tail.epoch if facts.tail else -1])
 
 
 def plan(facts: Facts, state: ControlState) -> Resume:
@@ -76,6 +78,11 @@ def plan(facts: Facts, state: ControlState) -> Resume:
     origin: int | None = None
     if known:
         settled, epoch = max(p.settled for p in known), max(p.epoch for p in known)
+        alarms += [
+            f"partition {facts.partition}: no committed position of {color}; going on from its first predictions"
+            for color, position in positions.items()
+            if position is None
+        ]
     elif facts.tail is not None:
         settled, epoch = facts.tail.offset, facts.tail.epoch
         alarms.append(f"partition {facts.partition}: no committed position; going on from the tail at {settled}")
@@ -92,7 +99,9 @@ def plan(facts: Facts, state: ControlState) -> Resume:
         alarms.append(
             f"partition {facts.partition}: the tail is at {facts.tail.offset}, above the settled offset {settled}"
         )
-        settled, epoch = facts.tail.offset, max(epoch, facts.tail.epoch)
+        settled = facts.tail.offset
+    if facts.tail is not None:
+        epoch = max(epoch, facts.tail.epoch)
     if not facts.cutovers:
         origin = state.start_of(facts.partition)
     starts = {color: _start(color, facts, state, alarms) for color in COLORS}
@@ -123,7 +132,11 @@ def _start(color: Color, facts: Facts, state: ControlState, alarms: list[str]) -
         f"partition {facts.partition}: {color}'s predictions reach from {first} to {end}, "
         f"the committed position is {committed.offset}"
     )
+    deployment = state.slots[color]
+    if deployment is None or deployment.id != position.deployment:
+        alarms.append(f"{what}; they are of another deployment than the one in force: going on from {first}")
+        return first, None  # what of the new one is gone is waited for like any answer (P14)
     if color == state.live:
         raise Gap(f"{what}: predictions that are owed are gone", way_out=RESCORE)
-    alarms.append(f"{what}; {color} is not live: going on from {first}")
+    alarms.append(f"{what}; {color} is not live: going on from {first}, deploy it again if answers stay out (P8)")
     return first, coverage

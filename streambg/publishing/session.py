@@ -197,6 +197,10 @@ class Session:
         assert producer is not None
         assert self._open_since is not None
         started = time.monotonic()
+        # The broker may still be writing the last transaction's markers and then answers CONCURRENT_TRANSACTIONS. The
+        # client retries the outputs' registration after 20 ms, but that of the positions only after retry.backoff.ms:
+        # 2.6 s, a suspicion. So the outputs go first: once they are delivered, the new transaction is open.
+        producer.flush(CALL_TIMEOUT_S)
         producer.send_offsets_to_transaction(self._positions(), self._group_metadata, CALL_TIMEOUT_S)
         sent = time.monotonic()
         producer.commit_transaction(CALL_TIMEOUT_S)

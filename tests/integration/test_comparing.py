@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
@@ -170,7 +170,7 @@ def test_live_view_metrics_health_and_stop(kafka: str, redis_url: str, unique: s
     with pair_of_scorers(tmp_path, kafka, unique, redis_url) as (run, scorers):
         process = run.with_port(run.start("comparator"))
         scorers.answer(1_000)
-        view = until(lambda: _full_view(redis_url, unique, 1_000), 30, "the live view")
+        view = _full_view(redis_url, unique, 1_000)
         assert (view.live, view.pair, view.input) == ("blue", scorers.pair, f"{unique}-events")
         assert view.summary.matched == 3 * 1_001
         assert view.summary.coverage == 1.0
@@ -180,11 +180,11 @@ def test_live_view_metrics_health_and_stop(kafka: str, redis_url: str, unique: s
         assert 0 < int(client.ttl(key)) <= liveview.TTL_S
 
         client.delete(key)
-        again = until(lambda: _full_view(redis_url, unique, 1_000), 10, "the view after Redis was emptied")
+        again = _full_view(redis_url, unique, 1_000)
         assert again.summary == view.summary
 
         run.say("promote")
-        promoted = until(lambda: _full_view(redis_url, unique, 1_000, "green"), 10, "green live in the view")
+        promoted = _full_view(redis_url, unique, 1_000, "green")
         assert promoted.pair == view.pair, "evidence goes on through a promote"
         assert promoted.summary.difference_mean == -view.summary.difference_mean
 
@@ -201,9 +201,16 @@ def test_live_view_metrics_health_and_stop(kafka: str, redis_url: str, unique: s
     client.close()
 
 
-def _full_view(url: str, name: str, upto: int, live: Color = "blue") -> liveview.LiveView | None:
-    view = liveview.read_live_view(url, name)
-    return view if view and list(view.compared.values()) == [upto] * PARTITIONS and view.live == live else None
+def _full_view(url: str, name: str, upto: int, live: Color = "blue") -> liveview.LiveView:
+    """The live view, once it shows every partition compared to this source offset."""
+
+    def seen() -> liveview.LiveView | None:
+        view = liveview.read_live_view(url, name)
+        return view if view and list(view.compared.values()) == [upto] * PARTITIONS and view.live == live else None
+
+    view = until(seen, 30, f"a live view to {upto} with {live} live")
+    assert view is not None
+    return view
 
 
 def _stops(process: Process) -> None:
@@ -269,20 +276,9 @@ def test_faust_runs_the_app_and_a_second_one_in_its_slot_is_fenced(kafka: str, u
         first = run.with_port(run.start("comparator"))
         scorers.answer(100)
         until(lambda: first.health()["partitions"], 30, "the first compares")
-        log = tmp_path / "faust.log"
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-        faust = Path(sys.executable).parent / "faust"
-        with log.open("wb") as stream:
-            popen = subprocess.Popen(
-                [faust, "-A", "consumers.comparator", "worker"],
-                cwd=tmp_path,
-                env=env,
-                stderr=stream,
-                stdout=subprocess.DEVNULL,  # faust's banner
-            )
-        second = Process("faust", popen, log)
+        second = _faust(tmp_path, {})
         run.processes.append(second)
-        run.with_port(second)
+        _find_port(second)
         assert first.popen.wait(30) == 7, first.log.read_text()
         scorers.answer(300)
         compared(run, 300)
@@ -305,32 +301,34 @@ def test_P5_a_batch_of_a_newer_format_ends_the_process_with_the_way_out(
         assert "not_a_batch" in process.log.read_text()
 
 
-def test_a_wrong_address_is_said_and_waited_for(unique: str, tmp_path: Path) -> None:
-    """No broker: the process lives, is not ok, and says why."""
-    text = (ROOT / "pipeline.yaml").read_text()
-    (tmp_path / "pipeline.yaml").write_text(text)
-    log = tmp_path / "comparator.log"
-    env = {**os.environ, "STREAMBG_BOOTSTRAP": "127.0.0.1:1", "STREAMBG_REDIS": "redis://127.0.0.1:1/0"}
-    env["PYTHONPATH"] = str(ROOT)
-    with log.open("wb") as stream:
-        popen = subprocess.Popen(
-            [sys.executable, "-m", "consumers.comparator", "--log", "json"],
-            cwd=tmp_path,
-            env=env,
-            stderr=stream,
-            stdout=stream,
-        )
-    process = Process("comparator", popen, log)
+def test_without_a_broker_it_lives_says_so_and_still_stops(unique: str, tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text((ROOT / "pipeline.yaml").read_text())
+    away = {"STREAMBG_BOOTSTRAP": "127.0.0.1:1", "STREAMBG_REDIS": "redis://127.0.0.1:1/0"}
+    process = _faust(tmp_path, away)
     try:
-        Running.with_port(None, process)  # type: ignore[arg-type]  # it only reads the log
-        until(lambda: "session_ended" in log.read_text(), 30, "the end of a session")
-        health = process.health()
-        assert health["ok"] is False
-        assert "is the broker up" not in str(health["session_ended"]) or health["sessions"] > 0
+        _find_port(process)
+        assert process.health()["ok"] is False
+        until(lambda: "redis_down" in process.log.read_text(), 10, "what is said of Redis")
+        until(lambda: process.health()["session_ended"], 30, "the end of a session")
+        assert "the control log's end was not folded" in process.health()["session_ended"]
         _stops(process)
     finally:
-        if popen.poll() is None:
-            process.kill()
+        process.kill()
+
+
+def _faust(folder: Path, more: Mapping[str, str]) -> Process:
+    """`faust -A consumers.comparator worker`, as the README says it."""
+    log = folder / "faust.log"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]), **more}
+    command = [Path(sys.executable).parent / "faust", "-A", "consumers.comparator", "worker"]
+    with log.open("wb") as stream:
+        # faust's banner goes to stdout
+        popen = subprocess.Popen(command, cwd=folder, env=env, stderr=stream, stdout=subprocess.DEVNULL)
+    return Process("faust", popen, log)
+
+
+def _find_port(process: Process) -> None:
+    Running.with_port(None, process)  # type: ignore[arg-type]  # it only reads the process's log
 
 
 def test_evidence_whose_log_is_gone_starts_over(kafka: str, unique: str, tmp_path: Path) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from control_log import envelope
 from pipelines import Running, pipeline
 from waiting import until
 
 from streambg.control.fold import ControlFold
+from streambg.control.sender import Sent
 from streambg.control.state import Phase
 from streambg.errors import Refused
 
@@ -208,12 +208,19 @@ def test_X1_one_of_fifty_concurrent_promotes_is_accepted(kafka: str, unique: str
         run.feed(100)
         run.drained()
         with run.control() as control:
+
+            def promote(number: int) -> Sent:
+                who = f"operator {number}"
+                return control.send("promote", {"candidate": candidate}, actor=who, expected_epoch=candidate)
+
+            with ThreadPoolExecutor(50) as operators:
+                sent = list(operators.map(promote, range(50)))
+            accepted = [each for each in sent if each.accepted]
+            assert len(accepted) == 1
+            assert all(f"in force is {accepted[0].epoch}" in (each.refusal or "") for each in sent if not each.accepted)
             raw = Producer({"bootstrap.servers": kafka})
-            now = int(time.time() * 1_000)
             for number in range(50):
-                value = envelope("promote", candidate, f"p{number}", time=now, candidate=candidate)
-                raw.produce(run.pipeline.topics.control, value, partition=0)
-                raw.produce(run.pipeline.topics.control, b"\x00garbage", partition=0)
+                raw.produce(run.pipeline.topics.control, b"\x00garbage %d" % number, partition=0)
             raw.flush(10)
             state = control.state()
             fold: ControlFold = control.follower.fold

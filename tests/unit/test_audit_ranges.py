@@ -102,7 +102,7 @@ def test_P35_a_deployment_younger_than_the_oldest_prediction_left_is_auditable_f
     recording = standard()
     log = recording.log("blue")
     younger = next(at for at, record in enumerate(log) if batches.decode_head(record.value or b"").deployment > 0)
-    deployed_at = recording.log("control")[8].time  # fraud:3
+    deployed_at = recording.log("control")[9].time  # fraud:3
     older = max(at for at, record in enumerate(log) if record.time < deployed_at)
     recording.starts["blue", 0] = log[older].offset
     report = audit_records(recording)

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from streambg.config import load
 from streambg.control.commands import VERBS, Envelope, ShiftArgs
 from streambg.control.machine import diagram
 from streambg.records import batch as batches
@@ -132,7 +133,9 @@ def test_every_verb_stands_in_the_table_of_arguments() -> None:
 def test_P4_the_example_of_rules_names_every_rule_that_is_read() -> None:
     text = example("rules")
     assert Rules.from_text(text).decision is not None
-    assert set(Rules.__struct_fields__) <= set(msgspec.json.decode(text))
+    said = msgspec.json.decode(text)
+    assert set(Rules.__struct_fields__) <= set(said)
+    assert set(said) == set(msgspec.json.decode(load(ROOT / "pipeline.yaml", {}).deciding_text()))
 
 
 # -- names, links, form -----------------------------------------------------------------------------------------------

@@ -1,13 +1,12 @@
-"""P13-P20, P28: one partition of the publisher, from batches and commands to records."""
+"""P13-P16, P19, P20, P26, P28: one partition of the publisher, from batches and commands to records."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from control_log import Log
 from partition_bench import HOME, Bench, letters, outcome, words
-from partition_walk import World, walks
 from predictions import answers, fetched, key, value
 
 from streambg.control.state import ControlState
@@ -15,19 +14,7 @@ from streambg.publishing.partition import MAX_WAITING_BYTES, MAX_WAITING_ROWS, P
 from streambg.publishing.settle import Waiting
 from streambg.records.bucket import bucket, identity
 from streambg.records.cutover import Cutover, PublisherPosition
-from streambg.records.outcome import Outcome
 from streambg.records.source import COLORS
-
-
-@settings(max_examples=150, deadline=None)
-@given(walks())
-def test_P14_to_P29_one_partition_under_every_interleaving(world: World) -> None:
-    """Scorers, zombies, commands, crashes, late colors and lost positions in any order; judged by what is committed."""
-    world.judge()
-    world.heal()
-    world.judge()
-    world.judge_that_all_is_settled()
-
 
 # -- P13, P15: what a record says --------------------------------------------------------------------------------------
 
@@ -139,17 +126,13 @@ def test_P14_live_whose_answers_begin_above_settled_is_never_passed_in_silence()
     bench.offer("blue", answers(0, 5, 9), answers(0, 9, 12))
     assert bench.words() == []
     assert bench.partition.waiting == Waiting(0, "live", "answer", None)
-    again = bench.log.say("deploy", color="blue", model="m:9", digest=_live_digest(bench), rules=bench.rules, rescore=True)
+    live = bench.log.fold.state.live_deployment
+    assert live is not None
+    again = bench.log.deploy("blue", live.model, rules=bench.rules, rescore=True)
     assert again.accepted, again.refusal
     bench.control()
     bench.offer("blue", answers(again.offset, -1, 12))
     assert bench.words() == [f"{o} blue route" for o in range(13)]
-
-
-def _live_digest(bench: Bench) -> str:
-    live = bench.log.fold.state.live_deployment
-    assert live is not None
-    return live.digest
 
 
 def test_P1_a_candidate_deployed_again_at_a_weight_above_0_starts_at_weight_0() -> None:
@@ -163,134 +146,6 @@ def test_P1_a_candidate_deployed_again_at_a_weight_above_0_starts_at_weight_0() 
     bench.offer("green", answers(1, 3, 9), answers(again, 3, 9))
     assert bench.words() == [f"{o} blue route" for o in range(4, 10)]
     assert bench.partition.answers["green"].dropped == {"replaced": 1}
-
-
-# -- P17: dead letters -------------------------------------------------------------------------------------------------
-
-
-def test_P17_a_dead_letter_has_the_reasons_of_both_and_is_counted_once() -> None:
-    bench = Bench()
-    bench.say("promote", candidate=1)
-    bench.offer("green", answers(1, -1, 3, errors=[2]))
-    bench.offer("blue", answers(0, -1, 3, errors=[2]))
-    records = bench.advance()
-    assert letters([records]) == [(2, "green", {"green": "no answer from 1", "blue": "no answer from 0"})]
-    assert records.counts == {("green", "route"): 3, ("dead-letter", "error"): 1}
-    assert len(records) == 4
-    assert records.dead_letters[0][0] == b"key2"
-
-
-def test_P17_a_color_awaited_in_vain_is_late_and_one_that_is_not_allowed_is_none() -> None:
-    bench = Bench()
-    bench.say("shift", candidate=1, weight=5_000)
-    under = [offset for offset in range(1, 6) if bucket(1, key(offset) or b"") < 5_000]
-    bench.offer("blue", answers(0, 0, 5, errors=range(6)), answers(0, -1, 5))
-    assert 0 < len(under) < 5
-    bench.offer("blue", answers(0, -1, 5))
-    del bench
-    bench = Bench()
-    bench.say("shift", candidate=1, weight=5_000)
-    bench.offer("blue", answers(0, -1, 5, range(1, 6), errors=range(1, 6)))
-    runs = bench.everything()
-    bench.fire("green")
-    runs += bench.everything()
-    expected = [(o, "green" if o in under else "blue", "late" if o in under else "none") for o in range(1, 6)]
-    assert [(o, chosen, reasons["green"]) for o, chosen, reasons in letters(runs)] == expected
-
-
-def test_P17_live_awaited_in_vain_is_late() -> None:
-    """Its answers are waited for 500 ms; the warm color has an error row there."""
-    bench = Bench(late_live_ms=500)
-    bench.say("promote", candidate=1)
-    bench.offer("blue", answers(0, -1, 1, errors=[1]))
-    assert bench.words() == []
-    bench.fire("green")
-    runs = bench.everything()
-    assert words(runs) == ["0 blue late"]
-    assert letters(runs) == [(1, "green", {"green": "late", "blue": "no answer from 0"})]
-
-
-def test_P17_an_error_row_waits_at_most_the_candidates_deadline_where_lives_is_wait() -> None:
-    bench = Bench(late_candidate_ms=3_000)
-    bench.say("shift", candidate=1, weight=10_000)
-    bench.now = 7.0
-    bench.offer("green", answers(1, -1, 1, errors=[0]))
-    assert bench.words() == []
-    assert bench.partition.deadline() == (Waiting(0, "live", "error", "other"), "blue", 10.0)
-    bench.fire("blue")
-    assert letters(bench.everything()) == [(0, "green", {"green": "no answer from 1", "blue": "late"})]
-
-
-# -- P18: deadlines ----------------------------------------------------------------------------------------------------
-
-
-def test_P18_a_late_candidate_is_waited_for_once_and_again_when_it_has_caught_up() -> None:
-    bench = Bench(late_candidate_ms=2_000)
-    bench.say("shift", candidate=1, weight=10_000)
-    bench.now = 5.0
-    bench.offer("blue", answers(0, -1, 3))
-    assert bench.words() == []
-    assert bench.partition.deadline() == (Waiting(0, "other", "answer", "live"), "green", 7.0)
-    bench.fire("green")
-    assert bench.words() == [f"{o} green late".replace("green", "blue") for o in range(4)]
-    bench.offer("blue", answers(0, 3, 5))
-    bench.offer("green", answers(1, -1, 4))
-    assert bench.words() == ["4 green route"], "it covers settled + 1: it is waited for again"
-    assert bench.partition.deadline() is not None
-    bench.offer("green", answers(1, 4, 5))
-    assert bench.words() == ["5 green route"]
-
-
-def test_P18_the_first_offset_of_a_partition_forgives_like_any_other() -> None:
-    bench = Bench()
-    bench.say("shift", candidate=1, weight=10_000)
-    bench.offer("blue", answers(0, -1, 3))
-    assert bench.words() == []
-    bench.fire("green")
-    bench.offer("green", answers(1, -1, 0))
-    assert bench.words() == ["0 green route"]
-    assert bench.partition.late == frozenset()
-
-
-def test_P18_a_color_that_lags_on_is_not_waited_for_once_an_event() -> None:
-    """Whether an answer or a row to stand in is awaited: it is one color with one deadline."""
-    bench = Bench(live_failed="candidate", late_candidate_ms=2_000)
-    bench.say("shift", candidate=1, weight=5_000)
-    bench.offer("blue", answers(0, -1, 30, errors=range(3, 31, 3)))
-    waits = 0
-    while bench.partition.settled < 30:
-        bench.everything()
-        if bench.partition.settled < 30:
-            bench.fire("green")
-            waits += 1
-    assert waits == 1
-
-
-def test_P18_a_late_live_color_is_not_waited_for_once_an_event() -> None:
-    bench = Bench(late_live_ms=500)
-    bench.say("promote", candidate=1)
-    bench.say("rollback")
-    bench.say("shift", candidate=1, weight=5_000)
-    assert bench.partition.deadline() is None
-
-
-def test_P18_no_command_lets_an_old_deadline_fire_at_the_other_color() -> None:
-    bench = Bench()
-    bench.say("shift", candidate=1, weight=10_000)
-    bench.offer("blue", answers(0, -1, 3))
-    assert bench.words() == []
-    assert bench.partition.deadline() is not None
-    bench.say("promote", candidate=1)
-    assert bench.partition.deadline() is None, "what it waits for is not known before it has looked"
-
-
-def test_P18_live_without_anyone_to_stand_in_has_no_deadline() -> None:
-    bench = Bench(late_live_ms=500)
-    bench.say("shift", candidate=1, weight=1)
-    bench.offer("green", answers(1, -1, 3))
-    assert bench.words() == []
-    assert bench.partition.waiting == Waiting(0, "live", "answer", "other")
-    assert bench.partition.deadline() is None
 
 
 # -- P19: cutovers -----------------------------------------------------------------------------------------------------
@@ -351,13 +206,28 @@ def test_P26_positions_say_settled_epoch_writer_and_the_fold_at_the_position() -
     }
 
 
+def test_P20_a_color_that_catches_up_below_settled_does_not_fill_its_queue() -> None:
+    """Else it is paused, and what the head waits for is never read: nothing would move again."""
+    bench = Bench()
+    bench.offer("blue", answers(0, -1, MAX_WAITING_ROWS + 5))
+    bench.everything()
+    bench.say("shift", candidate=1, weight=10_000)
+    bench.offer("blue", answers(0, MAX_WAITING_ROWS + 5, MAX_WAITING_ROWS + 9))
+    assert bench.words() == []
+    for last in range(999, MAX_WAITING_ROWS, 1_000):
+        bench.offer("green", answers(1, last - 1_000, last))
+        assert bench.partition.answers["green"].rows == 0
+        assert not bench.partition.overfull("green")
+
+
 def test_P28_a_partition_taken_up_before_the_first_deploy_begins_where_that_deploy_says() -> None:
+    """P11, P27: the origin is in the control log, which said nothing yet when the partition was assigned."""
     partition = Partition(HOME, -1, -1, {"blue": (0, None), "green": (0, None)}, 0)
     partition.control(ControlState(), -1)
     assert partition.advance(10) is None
-    bench = Bench()
-    entry = bench.log.__class__().deploy("blue", "m:1", start={"3": 500}, rules=bench.rules)
+    entry = Log().deploy("blue", "m:1", start={"3": 500})
     partition.control(entry.state, entry.offset)
+    assert partition.positions("tx")["blue"][1].settled == 499
     partition.offer("blue", fetched(0, answers(0, 499, 503)))
     records = partition.advance(10)
     assert records is not None

@@ -9,7 +9,7 @@ from partition_walk import Op, World
 
 # often what makes the way, now and then what crosses it
 WORK = ["flow", "flow", "publish", "score", "read", "advance", "learn", "fold", "commit", "grow"]
-TROUBLE = ["kill", "fire", "start_over", "zombie", "lose"]
+TROUBLE = ["kill", "fire", "fire", "start_over", "zombie", "lose"]
 COMMANDS = ["deploy", "deploy", "shift", "shift", "promote", "rollback", "abort", "retire"]
 WALKS = 150
 STEPS = 100  # enough for a second promote on the way
@@ -24,10 +24,12 @@ TWO = [("grow", 9), ("deploy", 0), ("deploy", 1), ("learn", 8), ("learn", 9), ("
 openings: st.SearchStrategy[list[Op]] = st.sampled_from(
     [
         [],
-        TWO,
-        [*TWO, ("shift", 2), ("publish", 9)],
+        [*TWO, ("publish", 0)],
+        [*TWO, ("shift", 2), ("publish", 9), ("flow", 1)],
         [*TWO, ("deploy", 3), ("shift", 3), ("kill", 0)],
-        [*TWO, ("promote", 0), ("publish", 9)],
+        [*TWO, ("deploy", 9), ("learn", 9), ("flow", 9), ("shift", 3), ("publish", 9)],
+        [*TWO, ("shift", 4), ("publish", 9), ("grow", 9), ("flow", 8), ("fire", 3)],
+        [*TWO, ("promote", 0), ("publish", 9), ("grow", 9), ("flow", 8), ("fire", 3)],
     ]
 )
 

@@ -1,0 +1,146 @@
+"""The verbs as a person types them: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipelines import Running, pipeline
+
+from streambg.servers.ports import free_port
+
+pytestmark = pytest.mark.integration
+
+
+def streambg(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "streambg", *words],
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def answer(run: Running, *words: str) -> Any:
+    """The JSON of a verb that must succeed."""
+    done = streambg(run.folder, *words, "--output", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_verbs_from_deploy_to_audit(kafka: str, redis_url: str, unique: str, tmp_path: Path) -> None:
+    with pipeline(tmp_path, kafka, unique, redis=redis_url) as run:
+        assert streambg(tmp_path, "status", "--check").returncode == 1, "nothing is deployed"
+        first = answer(run, "deploy", "blue", "m:1", "--start", "earliest", "--reason", "first")
+        assert first["accepted"]
+        run.scorers()
+        run.start("publisher")
+        run.feed(100)
+        run.drained()
+        candidate = answer(run, "deploy", "green", "m:2")["epoch"]
+        run.feed(50)
+        run.drained()
+        assert answer(run, "shift", "12.5%")["epoch"] == candidate + 1
+        refused = streambg(tmp_path, "promote", "--expected-epoch", str(candidate))
+        assert refused.returncode == 5
+        assert f"expected epoch {candidate}, in force is {candidate + 1}" in refused.stderr
+        assert "way out" in refused.stderr
+        assert answer(run, "promote")["accepted"]
+        assert answer(run, "rollback", "--reason", "a drill")["accepted"]
+        run.feed(50)
+        run.drained()
+
+        status = answer(run, "status")
+        assert status["live"] == "blue"
+        assert status["colors"]["green"]["role"] == "candidate"
+        assert [lane["behind"] for lane in status["partitions"]] == [0, 0, 0]
+        assert {lane["settled"] + 1 for lane in status["partitions"]} == set(run.ends.values())
+        assert "comparator has no member" in " ".join(status["attention"])
+        assert "OK" not in streambg(tmp_path, "status").stdout.split()
+
+        rows = answer(run, "history")
+        assert [row["command"].split()[0] for row in rows] == [
+            "deploy",
+            "deploy",
+            "shift",
+            "promote",
+            "promote",
+            "rollback",
+        ]
+        assert [row["accepted"] for row in rows] == [True, True, True, False, True, True]
+        assert rows[-1]["reason"] == "a drill"
+
+        report = answer(run, "audit")
+        assert report["events"] == 200
+        assert not any(report["counts"].values())
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["deploy", "red", "m:1"], 2, "'red' is no color"),
+        (["deploy", "blue", "m:77"], 12, "m:77"),
+        (["shift", "150%"], 2, "no weight"),
+        (["shift", "1.234"], 2, "two decimals"),
+        (["promote"], 5, "nothing is deployed"),
+        (["rollback"], 5, "nothing is deployed"),
+        (["deploy", "blue", "m:1", "--start", "yesterday"], 2, "earliest, latest"),
+        (["status", "-p", "nowhere.yaml"], 2, "nowhere.yaml"),
+    ],
+)
+def test_what_goes_wrong_says_so(
+    kafka: str, unique: str, tmp_path: Path, words: list[str], code: int, says: str
+) -> None:
+    with pipeline(tmp_path, kafka, unique):
+        done = streambg(tmp_path, *words)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broker_that_does_not_answer(kafka: str, unique: str, tmp_path: Path) -> None:
+    with pipeline(tmp_path, kafka, unique) as run:
+        text = run.pipeline.file.read_text().replace(kafka, f"127.0.0.1:{free_port()}")
+        run.pipeline.file.write_text(text)
+        for verb in (["status"], ["history"], ["promote"], ["topics", "plan"], ["audit"]):
+            done = streambg(tmp_path, *verb)
+            assert done.returncode == 3, (verb, done.stderr)
+            assert "streambg broker start" in done.stderr
+            assert "%3|" not in done.stderr, "the client's own lines are not for people"
+
+
+def test_topics_missing(kafka: str, unique: str, tmp_path: Path) -> None:
+    with pipeline(tmp_path, kafka, unique) as run:
+        run.pipeline.file.write_text(run.pipeline.file.read_text().replace(f"pipeline: {unique}", "pipeline: other"))
+        done = streambg(tmp_path, "status")
+        assert done.returncode == 2
+        assert "streambg topics apply" in done.stderr
+
+
+def test_redis_down_is_no_reason_to_say_nothing(kafka: str, unique: str, tmp_path: Path) -> None:
+    with pipeline(tmp_path, kafka, unique, redis=f"redis://127.0.0.1:{free_port()}/0") as run:
+        run.say("deploy", "blue", "m:1", start="earliest")
+        status = answer(run, "status")
+        assert status["live_view"] is None
+        assert "127.0.0.1" in status["redis"]
+        assert status["partitions"]
+
+
+def test_every_verb_helps_with_an_example() -> None:
+    done = streambg(Path(), "--help")
+    verbs = [
+        line.split()[1] for line in done.stdout.splitlines() if line.startswith("│ ") and line.split()[1].isalpha()
+    ]
+    assert {"deploy", "shift", "promote", "rollback", "abort", "pause", "resume", "retire", "history"} <= set(verbs)
+    assert {"status", "audit", "up", "demo", "broker", "topics", "models"} <= set(verbs)
+    for verb in set(verbs) - {"broker", "topics", "models"}:
+        help_text = streambg(Path(), verb, "--help").stdout
+        assert f"Example:  streambg {verb}" in " ".join(help_text.split("\n")), verb
