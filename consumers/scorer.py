@@ -5,7 +5,7 @@ from __future__ import annotations
 from consumers.options import parser, run
 from streambg.config import Pipeline
 from streambg.process import sites
-from streambg.scoring.process import Scorer, decoding_of
+from streambg.scoring.process import Scorer
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     def scorer(pipeline: Pipeline) -> int:
         site = sites.scorer(pipeline, chosen.color, chosen.slot)
         follower = sites.follower(pipeline, f"scorer.{chosen.color}.{chosen.slot}", chosen.ignore_record)
-        return Scorer(site, follower, pipeline.registry, decoding_of(pipeline), chosen.metrics_port).run()
+        return Scorer(site, follower, pipeline.registry, pipeline.input.carry, chosen.metrics_port).run()
 
     run(f"scorer.{chosen.color}", chosen, scorer)
 

@@ -34,8 +34,8 @@ CLIENT_ID = "streambg.audit"
 class KafkaRecords:
     """`Records` on a broker; close it.
 
-    `stable` False reads what aborted transactions of the publisher wrote too, as a careless reader would. Raises Unreachable, Denied,
-    Misconfigured where a topic is missing.
+    `stable` False reads what aborted transactions of the publisher wrote too, as a careless reader would. Raises
+    Unreachable, Denied, Misconfigured where a topic is missing.
     """
 
     def __init__(self, pipeline: Pipeline, *, stable: bool = True) -> None:

@@ -45,7 +45,7 @@ _LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "handlers": {"structlog": {"class": f"{__name__}.ToStructlog"}},
-    "root": {"handlers": ["structlog"], "level": "INFO"},
+    "root": {"handlers": ["structlog"], "level": "WARNING"},
 }
 
 

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from river import drift
 
 from streambg.comparing.sums import SCORE_STEP_BITS, quantised
 
@@ -118,6 +117,8 @@ class Detector:
 
 def _adwin() -> Any:
     # the wrapper costs as much again as the update; its reset after an alarm is Detector's
+    from river import drift  # noqa: PLC0415 - river takes a second to import, and `status` reads views without it
+
     return drift.ADWIN()._helper  # type: ignore[no-untyped-call]  # river is not typed
 
 

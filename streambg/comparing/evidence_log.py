@@ -144,12 +144,18 @@ class EvidenceWriter:
     """Writes snapshots; `write` returns when they are delivered."""
 
     def __init__(self, config: ClientConfig, topic: str) -> None:
-        self._producer = Producer(dict(config))
+        self._producer: Producer | None = Producer(dict(config))
         self._topic = topic
+
+    def close(self) -> None:
+        """Give the client back; that takes up to a second."""
+        self._producer = None
 
     def write(self, records: Collection[tuple[bytes, bytes]], timeout: float = FLUSH_TIMEOUT_S) -> None:
         """(key, value) each. Raises Unreachable where one was not delivered: what counts is read back, not sent."""
-        failed: list[str] = []
+        producer, failed = self._producer, list[str]()
+        if producer is None:
+            raise Unreachable(f"{self._topic}: the writer was closed")
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
             if error is not None:
@@ -157,8 +163,8 @@ class EvidenceWriter:
 
         try:
             for key, value in records:
-                self._producer.produce(self._topic, value, key, 0, on_delivery=delivered)
-            left = self._producer.flush(timeout)
+                producer.produce(self._topic, value, key, 0, on_delivery=delivered)
+            left = producer.flush(timeout)
         except (BufferError, KafkaException) as error:
             raise Unreachable(f"{self._topic}: {error}", way_out="is the broker up?") from error
         if left or failed:

@@ -98,6 +98,8 @@ class Comparator:
         await asyncio.to_thread(self._thread.join, STOP_READER_S)
         await self.keep(STOP_FLUSH_S)
         await self._redis.aclose()
+        # beside the second that the event loop takes to close
+        threading.Thread(target=self._writer.close, name="comparator-writer", daemon=True).start()
         self._server.stop()
         log.info("stopped", name=self.site.member)
 

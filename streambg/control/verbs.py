@@ -20,8 +20,9 @@ from streambg.models.contract import Schema
 from streambg.models.registry import Registry
 from streambg.records.source import Color
 
-# A candidate that keeps up is a few milliseconds behind live; look again this long before calling it behind.
-SETTLE_IN_S = 3.0
+# A candidate that keeps up is a few milliseconds behind live, and a scorer that was just started answers within some
+# seconds; look again this long before calling it behind.
+SETTLE_IN_S = 10.0
 LOOK_AGAIN_S = 0.25
 WATERMARK_TIMEOUT_S = 10.0
 CLIENT = "streambg.operator"
@@ -173,7 +174,9 @@ def ready(pipeline: Pipeline, state: ControlState, said: Said, force: bool) -> N
         return
     deadline = time.monotonic() + SETTLE_IN_S
     while True:
-        lanes = readiness.measure(pipeline, profiles.reader(pipeline, CLIENT), candidate, partitions_of_input(pipeline))
+        lanes = readiness.measure(
+            pipeline, {**profiles.reader(pipeline, CLIENT), **QUIET}, candidate, partitions_of_input(pipeline)
+        )
         objections = readiness.objections(lanes, pipeline.rollout.max_lag_ms)
         if not objections:
             return
@@ -188,7 +191,7 @@ def ready(pipeline: Pipeline, state: ControlState, said: Said, force: bool) -> N
 def partitions_of_input(pipeline: Pipeline) -> int:
     """The input's. Raises Misconfigured where it does not exist."""
     topic = pipeline.input.topic
-    found = admin.describe(AdminClient(profiles.admin(pipeline, CLIENT)), [topic])
+    found = admin.describe(AdminClient({**profiles.admin(pipeline, CLIENT), **QUIET}), [topic])
     if topic not in found:
         raise Misconfigured(f"the input topic {topic} does not exist", way_out="streambg topics apply")
     return found[topic].partitions
@@ -202,7 +205,7 @@ def resolve(pipeline: Pipeline, start: Start) -> dict[int, int]:
         if set(start) - set(range(count)):
             raise Refused(f"start names partitions {sorted(start)}, {topic} has 0..{count - 1}")
         return {number: start.get(number, 0) for number in range(count)}
-    consumer = Consumer(profiles.reader(pipeline, CLIENT))
+    consumer = Consumer({**profiles.reader(pipeline, CLIENT), **QUIET})
     try:
         where = 0 if start == "earliest" else 1
         return {

@@ -104,7 +104,8 @@ def _accepted(cast: Cast, step: Step, first: bool) -> Sent:
             if time.monotonic() > deadline:
                 raise
             if not told:
-                cast.screen.note(f"refused: {refused.what}; asked again, the stream waits at its next step", "yellow")
+                first_reason = refused.what.partition(";")[0]
+                cast.screen.note(f"refused: {first_reason}; asked again, the stream waits at its next step", "yellow")
             told = True
         cast.healthy()
 

@@ -82,6 +82,8 @@ class Sender(threading.Thread):
                 self.failure = StreambgError(f"{self.sent - self.delivered} events were not delivered in {FLUSH_S:g} s")
         except KafkaException as error:
             self.failure = translate(error, f"writing {self._topic}")
+        finally:
+            self._producer.close()
 
     def _send_all(self) -> None:
         began, base = time.monotonic(), 0

@@ -114,7 +114,7 @@ def _dead_letter_tail(message: Message) -> Tail | None:
     except ValueError as error:
         log.warning("foreign_record", topic=message.topic(), offset=message.offset(), why=str(error))
         return None
-    return Tail(letter.source.offset, letter.epoch)
+    return None if letter.supersedes else Tail(letter.source.offset, letter.epoch)
 
 
 def read_cutovers(config: Mapping[str, Any], topic: str) -> dict[int, list[Cutover]]:

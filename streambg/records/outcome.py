@@ -91,10 +91,15 @@ class DeadLetter:
     epoch: int
     chosen: Color
     reasons: Mapping[str, str]
+    supersedes: bool = False  # republished on a recorded command (P15); the tail ignores it (P25)
 
 
 def encode_dead_letter(letter: DeadLetter) -> bytes:
-    return msgspec.json.encode(_DeadLetterWire(str(letter.source), letter.epoch, letter.chosen, dict(letter.reasons)))
+    return msgspec.json.encode(
+        _DeadLetterWire(
+            str(letter.source), letter.epoch, letter.chosen, dict(letter.reasons), supersedes=letter.supersedes
+        )
+    )
 
 
 _dead_letter_decoder = msgspec.json.Decoder(_DeadLetterWire)
@@ -103,4 +108,4 @@ _dead_letter_decoder = msgspec.json.Decoder(_DeadLetterWire)
 def decode_dead_letter(data: bytes) -> DeadLetter:
     """Raises ValueError (msgspec's errors are ValueErrors) where the bytes are no dead letter."""
     wire = _dead_letter_decoder.decode(data)
-    return DeadLetter(parse_source(wire.source), wire.epoch, wire.chosen, wire.reasons)
+    return DeadLetter(parse_source(wire.source), wire.epoch, wire.chosen, wire.reasons, wire.supersedes)

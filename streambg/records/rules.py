@@ -19,12 +19,14 @@ class _Decision(msgspec.Struct, frozen=True):
 class Rules(msgspec.Struct, frozen=True):
     """What decides, parsed. Unknown keys of the text are kept in its digest and ignored here.
 
+    decode: the hook that makes rows of input values, `module:function`; None: JSON.
     bucket_field: the carried field that buckets hash; None: the record key (P13).
     late_live_ms, late_candidate_ms: how long an answer is waited for; None: for ever (P18).
     live_failed: may the candidate answer where live cannot, at weight > 0 (P16)?
     """
 
     outputs: tuple[str, ...]
+    decode: str | None = None
     bucket_field: str | None = None
     late_live_ms: int | None = None
     late_candidate_ms: int | None = 2_000

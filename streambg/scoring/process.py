@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
-from streambg.config import Pipeline
 from streambg.control.follower import ControlFollower
 from streambg.control.state import Deployment
 from streambg.errors import ModelError, StreambgError
@@ -41,18 +39,6 @@ SPENT = Histogram(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Decoding:
-    """How input values become rows, by the pipeline, not by the model (P13)."""
-
-    hook: str | None
-    fields: Fields
-    topic: str
-
-    def decode(self, registry: Registry) -> Decode:
-        return json_rows if self.hook is None else load_decode_hook(self.hook, registry.policy().python_allow)
-
-
 class Meter:
     """The session's reports as metrics and log lines."""
 
@@ -80,12 +66,12 @@ class Scorer:
     """One member of a color's group."""
 
     def __init__(
-        self, site: Site, follower: ControlFollower, registry: Path, decoding: Decoding, metrics_port: int
+        self, site: Site, follower: ControlFollower, registry: Path, carry: tuple[str, ...], metrics_port: int
     ) -> None:
         self._site = site
         self._follower = follower
         self._registry = Registry(registry)
-        self._decoding = decoding
+        self._carry = carry
         self._loaded: Answerer | None = None
         self._next: _Loading | None = None
         self._broken: tuple[int, str] | None = None  # a deployment whose model cannot be loaded, and why
@@ -137,7 +123,7 @@ class Scorer:
         if deployment is None:
             return
         if self._next is None or self._next.deployment.id != deployment.id or self._next.stale:
-            self._next = _Loading(deployment, self._registry, self._decoding)
+            self._next = _Loading(deployment, self._registry, self._carry, self._site.input)
         if self._next.answerer is not None:
             self._loaded, self._broken, self._next = self._next.answerer, None, None
         elif self._next.failure is not None and self._broken != (deployment.id, str(self._next.failure)):
@@ -158,12 +144,13 @@ class Scorer:
 class _Loading:
     """Loads one deployment's model in a thread."""
 
-    def __init__(self, deployment: Deployment, registry: Registry, decoding: Decoding) -> None:
+    def __init__(self, deployment: Deployment, registry: Registry, carry: tuple[str, ...], topic: str) -> None:
         self.deployment = deployment
         self.answerer: Answerer | None = None
         self.failure: StreambgError | None = None
         self._registry = registry
-        self._decoding = decoding
+        self._carry = carry
+        self._topic = topic
         self._failed_at = 0.0
         threading.Thread(target=self._load, name="load-model", daemon=True).start()
 
@@ -181,14 +168,13 @@ class _Loading:
             self._failed_at, self.failure = time.monotonic(), ModelError(f"{type(error).__name__}: {error}")
 
     def _make(self) -> Answerer:
+        """By the rules that the deployment carries, not by this process's file (P4)."""
         deployment, rules = self.deployment, self.deployment.rules
         loaded = self._registry.load(deployment.model, deployment.digest)
         schema = loaded.manifest.schema_of(rules.decision.output if rules.decision else None, rules.decision_threshold)
-        decode = self._decoding.decode(self._registry)
-        return Answerer(deployment.id, loaded.model, schema, decode, self._decoding.fields, self._decoding.topic)
-
-
-def decoding_of(pipeline: Pipeline) -> Decoding:
-    return Decoding(
-        pipeline.input.decode, Fields(pipeline.input.carry, pipeline.input.bucket_field), pipeline.input.topic
-    )
+        decode: Decode = json_rows
+        if rules.decode is not None:
+            decode = load_decode_hook(rules.decode, self._registry.policy().python_allow)
+        more = () if rules.bucket_field is None or rules.bucket_field in self._carry else (rules.bucket_field,)
+        fields = Fields((*self._carry, *more), rules.bucket_field)
+        return Answerer(deployment.id, loaded.model, schema, decode, fields, self._topic)

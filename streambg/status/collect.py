@@ -50,7 +50,7 @@ def collect(pipeline: Pipeline) -> Status:
 
 
 def _lanes(pipeline: Pipeline, state: ControlState) -> list[Lane]:
-    reader = profiles.reader(pipeline, CLIENT)
+    reader = {**profiles.reader(pipeline, CLIENT), **verbs.QUIET}
     topics = pipeline.topics
     numbers = range(verbs.partitions_of_input(pipeline))
     predictions = [topics.predictions(color) for color in COLORS]
@@ -96,7 +96,7 @@ def _lane(
 def _members(pipeline: Pipeline) -> dict[str, int]:
     groups = {f"scorer {color}": pipeline.groups.scorer(color) for color in COLORS}
     groups |= {"publisher": pipeline.groups.publisher, "comparator": pipeline.groups.comparator}
-    admin = AdminClient(dict(profiles.admin(pipeline, CLIENT)))
+    admin = AdminClient({**profiles.admin(pipeline, CLIENT), **verbs.QUIET})
     described = admin.describe_consumer_groups(list(groups.values()), request_timeout=GROUPS_TIMEOUT_S)
     members: dict[str, int] = {}
     for name, group in groups.items():

@@ -1,0 +1,68 @@
+"""The README's commands, run as they stand, in a copy of the checkout; `make` itself is what runs this test."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streambg.servers.cache import cache_dir
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parent.parent.parent
+FENCE = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COPIED = ("streambg", "consumers", "topics", "pipeline.yaml")
+
+
+def own_cache(folder: Path) -> Path:
+    """The jars and the template of the real cache, but a place of its own for the servers that `broker start` makes."""
+    cache = folder / "cache"
+    cache.mkdir()
+    for entry in cache_dir().iterdir():
+        if entry.name != "detached":
+            (cache / entry.name).symlink_to(entry)
+    return cache
+
+
+@pytest.mark.timeout(400)
+def test_the_readmes_commands_end_with_the_readers_own_model_live(kafka: str, tmp_path: Path) -> None:
+    """`kafka` is asked for only so that the cache is filled by then."""
+    blocks = FENCE.findall((ROOT / "README.md").read_text())
+    script = "\n".join(block for block in blocks if not block.startswith("make "))
+    assert script.count("streambg ") > 10
+    checkout = tmp_path / "checkout"
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, checkout / name)
+    (checkout / "readme.sh").write_text(script)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "STREAMBG_CACHE": str(own_cache(tmp_path)), "COLUMNS": "200"}
+    process = subprocess.Popen(
+        ["bash", "-eu", "readme.sh"],
+        cwd=checkout,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=300)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
+    assert process.returncode == 0, output
+    for words in ("promote accepted", "rollback accepted", "linear:1", "learnt:1"):
+        assert words in output
+    assert not (checkout / "mymodel.py").exists(), "the last step cleans up"
