@@ -41,6 +41,7 @@ class Shape:
     outages: tuple[tuple[float, float], ...] = ((0.55, 0.62),)  # green's batches come 5 s late
     origin: int = 0
     seed: int = 1
+    wobbles: tuple[int, ...] = (-3, -1, 0, 6)  # a deployment's seed against where its command took effect
     topic: str = TOPIC
     topic_id: str = TOPIC_ID
     mischief: str = ""  # what the publisher does where it may fall back and both colors answered: nothing bad
@@ -134,7 +135,7 @@ class Scorers:
         at = next(at for at, entry in self.timeline.entries if entry.offset == deployment.id)
         if not at:
             return self.shape.origin
-        wobble = random.Random(f"{self.shape.seed}/{self.partition}/{deployment.id}").choice([-3, -1, 0, 6])
+        wobble = random.Random(f"{self.shape.seed}/{self.partition}/{deployment.id}").choice(self.shape.wobbles)
         seed = max(self.shape.origin, self.timeline.position(at) + wobble)
         lives = [
             first for first, state in self.line if state.live_deployment and state.live_deployment.id == deployment.id

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -144,6 +144,12 @@ class Lane:
         self._fold_to(after, upto)
         return self._window(after, upto, bucket_field)
 
+    def close(self) -> None:
+        """Forget what was read and not asked for; the reader behind it is a cycle that would keep it for a while."""
+        self._batches.close()
+        self._pieces.clear()
+        self._held = None
+
     def _begin(self, deployment: int) -> None:
         self._deployment = deployment
         self._covered = self._first_after = self._first_since_ms = None
@@ -212,7 +218,7 @@ class Lane:
             self._held = next(self._batches, None)
         return self._held
 
-    def _decoded(self, chunks: Iterator[Chunk]) -> Iterator[_Next]:
+    def _decoded(self, chunks: Iterator[Chunk]) -> Generator[_Next, None, None]:
         """Batches of this color's deployments; what is none, or of a deployment nobody made, counts for nothing."""
         for chunk in chunks:
             if self._oldest_ms is None and chunk.times:

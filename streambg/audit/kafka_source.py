@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, Message, TopicPartition
 
@@ -77,7 +77,9 @@ class KafkaRecords:
         following, progressed = span.start, time.monotonic()
         while following < span.end:
             messages, ended = self._poll(role, partition, consumer)
-            records = [message for message in messages if (message.offset() or 0) < span.end]
+            records = messages
+            if messages and (messages[-1].offset() or 0) >= span.end:
+                records = [message for message in messages if (message.offset() or 0) < span.end]
             if records:
                 chunk = _chunk(records, role, keys_only)
                 if chunk.offsets[0] < following:
@@ -120,9 +122,12 @@ class KafkaRecords:
         if first is None:
             return [], False
         messages = [first, *consumer.consume(RECORDS - 1, 0)]
-        good = [message for message in messages if message.error() is None and message.partition() == partition]
-        if len(good) == len(messages):
+        # what was fetched for the partition before stands in front, if the client gives it at all
+        own = first.partition() == partition
+        good = [message for message in messages if message.error() is None]
+        if own and len(good) == len(messages):
             return good, False
+        good = [message for message in good if message.partition() == partition]
         ended = False
         for message in messages:
             error = message.error()
@@ -144,7 +149,7 @@ class KafkaRecords:
 
 
 def _chunk(records: list[Message], role: Role, keys_only: bool) -> Chunk:
-    offsets = [message.offset() or 0 for message in records]
+    offsets: list[int] = [message.offset() for message in records]  # type: ignore[misc] # read messages have one
     keys = [message.key() for message in records]
     if keys_only:
         return Chunk(offsets, keys)
@@ -154,13 +159,17 @@ def _chunk(records: list[Message], role: Role, keys_only: bool) -> Chunk:
         keys,
         [stamp[1] for stamp in stamps],
         [message.value() for message in records],
-        [_header(message) for message in records] if role == "output" else [],
+        [_header(message.headers()) for message in records] if role == "output" else [],
         all([stamp[0] == TIMESTAMP_LOG_APPEND_TIME for stamp in stamps]),  # noqa: C419 # a list is twice as fast
     )
 
 
-def _header(message: Message) -> bytes | None:
-    headers: list[tuple[str, bytes]] = message.headers() or []  # type: ignore[assignment] # what was read is bytes
+def _header(headers: Any) -> bytes | None:
+    """streambg's header among a message's; it stands first unless somebody else wrote the record."""
+    if headers is None:
+        return None
+    name: str
+    value: bytes
     for name, value in headers:
         if name == HEADER:
             return value

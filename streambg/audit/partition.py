@@ -5,7 +5,7 @@ Memory is one window and the chunks around it, however long the topics are.
 
 from __future__ import annotations
 
-from collections import Counter
+import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from streambg.audit.answers import Lane, Rows
 from streambg.audit.history import CutoverLog, History, line_of
-from streambg.audit.parsing import HeaderParser, LetterParser
+from streambg.audit.parsing import HeaderParser, LetterParser, distinct
 from streambg.audit.presence import Missing
 from streambg.audit.report import PartitionReport, partition_report
 from streambg.audit.segment import Segment, Window
@@ -88,6 +88,8 @@ class PartitionAudit:
         for window in self._windows(reach):
             self._step(window, reach)
             progress(window.upto - window.after)
+        for lane in self._lanes.values():
+            lane.close()
         self.tally.counts[Kind.LOST] += self._missing.count
         for offset in self._missing.first(SHOWN):
             self.tally.show(Kind.LOST, offset, "one outcome", "none")
@@ -132,10 +134,10 @@ class PartitionAudit:
         if self._settled < self._origin:
             return
         for chunk in self._records.read("input", self._partition, keys_only=True):
-            inside = chunk.offsets[0] >= self._origin and chunk.offsets[-1] <= self._settled
-            rows = [row for row, at in enumerate(chunk.offsets) if self._origin <= at <= self._settled]
-            offsets.extend(chunk.offsets if inside else [chunk.offsets[row] for row in rows])
-            keys.extend(chunk.keys if inside else [chunk.keys[row] for row in rows])
+            lo = bisect.bisect_left(chunk.offsets, self._origin)
+            hi = bisect.bisect_right(chunk.offsets, self._settled)
+            offsets += chunk.offsets[lo:hi]
+            keys += chunk.keys[lo:hi]
             if len(offsets) >= WINDOW:
                 yield np.array(offsets, np.int64), keys
                 offsets, keys = [], []
@@ -162,10 +164,9 @@ class PartitionAudit:
     def _count(self, outputs: Column, letters: Column) -> None:
         tally = self.tally
         tally.outcomes += len(outputs) + len(letters)
-        distinct = {id(said): said for said in outputs.says}
-        for which, number in Counter(map(id, outputs.says)).items():
-            tally.by_color[distinct[which].color] += number
-            tally.by_why[distinct[which].why or ""] += number
+        for said, number in distinct(outputs.says):
+            tally.by_color[said.color] += number
+            tally.by_why[said.why or ""] += number
         if len(letters):
             tally.by_why["dead-letter"] += len(letters)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from streambg.audit.answers import Answer, Rows, State
 from streambg.audit.judge import Blind, Case, Judgement, Problem, judge_letter, judge_output, may_be_letter
-from streambg.audit.parsing import Says
+from streambg.audit.parsing import Says, distinct
 from streambg.audit.route import ALL, Route, bucket_of, buckets_of, hashed_bytes, hashed_column
 from streambg.audit.stream import Column
 from streambg.audit.tally import Check, Kind, Tally
@@ -129,7 +129,7 @@ class Segment:
         self._keys(column, "output")
 
     def _marks(self, says: list[Says]) -> npt.NDArray[np.int8]:
-        marks = {id(said): self._mark(said) for said in {id(said): said for said in says}.values()}
+        marks = {id(said): self._mark(said) for said, _ in distinct(says)}
         if len(marks) == 1:
             return np.full(len(says), marks[id(says[0])], np.int8)
         return np.fromiter(map(marks.__getitem__, map(id, says)), np.int8, len(says))

@@ -13,7 +13,9 @@ from streambg.cli.common import DEFAULT_PIPELINE, Output, OutputOption, Pipeline
 from streambg.demo.result import render
 from streambg.demo.run import Wanted, run
 from streambg.demo.screen import Screen
+from streambg.errors import ConfigError
 from streambg.running.stopping import Stopping
+from streambg.topicplan.broker import LOCAL_PARTITIONS
 
 # One step needs some events to be seen in; fewer show nothing.
 FEWEST_EVENTS = 2_000
@@ -28,13 +30,18 @@ app = typer.Typer()
 def demo(
     events: Annotated[int, typer.Option(min=FEWEST_EVENTS, max=100_000_000, help="Length of the stream.")] = 120_000,
     rate: Annotated[int, typer.Option(min=10, max=100_000, help="Events a second.")] = 2_000,
-    partitions: Annotated[int, typer.Option(min=1, max=100, help="Of the input topic.")] = 6,
+    partitions: Annotated[
+        int | None, typer.Option(min=1, max=100, show_default=str(LOCAL_PARTITIONS), help="Of the input topic.")
+    ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave broker and Redis running, for `streambg audit` and others.")
     ] = False,
     servers: Annotated[
         ServerChoice, typer.Option(help="auto: Docker where there is an engine, else processes of this machine.")
     ] = ServerChoice.AUTO,
+    attach: Annotated[
+        bool, typer.Option("--attach", help="Start nothing: play it on servers and processes that run; see below.")
+    ] = False,
     pipeline: PipelineOption = DEFAULT_PIPELINE,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -42,11 +49,19 @@ def demo(
 
     Brings its own broker and Redis (an address in the environment is not used), and ends with 0 only where the audit
     finds nothing wrong and the dead letters are exactly the events that were planted to become one.
+
+    With --attach the servers are those that the pipeline file and the environment name, the processes run already,
+    the pipeline must still be empty, and nobody is killed.
     """
+    if attach and (keep or partitions is not None or servers is not ServerChoice.AUTO):
+        raise ConfigError(
+            "--attach starts no servers and creates no topics", way_out="leave out --keep, --partitions and --servers"
+        )
     console = Console(stderr=output is Output.JSON, highlight=False)
     if not console.is_terminal:
         console.width = TABLE_WIDTH
-    wanted = Wanted(pipeline.absolute(), events, rate, partitions, keep, servers.value)
+    count = partitions or LOCAL_PARTITIONS
+    wanted = Wanted(pipeline.absolute(), events, rate, count, keep, servers.value, attach)
     with Stopping(), Screen(console) as screen:
         result, kept = run(wanted, screen, os.environ)
     if output is Output.JSON:

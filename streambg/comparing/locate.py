@@ -46,13 +46,15 @@ class Start:
     places: Mapping[Color, Place]
 
 
-def locate(pair: Pair, logs: Mapping[Color, PredictionLog]) -> Start | None:
-    """None while one of the two has not answered yet."""
+def locate(pair: Pair, logs: Mapping[Color, PredictionLog]) -> Start | Color:
+    """Where to begin; or the color that has not answered yet."""
     younger, older = pair.younger, other(pair.younger)
     first = first_of(logs[younger], pair.of(younger))
+    if first is None:
+        return younger
     first_older = first_of(logs[older], pair.of(older))
-    if first is None or first_older is None:
-        return None
+    if first_older is None:
+        return older
     offset, head = first
     begin = head.after
     places: dict[Color, Place] = {younger: Place(offset, Coverage(pair.of(younger), begin))}

@@ -7,6 +7,7 @@ methods are called by the Faust app (app.py): `compare` by its agent, `show` and
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import threading
 import time
@@ -85,7 +86,8 @@ class Comparator:
         self._follower = self._make_follower().start()
         self._reader = EvidenceReader(self.site.reader, self.site.evidence)
         self._writer = EvidenceWriter(self.site.producer, self.site.evidence)
-        self._thread = threading.Thread(target=self._run, name="comparator-reader", daemon=True)
+        context = contextvars.copy_context()  # what log lines say of the process
+        self._thread = threading.Thread(target=context.run, args=(self._run,), name="comparator-reader", daemon=True)
         self._thread.start()
         self._ready = True
         log.info("started", name=self.site.member, health=f"http://127.0.0.1:{self._server.port}/healthz")

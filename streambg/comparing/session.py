@@ -16,14 +16,14 @@ from confluent_kafka import TopicPartition
 from streambg.comparing.comparison import Comparison
 from streambg.comparing.desk import Work
 from streambg.comparing.evidence_log import EvidenceReader
-from streambg.comparing.locate import locate
+from streambg.comparing.locate import PredictionLog, Start, locate
 from streambg.comparing.pair import Pair, Terms, pair_of, terms_of
 from streambg.comparing.probe import Probe
 from streambg.comparing.site import Site
 from streambg.comparing.snapshot import Snapshot
 from streambg.control.follower import ControlFollower
 from streambg.kafka.coreader import CoReader, Position
-from streambg.records.source import COLORS
+from streambg.records.source import COLORS, Color
 
 # Records a poll: 64 full batches of both colors are about 60 ms of comparing on the event loop.
 POLL_RECORDS = 64
@@ -60,6 +60,7 @@ class Session:
         self.lags: dict[Position, int] = {}  # records in the log that are not read yet, as the last fetch knew it
         self._lags_due = 0.0
         self._unplaced: dict[int, float] = {}  # partition -> when to look again, monotonic seconds
+        self._silent: dict[int, tuple[Color, int]] = {}  # partition -> who has not answered yet, and its log's end
         self._probe = Probe(site.reader)
         self._reader = CoReader(site.consumer, site.predictions, self._assume, self._drop)
 
@@ -126,7 +127,7 @@ class Session:
             self._terms = terms_of(snapshot.state)
             self._evidence.forget_before(pair)
         self._fresh, self._begins = True, []
-        self._unplaced = dict.fromkeys(self.partitions, 0.0)
+        self._unplaced, self._silent = dict.fromkeys(self.partitions, 0.0), {}
 
     # -- places --------------------------------------------------------------------------------------------------
 
@@ -177,7 +178,7 @@ class Session:
         else:
             if snapshot is not None:
                 self._say_gone(snapshot)
-            start = locate(self._pair, logs)
+            start = self._locate(partition, logs)
             if start is None:
                 self._unplaced[partition] = time.monotonic() + LOOK_AGAIN_S
                 return None
@@ -185,6 +186,17 @@ class Session:
         self._unplaced.pop(partition, None)
         self._begins.append(comparison)
         return comparison
+
+    def _locate(self, partition: int, logs: Mapping[Color, PredictionLog]) -> Start | None:
+        """Search only where the log of the color that had not answered has grown."""
+        silent = self._silent.get(partition)
+        if self._pair is None or (silent is not None and logs[silent[0]].high == silent[1]):
+            return None
+        found = locate(self._pair, logs)
+        if isinstance(found, Start):
+            return found
+        self._silent[partition] = found, logs[found].high
+        return None
 
     def _say_gone(self, snapshot: Snapshot) -> None:
         """What the evidence would read next is no longer in the log: it starts over, nothing is guessed."""

@@ -14,11 +14,11 @@ from streambg.control.verbs import Said
 from streambg.demo.producing import Sender
 from streambg.demo.result import Done
 from streambg.demo.screen import Screen
-from streambg.demo.timeline import STEPS, Do, Step, due, may_send
+from streambg.demo.timeline import Do, Step, due, may_send, steps
 from streambg.demo.watching import Watcher
 from streambg.errors import Refused, StreambgError
 from streambg.records.source import Color
-from streambg.running.supervisor import Supervisor
+from streambg.running.supervisor import Seen, Supervisor
 
 ACTOR = "demo"
 PUBLISHER = "publisher"
@@ -31,12 +31,12 @@ EFFECT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Everything that plays a part."""
+    """Everything that plays a part. supervisor: None where the processes are not ours (`--attach`)."""
 
     pipeline: Pipeline
     models: Mapping[Color, str]
     control: ControlClient
-    supervisor: Supervisor
+    supervisor: Supervisor | None
     sender: Sender
     watcher: Watcher
     screen: Screen
@@ -48,9 +48,13 @@ class Cast:
         for thread in (self.sender, self.watcher):
             if thread.failure is not None:
                 raise thread.failure
-        for name, seen in self.supervisor.seen().items():
+        for name, seen in self.lives().items():
             if seen.left:
                 raise StreambgError(f"{name} ended with code {seen.lives[-1].code}", way_out=seen.left)
+
+    def lives(self) -> Mapping[str, Seen]:
+        """What is known of our processes, by name."""
+        return self.supervisor.seen() if self.supervisor is not None else {}
 
     def until(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Wait for it; False after `timeout` seconds. Raises as `healthy`."""
@@ -66,7 +70,8 @@ class Cast:
 def play(cast: Cast) -> list[Done]:
     """All steps. Raises StreambgError where one cannot be done."""
     done: list[Done] = []
-    for number, step in enumerate(STEPS):
+    script = steps(kills=cast.supervisor is not None)
+    for number, step in enumerate(script):
         place = due(step, cast.sender.events)
         while not cast.until(lambda place=place: cast.sender.sent >= place, 1.0):  # type: ignore[misc] # mypy cannot infer a lambda with a default
             pass
@@ -74,7 +79,7 @@ def play(cast: Cast) -> list[Done]:
             done[-1] = _with_effect(cast, done[-1])
         cast.screen.note(f"{step.words}: {step.why}", "bold")
         done.append(_kill(cast, step) if step.do is Do.KILL else _command(cast, step, number == 0))
-        cast.sender.allow(may_send(number + 1, cast.sender.events))
+        cast.sender.allow(may_send(number + 1, cast.sender.events, script))
         if number == 0:
             cast.sender.start()
     done[-1] = _with_effect(cast, done[-1])
@@ -127,11 +132,12 @@ def _send(cast: Cast, step: Step, first: bool) -> Sent:
 
 def _kill(cast: Cast, step: Step) -> Done:
     at, killed = cast.sender.sent, time.time()
-    lives = len(cast.supervisor.seen()[PUBLISHER].lives)
+    assert cast.supervisor is not None, "timeline.steps leaves the kill out"
+    lives = len(cast.lives()[PUBLISHER].lives)
     cast.supervisor.send(PUBLISHER, signal.SIGKILL)
-    if not cast.until(lambda: len(cast.supervisor.seen()[PUBLISHER].lives) > lives, EFFECT_S):
+    if not cast.until(lambda: len(cast.lives()[PUBLISHER].lives) > lives, EFFECT_S):
         raise StreambgError(f"the publisher was not started again within {EFFECT_S:g} s")
-    life = cast.supervisor.seen()[PUBLISHER].lives[lives]
+    life = cast.lives()[PUBLISHER].lives[lives]
     began = time.time() - (time.monotonic() - life.began)
     # what the dead one committed may still arrive; what was written after this moment is the new one's
     cast.watcher.look_for_after(int(began * 1_000))

@@ -105,7 +105,7 @@ def reckon(
         steps=[replace(done, cutovers=firsts.get(done.epoch)) if done.epoch is not None else done for done in steps],
         cpu_s={name: round(seconds, 2) for name, seconds in cpu_s.items()},
         volumes={color: measure.volume(reading, pipeline.topics.predictions(color), partitions) for color in COLORS},
-        restarts={name: len(seen.lives) - 1 for name, seen in cast.supervisor.seen().items()},
+        restarts={name: len(seen.lives) - 1 for name, seen in cast.lives().items()},
         models={str(color): model for color, model in cast.models.items()},
         audit=report,
         problems=all_problems,

@@ -168,7 +168,8 @@ def _figures(result: Result) -> Table:
     if result.agreement is not None:
         table.add_row("agreement", f"{result.agreement:.3%} of {result.compared:,}", "", "")
         table.add_row("  decisions that differ", f"{result.flips:,}", "", "")
-    table.add_row("CPU of the scorers", "", *(f"{result.cpu_of(color):.1f} s" for color in COLORS))
+    if result.cpu_s:  # of processes that are ours
+        table.add_row("CPU of the scorers", "", *(f"{result.cpu_of(color):.1f} s" for color in COLORS))
     volumes = [result.volumes.get(color) for color in COLORS]
     table.add_row("predictions topic", "", *("" if v is None else f"{v.bytes / 1e6:.1f} MB" for v in volumes))
     table.add_row("  prediction batches", "", *("" if v is None else f"{v.records:,}" for v in volumes))

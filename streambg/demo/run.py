@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from streambg.config import Pipeline, load
 from streambg.control import verbs
-from streambg.demo import places, reckoning
+from streambg.demo import attached, places, reckoning
 from streambg.demo.data import FEATURES, MACHINES, TRAINING_ROWS, Row, Stream, load_rows
 from streambg.demo.live import Live
 from streambg.demo.measure import Sampler
@@ -21,7 +21,7 @@ from streambg.demo.play import Cast, play
 from streambg.demo.producing import Sender
 from streambg.demo.result import Result
 from streambg.demo.screen import Screen
-from streambg.demo.timeline import may_send
+from streambg.demo.timeline import may_send, steps
 from streambg.demo.train import Trained, register, train
 from streambg.demo.watching import Watcher
 from streambg.errors import ConfigError
@@ -49,6 +49,7 @@ class Wanted:
     partitions: int
     keep: bool
     servers: Choice
+    attach: bool = False
 
     @property
     def folder(self) -> Path:
@@ -61,13 +62,15 @@ def run(wanted: Wanted, screen: Screen, environ: Mapping[str, str]) -> tuple[Res
     Raises StreambgError where it cannot be played to its end; what came of it otherwise is in the result.
     """
     began = time.time()
+    if wanted.attach:
+        return _attached(wanted, screen, environ, began), None
     plan.require_consumers(wanted.file)
     usual = load(wanted.file, {name: value for name, value in environ.items() if name not in (BOOTSTRAP, REDIS)})
     _check_fits(usual)
+    if usual.kafka.client:
+        raise ConfigError(f"{usual.file} has kafka.client settings; the demo brings its own broker", way_out=OURS)
     wanted.folder.mkdir(parents=True, exist_ok=True)
-    screen.note(
-        f"the Shuttle data of river: real sensor values, looped; the {MACHINES} machines and the event ids are made up"
-    )
+    _say_whose_data(screen)
     # learning needs a processor while the servers' start mostly waits
     with ThreadPoolExecutor(1) as pool:
         learning = pool.submit(_learn)
@@ -87,6 +90,16 @@ def run(wanted: Wanted, screen: Screen, environ: Mapping[str, str]) -> tuple[Res
     return result, kept
 
 
+def _attached(wanted: Wanted, screen: Screen, environ: Mapping[str, str], began: float) -> Result:
+    """Only the stream, the commands and the reckoning; servers and processes are those that run."""
+    pipeline = load(wanted.file, environ)
+    _check_fits(pipeline)
+    as_they_are = replace(wanted, partitions=attached.require_empty(pipeline))
+    _say_whose_data(screen)
+    rows, models = _learn()
+    return _played(as_they_are, screen, environ, attached.servers(pipeline), rows, models, began)
+
+
 def _check_fits(pipeline: Pipeline) -> None:
     """Raises ConfigError where the pipeline file is of another kind of events."""
     lacking = [name for name, kind in pipeline.model.features.items() if name not in FEATURES or kind != "number"]
@@ -95,8 +108,12 @@ def _check_fits(pipeline: Pipeline) -> None:
             f"{pipeline.file} does not fit the demo's events: JSON with the numbers {', '.join(FEATURES)}; one output",
             way_out=OURS,
         )
-    if pipeline.kafka.client:
-        raise ConfigError(f"{pipeline.file} has kafka.client settings; the demo brings its own broker", way_out=OURS)
+
+
+def _say_whose_data(screen: Screen) -> None:
+    screen.note(
+        f"the Shuttle data of river: real sensor values, looped; the {MACHINES} machines and the event ids are made up"
+    )
 
 
 def _learn() -> tuple[list[Row], tuple[Trained, Trained]]:
@@ -123,11 +140,11 @@ def _played(
     screen.note(f"Kafka at {started.bootstrap}, Redis at {pipeline.redis}")
     ensure(pipeline, wanted.partitions)
     with ExitStack() as stack:
-        supervisor = _processes(wanted, screen, surroundings, stack)
+        supervisor = None if wanted.attach else _processes(wanted, screen, surroundings, stack)
         models = _models(pipeline, trained, screen)
         cast = _cast(wanted, pipeline, models, supervisor, screen, Stream(rows, wanted.events), stack)
         live = Live(cast)
-        sampler = Sampler(lambda: _pids(supervisor), live.look)
+        sampler = Sampler(lambda: _pids(cast), live.look)
         sampler.start()
         stack.callback(sampler.stop)
         stack.callback(screen.close)
@@ -136,8 +153,9 @@ def _played(
         problems = reckoning.settle(cast, live)
         screen.close()
         sampler.stop()
-        screen.note("everything is settled; the processes end" if not problems else "; ".join(problems))
-        supervisor.stop()
+        screen.note("; ".join(problems) or "everything is settled" + ("" if wanted.attach else "; the processes end"))
+        if supervisor is not None:
+            supervisor.stop()
         cast.watcher.stop()
         return reckoning.reckon(cast, live, steps, sampler.cpu(), problems, (wanted.rate, began))
 
@@ -179,7 +197,7 @@ def _cast(
     wanted: Wanted,
     pipeline: Pipeline,
     models: Mapping[Color, str],
-    supervisor: Supervisor,
+    supervisor: Supervisor | None,
     screen: Screen,
     stream: Stream,
     stack: ExitStack,
@@ -195,11 +213,12 @@ def _cast(
     writing = profiles.idempotent_producer(
         pipeline, "streambg.demo.sender", max_message_bytes=profiles.KAFKA_MESSAGE_BYTES
     )
-    sender = Sender(writing, pipeline.topics.input, stream, wanted.rate, may_send(0, wanted.events))
+    gate = may_send(0, wanted.events, steps(kills=supervisor is not None))
+    sender = Sender(writing, pipeline.topics.input, stream, wanted.rate, gate)
     stack.callback(sender.stop)
     control = stack.enter_context(verbs.client(pipeline))
     return Cast(pipeline, models, control, supervisor, sender, watcher, screen, wanted.partitions, ["nothing yet"])
 
 
-def _pids(supervisor: Supervisor) -> dict[str, int]:
-    return {name: seen.running.pid for name, seen in supervisor.seen().items() if seen.running}
+def _pids(cast: Cast) -> dict[str, int]:
+    return {name: seen.running.pid for name, seen in cast.lives().items() if seen.running}

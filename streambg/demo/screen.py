@@ -108,5 +108,5 @@ class Screen:
             bar = ProgressBar(total, count, width=40, complete_style=color, finished_style=color)
             table.add_row(Text(color, color), bar, f"{count:,} published")
         agreement = "not compared yet" if now.agreement is None else f"{now.agreement:.3%} of {now.compared:,}"
-        table.add_row("agreement", agreement, f"{now.others:,} for the other color, {now.letters} dead letters")
+        table.add_row("agreement", agreement, f"{now.others:,} in place of the other, {now.letters} dead letters")
         return Group(Text(""), Text(f"in force: {now.in_force}", "bold"), table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -63,12 +64,17 @@ def due(step: Step, events: int) -> int:
     return int(step.at * events)
 
 
-def may_send(done: int, events: int) -> int:
-    """How many events may be sent when the first `done` steps are done.
+def steps(kills: bool) -> tuple[Step, ...]:
+    """The steps; without the fault where the processes are not ours to kill."""
+    return STEPS if kills else tuple(step for step in STEPS if step.do is not Do.KILL)
+
+
+def may_send(done: int, events: int, of: Sequence[Step] = STEPS) -> int:
+    """How many events may be sent when the first `done` steps (`of` all) are done.
 
     A step is due when the stream reaches it, and the stream goes on meanwhile; but it does not pass the next step's
     place before this one is done. So every step has events to show its effect, on a slow machine, too.
     """
-    if done >= len(STEPS):
+    if done >= len(of):
         return events
-    return due(STEPS[done + 1], events) if done + 1 < len(STEPS) else int(LAST_WORD * events)
+    return due(of[done + 1], events) if done + 1 < len(of) else int(LAST_WORD * events)

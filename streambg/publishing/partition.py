@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from streambg.control.state import ControlState, Deployment, Phase
 from streambg.publishing.answers import Answers, Fetch, View
-from streambg.publishing.settle import Act, Route, Run, Side, Waiting, settle
+from streambg.publishing.settle import Route, Run, Waiting, settle
+from streambg.publishing.table import Act, Side
+from streambg.records.batch import Headers
 from streambg.records.coverage import Coverage
 from streambg.records.cutover import Cutover, PublisherPosition
 from streambg.records.outcome import HEADER, DeadLetter, Why, encode_dead_letter, header_template
@@ -77,8 +79,8 @@ class Partition:
 
     def control(self, state: ControlState, folded: int) -> None:
         """Switch to the state folded to `folded`; only between transactions (P19)."""
-        changed = state is not self._state
-        self._state = state
+        before, self._state = self._state, state
+        changed = state is not before
         if self.origin is not None and self.epoch < 0:
             # nothing was published yet: where the first deploy begins may not have been known at the assignment (P11)
             self.origin = state.start_of(self.home.partition)
@@ -92,7 +94,9 @@ class Partition:
                     self.home.topic, self.home.partition, color, deployment.model, deployment.digest, state.epoch
                 )
         if changed:
-            self.late, self.waiting = frozenset(), None
+            self.waiting = None
+        if state.live != before.live or _deployments(state) != _deployments(before):
+            self.late = frozenset()  # someone else is waited for now; no other command forgives (P18)
         self._stale = True
 
     def offer(self, color: Color, fetch: Fetch) -> None:
@@ -170,6 +174,8 @@ class Partition:
 
     def _records(self, run: Run, live: Color, live_view: View, other_view: View | None) -> Records:
         cutover = self._cutover() if run.outcomes else None
+        if run.plain:
+            return self._plain_records(run, live, live_view, other_view, cutover)
         templates = {Act.LIVE: self._templates[live], Act.OTHER: self._templates.get(other(live), b"")}
         records = Records([], [], [], [], [], cutover, {})
         counts: dict[tuple[Color | str, Why | str], int] = {}
@@ -209,6 +215,35 @@ class Partition:
         return Records(
             records.values, records.keys, records.headers, records.times, records.dead_letters, cutover, counts
         )
+
+    def _plain_records(
+        self, run: Run, live: Color, live_view: View, other_view: View | None, cutover: Cutover | None
+    ) -> Records:
+        """A run in which every row is published as routed: row i of both views is row i of the run."""
+        published = live_view if other_view is None else other_view
+        n, wants = len(run.offsets), run.chosen_other.tolist()
+        others = int(run.chosen_other.sum())
+        # a template ends with the hole for the reason, which is the same for all of them here
+        routed = {color: template[:-2] + b"route" for color, template in self._templates.items()}
+        if others == 0 or other_view is None:
+            header = routed[live]
+            values, keys, forwarded = live_view.values[:n], live_view.keys[:n], live_view.forwarded
+            names = [header % offset for offset in run.offsets.tolist()]
+        else:
+            headers = (routed[live], routed[other(live)])
+            values = [b if w else a for w, a, b in zip(wants, live_view.values, published.values, strict=False)]
+            keys = [b if w else a for w, a, b in zip(wants, live_view.keys, published.keys, strict=False)]
+            forwarded = _picked(wants, live_view.forwarded, published.forwarded)
+            names = [headers[w] % offset for w, offset in zip(wants, run.offsets.tolist(), strict=True)]
+        written: list[list[tuple[str, str | bytes | None]]] = [[(HEADER, name)] for name in names]
+        if forwarded is not None:
+            for line, more in zip(written, forwarded, strict=False):
+                line.extend(more)
+        counts: dict[tuple[Color | str, Why | str], int] = {}
+        for color, count in ((live, n - others), (other(live), others)):
+            if count:
+                counts[color, "route"] = count
+        return Records(values, keys, written, live_view.times[:n].tolist(), [], cutover, counts)
 
     def _cutover(self) -> Cutover | None:
         """P19: the first outcome of a new epoch says where it begins."""
@@ -282,6 +317,18 @@ class Partition:
     @property
     def live_deployment(self) -> Deployment | None:
         return self._state.live_deployment
+
+
+def _picked(wants: list[bool], live: list[Headers] | None, chosen: list[Headers] | None) -> list[Headers] | None:
+    """Each row's forwarded headers from the side that is published."""
+    if live is None and chosen is None:
+        return None
+    none: list[Headers] = [[] for _ in wants]
+    return [b if w else a for w, a, b in zip(wants, live or none, chosen or none, strict=False)]
+
+
+def _deployments(state: ControlState) -> list[int | None]:
+    return [deployment.id if (deployment := state.slots[color]) else None for color in COLORS]
 
 
 def _reason(view: View | None, row: int, offset: int, late: bool) -> str:

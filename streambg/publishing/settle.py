@@ -6,30 +6,19 @@ outcome. Nothing here knows a clock: that a deadline passed comes in as `late`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from streambg.publishing import table
 from streambg.publishing.answers import EMPTY, View
-from streambg.records.bucket import bucket_keys, buckets
+from streambg.publishing.table import WHY_NAMES, Act, Bool, Side
+from streambg.records.batch import Carried
+from streambg.records.bucket import BUCKETS, bucket_keys, buckets
 from streambg.records.outcome import Why
-
-Side = Literal["live", "other"]
-Bool = npt.NDArray[np.bool_]
-
-
-class Act(IntEnum):
-    """What happens to one row; the order is of no meaning."""
-
-    WAIT_LIVE = 0
-    WAIT_OTHER = 1
-    LIVE = 2
-    OTHER = 3
-    DEAD = 4
-    SKIP = 5  # not in the input (P9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +53,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Outcomes for the source offsets up to `settled`: acts, whys and row numbers (n,), -1 where a side has no row."""
+    """Outcomes for the source offsets up to `settled`: acts, whys and row numbers (n,), -1 where a side has no row.
+
+    `waiting` is None where the run ends for no reason but to stay plain: ask again from its `settled`.
+    """
 
     settled: int
     offsets: npt.NDArray[np.int64]
@@ -74,6 +66,7 @@ class Run:
     other_rows: npt.NDArray[np.int64]
     chosen_other: Bool
     waiting: Waiting | None
+    plain: bool = False  # every row is published as routed: nothing absent, wrong, late or missing
 
     @property
     def outcomes(self) -> int:
@@ -87,7 +80,31 @@ def settle(live: View, other: View | None, settled: int, route: Route) -> Run:
     """The longest run from settled + 1. `other` is None where its answers play no part (P15, P16)."""
     if other is None and live.sample_upto <= settled:
         return _live_only(live, settled)
+    if other is not None and live.sample_upto <= settled:
+        common = _common(live, other)
+        if common:
+            return _as_routed(live, other, common, route)
     return _both(live, other if other is not None else EMPTY, settled, route, other is not None)
+
+
+def _common(live: View, other: View) -> int:
+    """How many first rows both sides have alike and without an error; 0 where they do not begin so."""
+    n = min(len(live.offsets), len(other.offsets))
+    if n and (live.offsets[:n] == other.offsets[:n]).all() and live.ok[:n].all() and other.ok[:n].all():
+        return n
+    return 0
+
+
+def _as_routed(live: View, other: View, n: int, route: Route) -> Run:
+    """The usual case, cheaply: both sides answered the same events, so the route alone decides.
+
+    The run ends with the rows both have; what one side has beyond is the next run's.
+    """
+    offsets, rows = live.offsets[:n], np.arange(n)
+    column = live.bucket_column[:n] if live.bucket_column is not None else None
+    wants = _routed_to_other(route, lambda: (live.keys[:n], column), offsets)
+    acts = np.where(wants, np.int8(Act.OTHER), np.int8(Act.LIVE))
+    return Run(int(offsets[-1]), offsets, acts, [ROUTE] * n, rows, rows, wants, None, plain=True)
 
 
 def _live_only(live: View, settled: int) -> Run:
@@ -98,8 +115,9 @@ def _live_only(live: View, settled: int) -> Run:
     rows = np.arange(n)
     nobody = np.full(n, -1)
     waiting = Waiting(reach + 1, "live", "answer", None)
-    whys: list[Why] = [ROUTE] * n if live.ok.all() else [ROUTE if ok else "error" for ok in live.ok.tolist()]
-    return Run(reach, live.offsets, acts, whys, rows, nobody, np.zeros(n, np.bool_), waiting)
+    plain = bool(live.ok.all())
+    whys: list[Why] = [ROUTE] * n if plain else [ROUTE if ok else "error" for ok in live.ok.tolist()]
+    return Run(reach, live.offsets, acts, whys, rows, nobody, np.zeros(n, np.bool_), waiting, plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,105 +175,48 @@ def _both(live: View, other: View, settled: int, route: Route, other_counts: boo
     return _cut(rows, wants, acts, whys, live, other, settled, other_counts)
 
 
-def _wants_other(rows: _Rows, live: View, other: View, route: Route) -> Bool:
-    n = len(rows.offsets)
+Keys = tuple[list[bytes | None], list[Carried] | None]  # record keys, and the `bucket_by` column where there is one
+
+
+def _routed_to_other(route: Route, keys: Callable[[], Keys], offsets: npt.NDArray[np.int64]) -> Bool:
+    """Which rows the weight gives to the candidate; keys are asked for only where buckets decide."""
+    n = len(offsets)
     if route.candidate_weight == 0:
         return np.zeros(n, np.bool_)
-    if route.candidate_weight >= 10_000:
+    if route.candidate_weight >= BUCKETS:
         return np.ones(n, np.bool_)
-    keys: list[bytes] = []
-    for view, index in ((live, rows.live_rows), (other, rows.other_rows)):
-        if len(view.offsets) == n and index[0:1].tolist() == [0] and (index >= 0).all():
-            keys = bucket_keys(
-                view.keys, view.bucket_column, route.source_topic, route.partition, rows.offsets.tolist()
-            )
-            break
-    else:
-        keys = _mixed_keys(rows, live, other, route)
-    return buckets(route.salt, keys) < route.candidate_weight
+    hashed = bucket_keys(*keys(), route.source_topic, route.partition, offsets.tolist())
+    return buckets(route.salt, hashed) < route.candidate_weight
 
 
-def _mixed_keys(rows: _Rows, live: View, other: View, route: Route) -> list[bytes]:
+def _wants_other(rows: _Rows, live: View, other: View, route: Route) -> Bool:
+    return _routed_to_other(route, lambda: _mixed_keys(rows, live, other), rows.offsets)
+
+
+def _mixed_keys(rows: _Rows, live: View, other: View) -> Keys:
     """Each event's key from live's row, or the other's where live has none; both carry the same."""
-    picked_keys: list[bytes | None] = []
-    picked_column: list[object] = []
-    column = live.bucket_column is not None or other.bucket_column is not None
+    keys: list[bytes | None] = []
+    column: list[Carried] = []
     for live_row, other_row in zip(rows.live_rows.tolist(), rows.other_rows.tolist(), strict=True):
         view, row = (live, live_row) if live_row >= 0 else (other, other_row)
-        picked_keys.append(view.keys[row])
-        picked_column.append(view.bucket_column[row] if view.bucket_column is not None else None)
-    return bucket_keys(
-        picked_keys,
-        picked_column if column else None,  # type: ignore[arg-type] # they are carried values
-        route.source_topic,
-        route.partition,
-        rows.offsets.tolist(),
-    )
+        keys.append(view.keys[row])
+        column.append(view.bucket_column[row] if view.bucket_column is not None else None)
+    by_field = live.bucket_column is not None or other.bucket_column is not None
+    return keys, column if by_field else None
 
 
 def _decide(
     rows: _Rows, wants: Bool, sample_upto: int, route: Route, other_counts: bool
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]:
-    """Each row's act, and its reason as an index into WHY_NAMES. The table of P14-P17, line by line."""
-    r = rows
-    has_live, has_other = r.live_rows >= 0, r.other_rows >= 0
-    live_missing = r.live_known & ~has_live
-    sampled = live_missing & (r.offsets <= sample_upto)
-    other_missing = r.other_known & ~has_other if other_counts else ~has_other
-    may_fall_back = route.live_falls_back and other_counts
-    late_live = ("live", "answer") in route.late
-    late_live_error = late_live or ("live", "error") in route.late
-    late_other = ("other", "answer") in route.late
-    late_other_error = late_other or ("other", "error") in route.late
-    yes, no = np.ones(len(wants), np.bool_), np.zeros(len(wants), np.bool_)
-
-    def when(flag: bool) -> Bool:
-        return yes if flag else no
-
-    chosen_live = ~wants
-    table: list[tuple[Bool, Act, int]] = [
-        # in no row of a non-sample batch of live: not in the input (P9, P14)
-        (live_missing & ~sampled, Act.SKIP, 0),
-        # the chosen color answered
-        (wants & r.other_ok, Act.OTHER, 0),
-        (chosen_live & r.live_ok, Act.LIVE, 0),
-        # candidate chosen, without an answer: live stands in, always (P16)
-        (wants & other_missing & r.live_ok, Act.LIVE, 1),
-        (wants & other_missing & r.live_error, Act.DEAD, 1),
-        # candidate chosen, an error row (P17)
-        (wants & r.other_error & r.live_ok, Act.LIVE, 2),
-        (wants & r.other_error & (r.live_error | sampled), Act.DEAD, 2),
-        (wants & r.other_error & ~r.live_known & when(late_live_error), Act.DEAD, 2),
-        (wants & r.other_error & ~r.live_known, Act.WAIT_LIVE, 2),
-        # candidate chosen, late (P18)
-        (wants & ~r.other_known & when(late_other) & r.live_ok, Act.LIVE, 3),
-        (wants & ~r.other_known & when(late_other) & r.live_error, Act.DEAD, 3),
-        (wants & ~r.other_known & r.live_known, Act.WAIT_OTHER, 3),
-        # live chosen, unanswered because it scored a sample then (P9)
-        (chosen_live & sampled & when(not may_fall_back), Act.DEAD, 1),
-        (chosen_live & sampled & r.other_ok, Act.OTHER, 1),
-        (chosen_live & sampled & r.other_error, Act.DEAD, 1),
-        (chosen_live & sampled, Act.WAIT_OTHER, 1),
-        # live chosen, an error row: the other color only where P16 allows it
-        (chosen_live & r.live_error & when(not may_fall_back), Act.DEAD, 2),
-        (chosen_live & r.live_error & r.other_ok, Act.OTHER, 2),
-        (chosen_live & r.live_error & (r.other_error | other_missing), Act.DEAD, 2),
-        (chosen_live & r.live_error & when(late_other_error), Act.DEAD, 2),
-        (chosen_live & r.live_error, Act.WAIT_OTHER, 2),
-        # live chosen, late: only where a deadline is declared and P16 allows it
-        (chosen_live & ~r.live_known & when(late_live and may_fall_back) & r.other_ok, Act.OTHER, 3),
-        (chosen_live & ~r.live_known & when(late_live and may_fall_back) & r.other_error, Act.DEAD, 3),
-    ]
-    acts = np.full(len(wants), Act.WAIT_LIVE, np.int8)
-    whys = np.zeros(len(wants), np.int8)
-    conditions = [condition for condition, _, _ in table]
-    if len(wants):
-        acts = np.select(conditions, [np.int8(act) for _, act, _ in table], np.int8(Act.WAIT_LIVE)).astype(np.int8)
-        whys = np.select(conditions, [np.int8(why) for _, _, why in table], np.int8(0)).astype(np.int8)
-    return acts, whys
-
-
-WHY_NAMES: tuple[Why, ...] = ("route", "absent", "error", "late")
+    """Each row's act, and its reason as an index into WHY_NAMES: one look into the table of P14-P17."""
+    missing = np.where(rows.offsets <= sample_upto, table.SAMPLED, table.MISSING)
+    live_state = np.where(rows.live_known, missing, table.UNKNOWN)
+    live_state = np.where(rows.live_ok, table.OK, np.where(rows.live_error, table.ERROR, live_state))
+    other_state = np.where(rows.other_known | (not other_counts), table.MISSING, table.UNKNOWN)
+    other_state = np.where(rows.other_ok, table.OK, np.where(rows.other_error, table.ERROR, other_state))
+    acts, whys = table.lookup(route.live_falls_back and other_counts, route.late)
+    code = table.case(wants, live_state, other_state)
+    return acts[code], whys[code]
 
 
 def _cut(

@@ -21,6 +21,8 @@ from streambg.servers.ports import free_port, is_free
 BOOTSTRAP, REDIS = "STREAMBG_BOOTSTRAP", "STREAMBG_REDIS"
 # A server of this machine answers in milliseconds; one elsewhere in the time of a few round trips.
 ANSWER_S = 2.0
+# One that was asked for may be starting right now, or be far away.
+ASKED_FOR_S = 5.0
 
 
 def bring_servers(
@@ -60,7 +62,7 @@ def _kafka_answers(pipeline: Pipeline, environ: Mapping[str, str]) -> bool:
     """Raises where a broker that was asked for, or one that says no, is no reason to start another."""
     asked_for = bool(environ.get(BOOTSTRAP)) or bool(pipeline.kafka.client)
     try:
-        await_reachable(profiles.admin(pipeline), ANSWER_S * 5 if asked_for else ANSWER_S)
+        await_reachable(profiles.admin(pipeline), ASKED_FOR_S if asked_for else ANSWER_S)
     except Unreachable:
         if asked_for:
             raise

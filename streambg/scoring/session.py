@@ -323,7 +323,8 @@ def in_force(state: ControlState, color: Color) -> Deployment | None:
 
 
 def ended(error: KafkaError) -> Fenced | Gap | SessionEnded:
-    if error.code() in FENCED_CODES:
+    # a fenced static member learns it as a fatal error, and only its text says which
+    if error.code() in FENCED_CODES or (error.code() == KafkaError._FATAL and "fenced" in error.str()):
         return Fenced(f"another scorer runs under this name: {error.str()}", way_out="give each scorer its own --slot")
     if error.code() == KafkaError._AUTO_OFFSET_RESET:
         return Gap(

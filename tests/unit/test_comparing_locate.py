@@ -86,12 +86,12 @@ def test_P31_reading_from_the_place_found_gives_what_reading_everything_gives(se
         *cut(GREEN, every, {n - 1}, first_after=start),
     ]
     found = locate(PAIR, {"blue": Memory(blue), "green": Memory(green)})
-    assert found is not None
+    assert isinstance(found, Start)
     assert found.compared == start
     logs: dict[Color, list[Batch | None]] = {"blue": blue, "green": green}
     evidence = feed(begin(found), logs).evidence
     whole = locate(PAIR, {"blue": Memory(blue), "green": Memory(green)})
-    assert whole is not None
+    assert isinstance(whole, Start)
     everything = begin(whole)
     for color, log in logs.items():
         side = everything.side(color)
@@ -114,7 +114,7 @@ def test_a_long_log_is_searched_not_read() -> None:
     blue: list[Batch | None] = [batch(BLUE, at - 1, at + 9, {at: every[at]}) for at in range(0, 200_000, 10)]
     memory = Memory(blue)
     found = locate(PAIR, {"blue": memory, "green": Memory([batch(GREEN, 150_000, 150_010, {})])})
-    assert found is not None
+    assert isinstance(found, Start)
     assert memory.looks < 250
     place = found.places["blue"]
     assert 15_000 - located.SLACK_RECORDS <= place.log_offset <= 15_000
@@ -125,9 +125,9 @@ def test_nothing_is_located_before_both_have_answered() -> None:
     every = {offset: Answer(0.5) for offset in range(10)}
     blue, none = Memory([*cut(BLUE, every, {9})]), Memory([])
     old = Memory([*cut(GREEN - 1, every, {9})])
-    assert locate(PAIR, {"blue": blue, "green": none}) is None
-    assert locate(PAIR, {"blue": blue, "green": old}) is None
-    assert locate(PAIR, {"blue": none, "green": Memory([*cut(GREEN, every, {9})])}) is None
+    assert locate(PAIR, {"blue": blue, "green": none}) == "green"
+    assert locate(PAIR, {"blue": blue, "green": old}) == "green"
+    assert locate(PAIR, {"blue": none, "green": Memory([*cut(GREEN, every, {9})])}) == "blue"
 
 
 def test_an_older_color_that_begins_later_is_read_from_its_first_batch() -> None:
@@ -135,7 +135,7 @@ def test_an_older_color_that_begins_later_is_read_from_its_first_batch() -> None
     every = {offset: Answer(0.5) for offset in range(30)}
     blue, green = cut(BLUE, every, {29}, first_after=19), cut(GREEN, every, {29}, first_after=9)
     found = locate(PAIR, {"blue": Memory([*blue]), "green": Memory([*green])})
-    assert found is not None
+    assert isinstance(found, Start)
     assert (found.compared, found.places["blue"].coverage.covered) == (9, None)
     counts = feed(begin(found), {"blue": blue, "green": green}).evidence.figures.counts
     assert (counts["matched"], counts["unanswered_blue"], counts["only_green"]) == (10, 10, 0)
@@ -145,7 +145,7 @@ def test_a_log_that_lost_its_beginning_begins_where_it_still_reaches() -> None:
     every = {offset: Answer(0.5) for offset in range(100)}
     blue, green = cut(BLUE, every, set(range(9, 100, 10))), cut(GREEN, every, set(range(9, 100, 10)), first_after=9)
     found = locate(PAIR, {"blue": Memory([*blue], low=5), "green": Memory([*green], low=2)})
-    assert found is not None
+    assert isinstance(found, Start)
     assert found.compared == 29
     assert found.places["green"].log_offset == 2
     assert found.places["blue"].coverage.covered is None  # 50..: its first batch begins after 49

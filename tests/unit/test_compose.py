@@ -28,6 +28,7 @@ from streambg.servers.ports import free_port
 from streambg.web.health import HealthServer
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "docker.md"
 PORT = "9100"
 ONE_SHOT = {"topics", "cli"}
 SERVERS = {"kafka", "redis"}
@@ -299,16 +300,25 @@ def kafka_check(port: int) -> int:
 
 
 def test_the_page_names_services_that_exist() -> None:
-    page = (ROOT / "docs" / "docker.md").read_text()
-    named = set()
-    for command in re.findall(r"^docker compose (.*)$", page, re.MULTILINE):
-        words = [word for word in shlex.split(command, comments=True) if not word.startswith("-")]
-        if words[0] in {"run", "exec", "logs", "restart", "stop", "kill"}:
-            named.add(words[1])
-    assert {"cli"} <= named <= services().keys()
+    commands = re.findall(r"^docker compose ((?:run|exec|logs) .*)$", PAGE.read_text(), re.MULTILINE)
+    assert len(commands) > 5
+    for command in commands:
+        assert set(shlex.split(command)) & services().keys(), command
+
+
+def test_the_pages_second_members_have_slots_of_their_own() -> None:
+    block = PAGE.read_text().partition("<!-- example: override -->\n```yaml\n")[2].partition("```")[0]
+    more: dict[str, dict[str, Any]] = YAML(typ="safe").load(block)["services"]
+    slots = load(ROOT / "pipeline.yaml", {}).publish.slots
+    for name, one in more.items():
+        assert one["extends"]["file"] == "docker-compose.yml"
+        first = services()[one["extends"]["service"]]["command"]
+        at = one["command"].index("--slot")
+        assert one["command"][:at] + one["command"][at + 2 :] == first, name
+        assert 0 < int(one["command"][at + 1]) < slots, name
 
 
 def test_every_variable_of_the_file_stands_on_the_page() -> None:
-    page = (ROOT / "docs" / "docker.md").read_text()
+    page = PAGE.read_text()
     variables = set(re.findall(r"\$\{(STREAMBG_\w+)", (ROOT / "docker-compose.yml").read_text()))
     assert {name for name in variables if f"`{name}`" not in page} == set()

@@ -220,6 +220,18 @@ def test_P20_a_color_that_catches_up_below_settled_does_not_fill_its_queue() -> 
         assert not bench.partition.overfull("green")
 
 
+def test_P20_what_was_blocked_and_lies_below_settled_is_dropped_once_it_is_judged() -> None:
+    bench = Bench()
+    bench.offer("blue", answers(0, -1, 9))
+    bench.everything()
+    again = bench.deploy("green")
+    bench.offer("green", answers(again, -1, 5), answers(again, 5, 12))
+    assert bench.partition.answers["green"].waiting_batches == 2
+    bench.control()
+    assert bench.partition.answers["green"].rows == 7
+    assert bench.partition.positions("tx")["green"] == (1, PublisherPosition(9, 1, "tx", again, 5, -1))
+
+
 def test_P28_a_partition_taken_up_before_the_first_deploy_begins_where_that_deploy_says() -> None:
     """P11, P27: the origin is in the control log, which said nothing yet when the partition was assigned."""
     partition = Partition(HOME, -1, -1, {"blue": (0, None), "green": (0, None)}, 0)
