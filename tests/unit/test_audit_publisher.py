@@ -19,6 +19,7 @@ from streambg.records.cutover import encode_cutover
 from streambg.records.source import COLORS, Color
 
 Script = list[tuple[str, dict[str, object]]]
+Commands = tuple[tuple[float, str, dict[str, object]], ...]
 PROMOTE: tuple[str, dict[str, object]] = ("promote", {})
 SCRIPTS: list[Script] = [
     [("shift", {"weight": 4_000}), PROMOTE, ("rollback", {}), PROMOTE],
@@ -137,7 +138,8 @@ def test_P34_what_the_publishers_core_writes_passes(script: Script, shape: Shape
 
 def test_P15_the_publishers_core_gives_every_reason() -> None:
     """So that the property above is about all of them."""
-    commands = (*said([]), (0.1, "shift", {"weight": 9_000}), (0.8, "abort", {}))
+    weighted: Commands = ((0.1, "shift", {"weight": 9_000}), (0.8, "abort", {}))
+    commands = (*said([]), *weighted)
     shape = Shape(commands, partitions=1, outages=((0.4, 0.5),), errors=0.1, silent=0.1, wobbles=(-200,))
     report = audit_records(published(shape))
     assert report.ok, report.findings
@@ -145,7 +147,7 @@ def test_P15_the_publishers_core_gives_every_reason() -> None:
     assert report.cutover_delay.cutovers == 3
 
 
-def said(script: Script) -> tuple[tuple[float, str, dict[str, object]], ...]:
+def said(script: Script) -> Commands:
     """Two deploys, then the script, spread over the events."""
     deploys: list[tuple[float, str, dict[str, object]]] = [
         (0.0, "deploy", {"color": "blue", "model": "fraud:1"}),

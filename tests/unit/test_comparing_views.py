@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import random
@@ -17,8 +18,10 @@ from streambg.comparing.desk import Desk, Work
 from streambg.comparing.evidence_log import EvidenceReader
 from streambg.comparing.liveview import FORMAT, TTL_S, Field, decode_fields, encode_field, summary_of, view_of
 from streambg.comparing.pair import Pair
+from streambg.comparing.process import Comparator
+from streambg.comparing.site import Site
 from streambg.comparing.snapshot import BadSnapshot, Snapshot, decode, encode, evidence_bytes, to_wire
-from streambg.errors import UpgradeFirst
+from streambg.errors import SessionEnded, UpgradeFirst
 from streambg.kafka.coreader import Fetched
 from streambg.records.batch import encode as encode_batch
 from streambg.records.source import Color
@@ -236,3 +239,31 @@ def test_the_size_of_evidence_is_bounded() -> None:
     # 3 score histograms of 3,267 buckets and 2 of latency with 962, 12 bytes each, and the rest
     assert len(encode(comparison.snapshot())) < 12 * (3 * 3_267 + 2 * 962) + 30_000
     assert isinstance(restarted(comparison).snapshot(), Snapshot)
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "said"),
+    [
+        (ZeroDivisionError("a bug"), SessionEnded, "comparing failed: ZeroDivisionError: a bug"),
+        (UpgradeFirst("newer"), UpgradeFirst, "newer"),
+    ],
+    ids=str,
+)
+def test_what_fails_while_comparing_ends_the_session_and_drops_what_was_compared(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: type[Exception], said: str
+) -> None:
+    """The events come again from the last snapshot; nothing half-compared stays to be kept."""
+    site = Site("p", "in", {}, "p.evidence", "redis://127.0.0.1:1/0", "p.0", {}, {}, {})
+    comparator = Comparator(site, lambda: pytest.fail("nothing is connected"), 0)
+    desk = comparator.desk
+    work_through(desk, Work(FOLDED, True, [compared()]))
+    work = Work(FOLDED)
+
+    def fails(_comparison: Comparison) -> int:
+        raise raised
+
+    monkeypatch.setattr(Comparison, "advance", fails)
+    asyncio.run(comparator.compare(work))
+    with pytest.raises(expected, match=said):
+        work.answer.result(0)
+    assert desk.snapshots() == []

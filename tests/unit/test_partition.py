@@ -33,6 +33,26 @@ def test_P15_a_record_has_the_answers_bytes_key_time_and_one_header_and_the_forw
     assert records.counts == {("blue", "route"): 2}
 
 
+@pytest.mark.parametrize("errors", [(), (3,)])
+@pytest.mark.parametrize("weight", [0, 5_000, 10_000])
+def test_P15_what_is_forwarded_comes_from_the_row_that_is_published(weight: int, errors: tuple[int, ...]) -> None:
+    """Whether every row is published as routed, or one of them is not."""
+    bench = Bench()
+    if weight:
+        bench.say("shift", candidate=1, weight=weight)
+    bench.offer("blue", answers(0, -1, 9, forwarded=[[("from", b"blue %d" % row)] for row in range(10)]))
+    bench.offer("green", answers(1, -1, 9, forwarded=[[("from", b"green %d" % o)] for o in range(10)], errors=errors))
+    runs = bench.everything()
+    for records in runs:
+        for index, (_, forwarded) in enumerate(records.headers):
+            told = outcome(records.headers[index])
+            assert forwarded == ("from", f"{told.color} {told.source.offset}".encode())
+            deployment = 0 if told.color == "blue" else 1
+            assert records.values[index] == value(deployment, told.source.offset)
+            assert records.times[index] == 50_000 + told.source.offset
+    assert sum(len(records.values) for records in runs) == 10
+
+
 @pytest.mark.parametrize("name", [None, "f"])
 def test_P13_the_bucket_is_of_the_key_or_the_field_and_of_the_source_position_where_that_is_null(
     name: str | None,

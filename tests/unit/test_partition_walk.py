@@ -27,6 +27,17 @@ openings: st.SearchStrategy[list[Op]] = st.sampled_from(
         [*TWO, ("publish", 0)],
         [*TWO, ("shift", 2), ("publish", 9), ("flow", 1)],
         [*TWO, ("deploy", 3), ("shift", 3), ("kill", 0)],
+        # a sampled candidate ahead of live
+        [
+            ("grow", 9),
+            ("deploy", 0),
+            ("deploy", 9),
+            ("learn", 8),
+            ("flow", 9),
+            ("flow", 9),
+            ("shift", 1),
+            ("publish", 9),
+        ],
         [*TWO, ("deploy", 9), ("learn", 9), ("flow", 9), ("shift", 3), ("publish", 9)],
         [*TWO, ("shift", 4), ("publish", 9), ("grow", 9), ("flow", 8), ("fire", 3)],
         [*TWO, ("promote", 0), ("publish", 9), ("grow", 9), ("flow", 8), ("fire", 3)],
