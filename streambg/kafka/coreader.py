@@ -173,6 +173,6 @@ def _ended(error: KafkaError) -> Fenced | SessionEnded:
     if fenced or error.code() in FENCED_CODES:
         return Fenced(
             f"another process runs under this name: {error.str()}",
-            way_out="give each member its own slot; this one stops",
+            way_out="give each member its own --slot; this one stops",
         )
     return SessionEnded(f"{error.name()}: {error.str()}")

@@ -25,26 +25,24 @@ def renamed(folder: Path, name: str) -> Path:
     return folder
 
 
-def attached(folder: Path) -> Verb:
-    return Verb(folder, "demo", "--attach", "--events", "2000", "--rate", "1000", "--output", "json")
-
-
 def test_the_demo_plays_on_running_processes_and_leaves_them_alone(
-    kafka: str, redis_url: str, unique: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kafka: str, redis_url: str, unique: str, tmp_path: Path
 ) -> None:
     folder = renamed(tmp_path, unique)
-    monkeypatch.setattr("checkout.OWN", ())
-    monkeypatch.setenv("STREAMBG_BOOTSTRAP", kafka)
-    monkeypatch.setenv("STREAMBG_REDIS", redis_url)
-    assert Verb(folder, "topics", "apply", "--partitions", "2", "--yes").end() == 0
-    up = Verb(folder, "up", merged=True)
+    attach = ("demo", "--attach", "--events", "2000", "--rate", "1000", "--output", "json")
+
+    def verb(*words: str, merged: bool = False) -> Verb:
+        return Verb(folder, *words, merged=merged, STREAMBG_BOOTSTRAP=kafka, STREAMBG_REDIS=redis_url)
+
+    assert verb("topics", "apply", "--partitions", "2", "--yes").end() == 0
+    up = verb("up", merged=True)
     try:
         up.says("comparator   | started as pid")
-        demo = attached(folder)
+        demo = verb(*attach)
         code = demo.end(200)
         assert code == 0, "\n".join([*demo.said, *up.said])
         result = demo.json()
-        again = attached(folder)
+        again = verb(*attach)
         assert again.end() == 2
         assert any("the control log of" in line and "is not empty" in line for line in again.said), again.said
         assert up.process.poll() is None

@@ -117,9 +117,11 @@ def test_P15_the_header_names_source_color_model_epoch_and_why() -> None:
     assert parse_header(template % (1234, b"absent")) == outcome
 
 
-@pytest.mark.parametrize("text", [b"", b"a b c", b"p/3@1 red m d epoch=1 route", b"p/3@1 blue m d epoch=1 whim", b"p@1"])
+@pytest.mark.parametrize(
+    "text", [b"", b"a b c", b"p/3@1 red m d epoch=1 route", b"p/3@1 blue m d epoch=1 whim", b"p@1"]
+)
 def test_what_is_no_header_is_refused(text: bytes) -> None:
-    with pytest.raises(ValueError, match="header|position"):
+    with pytest.raises(ValueError, match=r"header|position"):
         parse_header(text)
 
 
