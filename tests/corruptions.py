@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
+from control_log import digest
 from recorded import TOPIC, Rec, Recording
 
 from streambg.records import batch as batches
@@ -63,8 +64,7 @@ def by_other(recording: Recording, at: int, why: str) -> int:
     value = answer_of(recording, other(color), offset)
     assert value is not None
     model = "fraud:2" if color == "blue" else "fraud:1"
-    digest = "sha256:" + (model.encode().hex() * 64)[:64]
-    header = header_template(TOPIC, 0, other(color), model, digest, epoch) % (offset, why.encode())
+    header = header_template(TOPIC, 0, other(color), model, digest(model), epoch) % (offset, why.encode())
     return change(recording, at, header=header, value=value)
 
 
@@ -209,6 +209,37 @@ def letter_as_well(recording: Recording) -> int:
     return offset
 
 
+def forbidden_fallback(recording: Recording) -> int:
+    """Live's error row at weight 0, answered by the candidate: P16 does not allow it."""
+    letters = recording.log("dead-letters")
+    for at, record in enumerate(letters):
+        data = msgspec.json.decode(record.value or b"")
+        offset = int(data["source"].split("@")[1])
+        value = answer_of(recording, "green", offset)
+        if data["epoch"] == 2 and value is not None:
+            del letters[at]
+            log = recording.log("output")
+            header = header_template(TOPIC, 0, "green", "fraud:2", digest("fraud:2"), 2) % (offset, b"error")
+            log.append(Rec(0, record.time, record.key, value, header))
+            log.sort(key=lambda one: said(one)[0])
+            recording.renumber("output")
+            return offset
+    raise AssertionError("live had no error row at epoch 2")
+
+
+def refused_stand_in(recording: Recording) -> int:
+    """Green's error row, and a dead letter although blue may stand in and answered."""
+    at = pick(recording, color="blue", why="error")
+    offset = said(recording.log("output")[at])[0]
+    reason = next(
+        batch.values[row].decode()
+        for batch in (batches.decode(record.value or b"") for record in recording.log("green"))
+        for row, there in enumerate(batch.offsets.tolist())
+        if there == offset and batch.statuses[row] == batches.ERROR
+    )
+    return letter_for(recording, at, {"green": reason, "blue": "none"}, "green")
+
+
 def edit_letter(**fields: object) -> Corruption:
     def corrupt(recording: Recording) -> int:
         letters = recording.log("dead-letters")
@@ -244,6 +275,16 @@ def cutover(change_of: int) -> Corruption:
         raise AssertionError("no such cutover")
 
     return corrupt
+
+
+def second_cutover(recording: Recording) -> int:
+    """Epoch 5's record again, with another first offset."""
+    log = recording.log("cutovers")
+    found = [decode_cutover(record.value or b"") for record in log]
+    one = next(one for one in found if (one.partition, one.epoch) == (0, 5))
+    value = encode_cutover(msgspec.structs.replace(one, first=one.first + 20))
+    log.append(replace(log[-1], offset=log[-1].offset + 1, value=value))
+    return one.first + 20
 
 
 def no_cutover(recording: Recording) -> int:

@@ -75,14 +75,12 @@ def play(cast: Cast) -> list[Done]:
         place = due(step, cast.sender.events)
         while not cast.until(lambda place=place: cast.sender.sent >= place, 1.0):  # type: ignore[misc] # mypy cannot infer a lambda with a default
             pass
-        if done:
-            done[-1] = _with_effect(cast, done[-1])
         cast.screen.note(f"{step.words}: {step.why}", "bold")
         done.append(_kill(cast, step) if step.do is Do.KILL else _command(cast, step, number == 0))
         cast.sender.allow(may_send(number + 1, cast.sender.events, script))
         if number == 0:
             cast.sender.start()
-    done[-1] = _with_effect(cast, done[-1])
+        done[-1] = _with_effect(cast, done[-1])
     return done
 
 

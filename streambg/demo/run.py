@@ -75,19 +75,19 @@ def run(wanted: Wanted, screen: Screen, environ: Mapping[str, str]) -> tuple[Res
     with ThreadPoolExecutor(1) as pool:
         learning = pool.submit(_learn)
         started = places.bring(wanted.file.parent, wanted.servers, wanted.keep, screen.note)
-    try:
-        rows, models = learning.result()
-        result = _played(wanted, screen, environ, started, rows, models, began)
-        kept = None
-        if wanted.keep:
-            same = (started.bootstrap, started.redis_url) == (usual.kafka.bootstrap, usual.redis)
-            kept = places.write_down(wanted.file.parent, started, same)
-    except BaseException:
-        started.stop()
-        raise
-    if kept is None:
-        started.stop()
-    return result, kept
+        try:
+            rows, models = learning.result()
+            result = _played(wanted, screen, environ, started, rows, models, began)
+            kept = None
+            if wanted.keep:
+                same = (started.bootstrap, started.redis_url) == (usual.kafka.bootstrap, usual.redis)
+                kept = places.write_down(wanted.file.parent, started, same)
+        except BaseException:
+            started.stop()
+            raise
+        if kept is None:
+            started.stop()
+        return result, kept
 
 
 def _attached(wanted: Wanted, screen: Screen, environ: Mapping[str, str], began: float) -> Result:

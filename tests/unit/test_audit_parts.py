@@ -15,7 +15,7 @@ from streambg.audit.answers import Lane, State
 from streambg.audit.history import Deployed
 from streambg.audit.parsing import HeaderParser, LetterParser, Status
 from streambg.audit.presence import MAX_INTERVALS, Missing
-from streambg.audit.route import Route, bucket_of, buckets_of, hashed_column, route_of
+from streambg.audit.route import Route, bucket_of, buckets_of, hashed_bytes, hashed_column, route_of
 from streambg.audit.sources import Chunk, Span
 from streambg.audit.tally import SHOWN, Kind, Tally, choose
 from streambg.records import batch as batches
@@ -137,6 +137,19 @@ def test_P13_a_bucket_field_is_hashed_alike(column: list[str | int | float | boo
     offsets = list(range(len(column)))
     keys: list[bytes | None] = [b"key"] * len(column)
     assert hashed_column(keys, column, b"payments/3@", offsets) == bucket_keys(keys, column, "payments", 3, offsets)
+
+
+def test_P13_null_is_not_empty() -> None:
+    where = b"payments/3@7"
+    assert hashed_bytes(None, None, False, where) == where
+    assert hashed_bytes(b"", None, False, where) == b""
+    assert hashed_bytes(b"key", None, True, where) == where
+    assert [hashed_bytes(b"key", value, True, where) for value in (True, False, 1, "x")] == [
+        b"true",
+        b"false",
+        b"1",
+        b"x",
+    ]
 
 
 def routes(rules: str) -> dict[str, Route]:

@@ -159,7 +159,7 @@ def test_P18_where_the_limit_ends_a_run_nobody_is_late() -> None:
     """It looked at one of green's batches; the other one holds what it seems to wait for."""
     bench = Bench()
     bench.say("shift", candidate=1, weight=10_000)
-    bench.offer("blue", answers(0, -1, 9))
+    bench.offer("blue", answers(0, -1, 9, errors=[0]))
     bench.offer("green", answers(1, -1, 1), answers(1, 1, 9))
     assert words([bench.advance(limit=1)]) == ["0 green route", "1 green route"]
     assert bench.partition.deadline() is None
