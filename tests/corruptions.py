@@ -11,8 +11,8 @@ from recorded import TOPIC, Rec, Recording
 
 from streambg.records import batch as batches
 from streambg.records.cutover import decode_cutover, encode_cutover
-from streambg.records.outcome import DeadLetter, encode_dead_letter, header_template, parse_header
-from streambg.records.source import Color, Source, other
+from streambg.records.outcome import header_template, parse_header
+from streambg.records.source import Color, other
 
 Corruption = Callable[[Recording], int]  # returns the source offset, in partition 0, where it was planted
 
@@ -180,85 +180,6 @@ def marked(why: str) -> Corruption:
         return by_other(recording, pick(recording, epoch=3, color="green", why="route"), why)
 
     return corrupt
-
-
-def letter_for(recording: Recording, at: int, reasons: dict[str, str], chosen: Color) -> int:
-    """The output record becomes a dead letter."""
-    record = recording.log("output").pop(at)
-    offset, _, epoch, _ = said(record)
-    letters = recording.log("dead-letters")
-    value = encode_dead_letter(DeadLetter(Source(TOPIC, 0, offset), epoch, chosen, reasons))
-    letters.append(replace(record, value=value, header=None))
-    letters.sort(key=lambda one: int(msgspec.json.decode(one.value or b"")["source"].split("@")[1]))
-    recording.renumber("dead-letters")
-    return offset
-
-
-def unjustified_letter(recording: Recording) -> int:
-    at = pick(recording, epoch=2, color="blue", why="route")
-    return letter_for(recording, at, {"blue": "blue cannot", "green": "none"}, "blue")
-
-
-def letter_as_well(recording: Recording) -> int:
-    """The same event published and dead-lettered."""
-    log = recording.log("output")
-    record = log[pick(recording, epoch=2, color="blue", why="route")]
-    at = log.index(record)
-    offset = letter_for(recording, at, {"blue": "blue cannot", "green": "none"}, "blue")
-    log.insert(at, record)
-    return offset
-
-
-def forbidden_fallback(recording: Recording) -> int:
-    """Live's error row at weight 0, answered by the candidate: P16 does not allow it."""
-    letters = recording.log("dead-letters")
-    for at, record in enumerate(letters):
-        data = msgspec.json.decode(record.value or b"")
-        offset = int(data["source"].split("@")[1])
-        value = answer_of(recording, "green", offset)
-        if data["epoch"] == 2 and value is not None:
-            del letters[at]
-            log = recording.log("output")
-            header = header_template(TOPIC, 0, "green", "fraud:2", digest("fraud:2"), 2) % (offset, b"error")
-            log.append(Rec(0, record.time, record.key, value, header))
-            log.sort(key=lambda one: said(one)[0])
-            recording.renumber("output")
-            return offset
-    raise AssertionError("live had no error row at epoch 2")
-
-
-def refused_stand_in(recording: Recording) -> int:
-    """Green's error row, and a dead letter although blue may stand in and answered."""
-    at = pick(recording, color="blue", why="error")
-    offset = said(recording.log("output")[at])[0]
-    reason = next(
-        batch.values[row].decode()
-        for batch in (batches.decode(record.value or b"") for record in recording.log("green"))
-        for row, there in enumerate(batch.offsets.tolist())
-        if there == offset and batch.statuses[row] == batches.ERROR
-    )
-    return letter_for(recording, at, {"green": reason, "blue": "none"}, "green")
-
-
-def edit_letter(**fields: object) -> Corruption:
-    def corrupt(recording: Recording) -> int:
-        letters = recording.log("dead-letters")
-        assert letters, "the recording has no dead letter in partition 0"
-        data = msgspec.json.decode(letters[0].value or b"")
-        letters[0] = replace(letters[0], value=msgspec.json.encode({**data, **fields}))
-        return int(data["source"].split("@")[1])
-
-    return corrupt
-
-
-def other_chosen(recording: Recording) -> int:
-    chosen: Color = msgspec.json.decode(recording.log("dead-letters")[0].value or b"")["chosen"]
-    return edit_letter(chosen=other(chosen))(recording)
-
-
-def lost_letter(recording: Recording) -> int:
-    record = recording.log("dead-letters").pop(0)
-    return int(msgspec.json.decode(record.value or b"")["source"].split("@")[1])
 
 
 def cutover(change_of: int) -> Corruption:

@@ -9,33 +9,35 @@ from corruptions import (
     cutover,
     double,
     drop,
-    edit_letter,
     epoch_back,
     extra,
     extra_within,
-    forbidden_fallback,
     foreign,
-    letter_as_well,
-    lost_letter,
     marked,
     moved,
     no_cutover,
     of_another_topic,
-    other_chosen,
     other_model,
-    refused_stand_in,
     repeats_value,
     second_cutover,
     swap,
     swap_far,
-    unjustified_letter,
     unknown_epoch,
     wrong_bucket,
     wrong_color,
     wrong_key,
     wrong_value,
 )
-from recorded import TOPIC, standard
+from letter_corruptions import (
+    edit_letter,
+    forbidden_fallback,
+    letter_as_well,
+    lost_letter,
+    other_chosen,
+    refused_stand_in,
+    unjustified_letter,
+)
+from recorded import RULES, TOPIC, standard
 
 from streambg.audit import audit_records
 from streambg.audit.report import Report
@@ -78,7 +80,6 @@ MORE = [
     ),
     ("a dead letter of another partition", edit_letter(source="payments/1@3"), {Kind.WRONG_PARTITION: 1, Kind.LOST: 1}),
     ("an unreadable dead letter", edit_letter(source="?"), None),
-    ("a fallback that is not allowed", forbidden_fallback, {Kind.UNJUSTIFIED: 1}),
     ("a stand-in that was not asked", refused_stand_in, {Kind.UNJUSTIFIED: 1}),
     ("a second cutover record of one epoch", second_cutover, {Kind.CUTOVER: 1}),
     ("a cutover record dropped", no_cutover, None),
@@ -128,6 +129,15 @@ def test_a_far_swap_is_out_of_order_and_nothing_is_called_lost_or_doubled() -> N
     report, _ = judged(swap_far)
     assert counted(report).keys() <= {Kind.OUT_OF_ORDER, Kind.EPOCH_BACK}
     assert report.counts[Kind.OUT_OF_ORDER] == 87  # all between the two, and the one that comes last
+
+
+def test_P16_a_fallback_that_is_not_allowed_is_unjustified() -> None:
+    recording = standard(errors=0.1, rules={**RULES, "live_failed": "dead-letter"})
+    assert audit_records(recording).ok
+    offset = forbidden_fallback(recording)
+    report = audit_records(recording)
+    assert counted(report) == {Kind.UNJUSTIFIED: 1}
+    assert (report.findings[0].offset, "P16" in report.findings[0].expected) == (offset, True)
 
 
 def test_P13_the_finding_of_a_wrong_bucket_says_bucket_and_weight() -> None:
