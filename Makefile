@@ -1,6 +1,6 @@
 # Every target makes .venv from the hash-pinned lock first; uv does it when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean lock
+.PHONY: help demo test test-docker lint clean lock
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
@@ -24,6 +24,9 @@ demo: .venv/.ready   ## the main job on real data, from an empty machine to the 
 
 test: .venv/.ready   ## every test, on a real broker and a real Redis
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-docker: .venv/.ready   ## what needs a Docker engine: servers in containers
+	@$(BIN)/python -m pytest -m docker $(ARGS)
 
 lint: .venv/.ready   ## ruff, mypy strict, import-linter
 	@$(BIN)/ruff check .

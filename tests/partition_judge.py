@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from partition_walk import Published, World, bucket_of
+from partition_walk import Published, World
 from predictions import Told, key
+from scoring_world import bucket_of
 
 from streambg.control.state import ControlState
 from streambg.records.outcome import DeadLetter, Outcome

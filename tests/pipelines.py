@@ -147,6 +147,11 @@ class Running:
         until(said, 30, f"health of {process.name}")
         return process
 
+    def in_force(self, process: Process, epoch: int) -> None:
+        """Until the process has folded the control log to this epoch."""
+        self.with_port(process)
+        until(lambda: process.health()["epoch"] == epoch, 30, f"epoch {epoch} at {process.name}")
+
     def stop(self) -> None:
         for process in self.processes:
             process.popen.terminate()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -56,7 +56,40 @@ def _show(found: Status, notes: list[str]) -> None:
     if found.redis_problem:
         stdout.print(f"no live view from Redis: {found.redis_problem}", highlight=False)
     elif found.live_view is not None:
-        stdout.print_json(data=found.live_view)
+        _compared(found.live_view)
+
+
+def _compared(view: dict[str, Any]) -> None:
+    """What the comparator has learnt; the whole of it is in --output json."""
+    summary = view["summary"]
+    agreement = "nothing compared yet" if summary["agreement"] is None else f"{summary['agreement']:.3%} agree"
+    stdout.print(
+        f"compared {summary['compared']:,} answers of both colors: {agreement}, {summary['flips']:,} decisions differ, "
+        f"{summary['alarm_count']} drift alarms",
+        highlight=False,
+    )
+    table = Table("answers", "rows", "errors", "unanswered", "mean score", "latency p50", "p99")
+    for side in ("live", "candidate"):
+        color = summary[side]
+        latency = color["latency_quantiles"]
+        table.add_row(
+            side,
+            f"{color['rows']:,}",
+            f"{color['errors']:,}",
+            f"{color['unanswered']:,}",
+            _number(color["score_mean"]),
+            _milliseconds(latency.get("p50")),
+            _milliseconds(latency.get("p99")),
+        )
+    stdout.print(table)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f} ms"
 
 
 def _colors(found: Status) -> Table:

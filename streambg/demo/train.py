@@ -54,7 +54,9 @@ def register(folder: Path, models: Sequence[Trained], now: datetime) -> list[Man
 
     Raises ModelError, also where the registry's owner does not allow pickles.
     """
-    registry = Registry.create(folder, Policy(allow_pickle=True))
+    registry = Registry(folder)
+    if not registry.policy().allow_pickle:
+        registry = Registry.create(folder, Policy(allow_pickle=True))
     standing = {listed.ref: listed.manifest for listed in registry.list()}
     added: list[Manifest] = []
     refs = (f"{NAME}:{number}" for number in itertools.count(1))

@@ -24,22 +24,17 @@ def test_main_road_and_bad_input(kafka: str, unique: str, tmp_path: Path) -> Non
     with pipeline(tmp_path, kafka, unique, input_config={"max.message.bytes": "4000000"}) as run:
         run.say("deploy", "blue", "m:1", start="earliest")
         run.scorers()
-        run.start("publisher")
+        publisher = run.start("publisher")
         run.feed(300)
         bad = _bad_events(run)
         run.drained()
-        green = run.say("deploy", "green", "m:2").epoch
-        run.feed(300)
-        run.drained()
-        shifted = run.say("shift", 5_000).epoch
-        run.feed(600)
-        run.drained()
-        promoted = run.say("promote").epoch
-        run.feed(300)
-        run.drained()
-        back = run.say("rollback").epoch
-        run.feed(300)
-        run.drained()
+        epochs = []
+        for said in (("deploy", "green", "m:2"), ("shift", 5_000), ("promote",), ("rollback",)):
+            epochs.append(run.say(*said).epoch)
+            run.in_force(publisher, epochs[-1])
+            run.feed(400)
+            run.drained()
+        green, shifted, promoted, back = epochs
         read = run.expect_exactly_once()
 
     reasons = {(letter.source.partition, letter.source.offset): letter.reasons["blue"] for letter in read.letters}
@@ -85,14 +80,15 @@ def test_model_that_raises_costs_one_event(kafka: str, unique: str, tmp_path: Pa
         run.model("9", bias=0.5, raises_on=7)
         run.say("deploy", "blue", "m:1", start="earliest")
         run.scorers()
-        run.start("publisher")
+        publisher = run.start("publisher")
         run.say("deploy", "green", "m:9")
         run.feed(5)
         run.drained()
-        run.say("shift", 10_000)
+        run.in_force(publisher, run.say("shift", 10_000).epoch)
         run.feed(60)
         run.drained()
         promoted = run.say("promote").epoch
+        run.in_force(publisher, promoted)
         run.sent = 7
         run.put(b'{"id": 7, "f1": 0, "f2": 0}', b"k7")
         run.flush()
@@ -230,8 +226,7 @@ def test_X1_one_of_fifty_concurrent_promotes_is_accepted(kafka: str, unique: str
             assert fold.refusals["no envelope"] == 50
             assert fold.folded == candidate + 100
         for process in processes:
-            run.with_port(process)
-            until(lambda p=process: p.health()["epoch"] == state.epoch, 20, "the same epoch everywhere")  # type: ignore[misc] # bound now
+            run.in_force(process, state.epoch)
         with pytest.raises(Refused, match="expected epoch"):
             run.say("rollback", expected_epoch=candidate)
         run.feed(100)
@@ -249,10 +244,11 @@ def test_a_swapped_artifact_is_not_loaded(kafka: str, unique: str, tmp_path: Pat
         run.feed(50)
         run.drained()
         artifact = run.pipeline.registry / "m" / "2" / "params.json"
-        run.say("deploy", "green", "m:2")
         artifact.chmod(0o644)
         artifact.write_bytes(b'{"bias": 99}')
+        run.say("deploy", "green", "m:2")
         run.with_port(green)
+        until(lambda: "SHA-256" in (green.health()["model_not_loaded"] or ""), 30, "the scorer says what is wrong")
         with pytest.raises(Refused, match="has not answered"):
             run.say("shift", 1_000)
         run.feed(50)

@@ -19,14 +19,15 @@ from streambg.servers.engine import look
 from streambg.servers.launching import docker_lacks
 from streambg.servers.local_redis import answering_pid
 
-pytestmark = pytest.mark.integration
+# needs a Docker engine, which `make test` does not ask for: `make test-docker`
+pytestmark = [pytest.mark.integration, pytest.mark.docker]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _engine() -> None:
     reason = docker_lacks()
     if reason:
-        pytest.skip(reason)
+        pytest.fail(reason)
 
 
 def test_both_servers_run_in_containers_and_end_with_their_handle(unique: str) -> None:

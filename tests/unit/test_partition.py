@@ -53,6 +53,15 @@ def test_P15_what_is_forwarded_comes_from_the_row_that_is_published(weight: int,
     assert sum(len(records.values) for records in runs) == 10
 
 
+@pytest.mark.parametrize(("more", "color"), [(0, "blue"), (1, "green")])
+def test_P3_the_candidate_gets_the_buckets_below_its_weight(more: int, color: str) -> None:
+    bench = Bench()
+    bench.say("shift", candidate=1, weight=bucket(1, key(1) or b"") + more)
+    bench.offer("blue", answers(0, -1, 1, [1]))
+    bench.offer("green", answers(1, -1, 1, [1]))
+    assert bench.words() == [f"1 {color} route"]
+
+
 @pytest.mark.parametrize("name", [None, "f"])
 def test_P13_the_bucket_is_of_the_key_or_the_field_and_of_the_source_position_where_that_is_null(
     name: str | None,

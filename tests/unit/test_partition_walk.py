@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from partition_judge import judge, judge_that_all_is_settled
 from partition_walk import Op, World
+
+from streambg.publishing.partition import MAX_WAITING_ROWS
 
 # often what makes the way, now and then what crosses it
 WORK = ["flow", "flow", "publish", "score", "read", "advance", "learn", "fold", "commit", "grow"]
@@ -46,13 +49,18 @@ openings: st.SearchStrategy[list[Op]] = st.sampled_from(
 
 
 @settings(max_examples=WALKS, deadline=None)
-@given(st.sampled_from([0, 3, 5]), openings, walks)
+@given(st.sampled_from([0, 3, 5]), st.sampled_from([4, MAX_WAITING_ROWS]), openings, walks)
 def test_P14_to_P29_exactly_one_outcome_per_event_by_the_color_the_rules_allow(
-    gaps: int, opening: list[Op], walk: list[Op]
+    gaps: int, room: int, opening: list[Op], walk: list[Op]
 ) -> None:
-    """Scorers, zombies, commands, crashes, late colors and lost positions in any order; at the end all is settled."""
-    world = World(gaps).do(opening).do(walk)
-    judge(world)
-    world.heal()
-    judge(world)
-    judge_that_all_is_settled(world)
+    """Scorers, zombies, commands, crashes, late colors and lost positions in any order; at the end all is settled.
+
+    `room`: with the real limit no walk is long enough to pause a color (P20).
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streambg.publishing.partition.MAX_WAITING_ROWS", room)
+        world = World(gaps).do(opening).do(walk)
+        judge(world)
+        world.heal()
+        judge(world)
+        judge_that_all_is_settled(world)
