@@ -162,13 +162,11 @@ class Partition:
     def _forgive(self) -> None:
         """P18: a color that answers for settled + 1 is waited for again."""
         if self.late:
-            self.late = frozenset((side, what) for side, what in self.late if self._covered(side) <= self.settled)
+            self.late = frozenset(
+                (side, what) for side, what in self.late if self.covered[self.color_of(side)] <= self.settled
+            )
 
-    def _covered(self, side: Side) -> int:
-        covered = self.answers[self._color(side)].covered
-        return -1 if covered is None else covered
-
-    def _color(self, side: Side) -> Color:
+    def color_of(self, side: Side) -> Color:
         assert self._state.live is not None
         return self._state.live if side == "live" else other(self._state.live)
 
@@ -292,10 +290,10 @@ class Partition:
             limit = rules.late_candidate_ms
         if waiting.side == "live" and waiting.what == "answer" and not self._state.fallback_to_other:
             return None  # nobody else may answer: it waits, and the alarm names it (P14)
-        since = self.answers[self._color(waiting.holder)].fetched_at(waiting.offset)
+        since = self.answers[self.color_of(waiting.holder)].fetched_at(waiting.offset)
         if limit is None or since is None:
             return None
-        return waiting, self._color(waiting.side), since + limit / 1_000
+        return waiting, self.color_of(waiting.side), since + limit / 1_000
 
     def overfull(self, color: Color) -> bool:
         """P20: it may wait no more of this color. One batch may always wait."""
@@ -308,6 +306,18 @@ class Partition:
         return answers.waiting_batches == 0 or (
             answers.rows < MAX_WAITING_ROWS * RESUME_SHARE and answers.bytes < MAX_WAITING_BYTES * RESUME_SHARE
         )
+
+    @property
+    def stuck(self) -> Waiting | None:
+        """What it waits for although a color has answered there or beyond; None where it is only at the end."""
+        if self.waiting is None or max(self.covered.values()) < self.waiting.offset:
+            return None
+        return self.waiting
+
+    @property
+    def covered(self) -> dict[Color, int]:
+        """How far each color's answers reach; -1: not at all."""
+        return {color: -1 if a.covered is None else a.covered for color, a in self.answers.items()}
 
     @property
     def pending_epoch(self) -> bool:

@@ -21,6 +21,7 @@ from streambg.kafka.coreader import CoReader, Position
 from streambg.kafka.errors import FENCED_CODES
 from streambg.publishing import resume
 from streambg.publishing.answers import Fetch
+from streambg.publishing.deadlines import Deadlines
 from streambg.publishing.facts import Site, read_facts
 from streambg.publishing.fencing import fence_the_dead, members, writers
 from streambg.publishing.partition import Home, Partition, Records
@@ -66,7 +67,7 @@ class Session:
         self._claim = False
         self._turn = 0
         self._dirty: set[int] = set()
-        self._fires: dict[int, int] = {}  # partition -> log end that must be read before its deadline fires (P18)
+        self._deadlines = Deadlines()
         self._state = ControlState()
         self._folded = -2
         consumer = {**site.consumer, "logger": self._trouble.logger, "error_cb": self._trouble.error}
@@ -228,19 +229,19 @@ class Session:
     # -- waiting and balance ------------------------------------------------------------------------------------------
 
     def _check_deadlines(self, now: float) -> None:
-        """P18: it fires when the late color's log was read to an end that was asked for after the deadline."""
+        """P18, P14."""
         for number, partition in self.partitions.items():
-            deadline = partition.deadline()
-            if deadline is None or now < deadline[2]:
-                self._fires.pop(number, None)
-                continue
-            waiting, color, _ = deadline
-            if number not in self._fires:
-                self._fires[number] = self._reader.end_offset(color, number, CALL_TIMEOUT_S)
-            elif self._reader.next_offset(color, number) >= self._fires[number]:
-                del self._fires[number]
+            late = self._deadlines.fired(partition, now, self._end_offset, self._reader.next_offset)
+            if late is not None:
+                waiting, color = late
                 self._meter.alarm(f"{self.site.input}/{number}@{waiting.offset}: {color}'s answer is late")
                 partition.fire(waiting)
+            words = self._deadlines.standstill(partition, now)
+            if words is not None:
+                self._meter.alarm(words)
+
+    def _end_offset(self, color: Color, number: int) -> int:
+        return self._reader.end_offset(color, number, CALL_TIMEOUT_S)
 
     def _balance(self) -> None:
         """P20: read no more of a color that runs ahead."""
@@ -308,7 +309,7 @@ class Session:
         open_transaction = self._open_since is not None
         self.partitions.clear()
         self._dirty.clear()
-        self._fires.clear()
+        self._deadlines.forget()
         self._claim = False
         self._let_go()
         if open_transaction:
