@@ -9,7 +9,8 @@ from typing import Any
 from control_log import Log
 from predictions import fetched
 
-from streambg.publishing.partition import Home, Partition, Records
+from streambg.publishing.outcomes import Home, Records
+from streambg.publishing.partition import Partition
 from streambg.records.batch import Batch
 from streambg.records.outcome import Outcome, decode_dead_letter, parse_header
 from streambg.records.source import Color

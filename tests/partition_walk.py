@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from predictions import Told, fetched
 from scoring_world import HOME, Upstream
 
-from streambg.publishing.partition import Partition, Records
+from streambg.publishing.outcomes import Records
+from streambg.publishing.partition import Partition
 from streambg.publishing.resume import Committed, Facts, Tail, plan
 from streambg.records.cutover import Cutover, decode_publisher_position, encode_position
 from streambg.records.outcome import DeadLetter, Outcome, decode_dead_letter, parse_header

@@ -13,7 +13,7 @@ from control_log import Log, digest
 from predictions import Told, answers, key
 
 from streambg.control.state import ControlState, Deployment, Standing
-from streambg.publishing.partition import Home
+from streambg.publishing.outcomes import Home
 from streambg.publishing.resume import Committed
 from streambg.records.batch import Batch
 from streambg.records.bucket import bucket, identity

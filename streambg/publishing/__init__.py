@@ -2,7 +2,8 @@
 
 answers.py    one color's answers in one partition: the fold, the rows that wait, the position to commit
 settle.py     the decision: arrays in, a run of outcomes out
-partition.py  one partition: both colors' answers, settled, epoch; turns runs into records
+outcomes.py   a run as the records it writes
+partition.py  one partition: both colors' answers, settled, epoch
 deadlines.py  late colors, partitions that stand still
 resume.py     where to go on after an assignment
 tail.py, fencing.py, session.py, process.py   the edge: Kafka, transactions, the loop

@@ -1,4 +1,4 @@
-"""One partition of the publisher: both colors' answers, settled and epoch; runs become records here. Pure.
+"""One partition of the publisher: both colors' answers, settled and epoch. Pure.
 
 The session feeds batches (`offer`), switches the control state between transactions (`control`), asks for what may be
 published (`advance`), and commits `positions` with it. Time comes in as an argument.
@@ -7,17 +7,16 @@ published (`advance`), and commits `positions` with it. Time comes in as an argu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from streambg.control.state import ControlState, Deployment, Phase
 from streambg.publishing.answers import Answers, Fetch, View
+from streambg.publishing.outcomes import Home, Records, Scene, records_of
 from streambg.publishing.settle import Route, Run, Waiting, settle
-from streambg.publishing.table import Act, Side
-from streambg.records.batch import Headers
+from streambg.publishing.table import Side
 from streambg.records.coverage import Coverage
 from streambg.records.cutover import Cutover, PublisherPosition
-from streambg.records.outcome import HEADER, DeadLetter, Why, encode_dead_letter, header_template
-from streambg.records.source import COLORS, Color, Source, other
+from streambg.records.outcome import header_template
+from streambg.records.source import COLORS, Color, other
 
 # P20: what may wait per (partition, color). Two polls of 1,000 rows and one of 512 KiB fit with room for a slow
 # second color; 64 partitions of both colors stay below 250 MB: 64 x 2 x 1 MiB, and rows cost about 200 bytes each.
@@ -25,32 +24,6 @@ MAX_WAITING_ROWS = 4_000
 MAX_WAITING_BYTES = 1024 * 1024
 # Pausing ends when half of it is gone, so that a color at the limit is not paused and resumed with every batch.
 RESUME_SHARE = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Records:
-    """What one run writes for one partition, columns of n outcomes in source order."""
-
-    values: list[bytes]
-    keys: list[bytes | None]
-    headers: list[list[tuple[str, str | bytes | None]]]
-    times: list[int]
-    dead_letters: list[tuple[bytes | None, bytes]]
-    cutover: Cutover | None
-    counts: Mapping[tuple[Color | str, Why | str], int]
-
-    def __len__(self) -> int:
-        return len(self.values) + len(self.dead_letters)
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """What names the partition to the world: input topic and id, cluster id."""
-
-    topic: str
-    partition: int
-    topic_id: str
-    cluster_id: str
 
 
 class Partition:
@@ -172,76 +145,9 @@ class Partition:
 
     def _records(self, run: Run, live: Color, live_view: View, other_view: View | None) -> Records:
         cutover = self._cutover() if run.outcomes else None
-        if run.plain:
-            return self._plain_records(run, live, live_view, other_view, cutover)
-        templates = {Act.LIVE: self._templates[live], Act.OTHER: self._templates.get(other(live), b"")}
-        records = Records([], [], [], [], [], cutover, {})
-        counts: dict[tuple[Color | str, Why | str], int] = {}
-        names: dict[int, Color] = {Act.LIVE: live, Act.OTHER: other(live)}
-        encoded: dict[Why, bytes] = {}
-        live_forwarded = live_view.forwarded
-        other_forwarded = other_view.forwarded if other_view else None
-        rows = zip(
-            run.offsets.tolist(),
-            run.acts.tolist(),
-            run.whys,
-            run.live_rows.tolist(),
-            run.other_rows.tolist(),
-            strict=True,
-        )
-        for index, (offset, act, why, live_row, other_row) in enumerate(rows):
-            if act == Act.SKIP:
-                continue
-            if act == Act.DEAD:
-                records.dead_letters.append(self._dead_letter(run, index, live, live_view, other_view))
-                counts["dead-letter", why] = counts.get(("dead-letter", why), 0) + 1
-                continue
-            view, row, forwarded = (
-                (live_view, live_row, live_forwarded)
-                if act == Act.LIVE or other_view is None
-                else (other_view, other_row, other_forwarded)
-            )
-            word = encoded.get(why) or encoded.setdefault(why, why.encode())
-            headers: list[tuple[str, str | bytes | None]] = [(HEADER, templates[Act(act)] % (offset, word))]
-            if forwarded is not None:
-                headers.extend(forwarded[row])
-            records.values.append(view.values[row])
-            records.keys.append(view.keys[row])
-            records.headers.append(headers)
-            records.times.append(int(view.times[row]))
-            counts[names[act], why] = counts.get((names[act], why), 0) + 1
-        return Records(
-            records.values, records.keys, records.headers, records.times, records.dead_letters, cutover, counts
-        )
-
-    def _plain_records(
-        self, run: Run, live: Color, live_view: View, other_view: View | None, cutover: Cutover | None
-    ) -> Records:
-        """A run in which every row is published as routed: row i of both views is row i of the run."""
-        published = live_view if other_view is None else other_view
-        n, wants = len(run.offsets), run.chosen_other.tolist()
-        others = int(run.chosen_other.sum())
-        # a template ends with the hole for the reason, which is the same for all of them here
-        routed = {color: template[:-2] + b"route" for color, template in self._templates.items()}
-        if others == 0 or other_view is None:
-            header = routed[live]
-            values, keys, forwarded = live_view.values[:n], live_view.keys[:n], live_view.forwarded
-            names = [header % offset for offset in run.offsets.tolist()]
-        else:
-            headers = (routed[live], routed[other(live)])
-            values = [b if w else a for w, a, b in zip(wants, live_view.values, published.values, strict=False)]
-            keys = [b if w else a for w, a, b in zip(wants, live_view.keys, published.keys, strict=False)]
-            forwarded = _picked(wants, live_view.forwarded, published.forwarded)
-            names = [headers[w] % offset for w, offset in zip(wants, run.offsets.tolist(), strict=True)]
-        written: list[list[tuple[str, str | bytes | None]]] = [[(HEADER, name)] for name in names]
-        if forwarded is not None:
-            for line, more in zip(written, forwarded, strict=False):
-                line.extend(more)
-        counts: dict[tuple[Color | str, Why | str], int] = {}
-        for color, count in ((live, n - others), (other(live), others)):
-            if count:
-                counts[color, "route"] = count
-        return Records(values, keys, written, live_view.times[:n].tolist(), [], cutover, counts)
+        late = frozenset(side for side, _ in self.late)
+        scene = Scene(self.home, live, self.epoch, self._templates, late, self._state.fallback_to_other)
+        return records_of(run, live_view, other_view, scene, cutover)
 
     def _cutover(self) -> Cutover | None:
         """P19: the first outcome of a new epoch says where it begins."""
@@ -252,22 +158,6 @@ class Partition:
         return Cutover(
             self.home.partition, self.epoch, self.settled + 1, self.home.topic_id, self.home.cluster_id, origin
         )
-
-    def _dead_letter(
-        self, run: Run, index: int, live: Color, live_view: View, other_view: View | None
-    ) -> tuple[bytes | None, bytes]:
-        offset = int(run.offsets[index])
-        live_row, other_row = int(run.live_rows[index]), int(run.other_rows[index])
-        chosen = other(live) if run.chosen_other[index] else live
-        late = {side for side, _ in self.late}
-        asked = chosen != live or self._state.fallback_to_other  # P16: else the other color was not waited for
-        reasons: dict[str, str] = {
-            live: _reason(live_view, live_row, offset, "live" in late),
-            other(live): _reason(other_view, other_row, offset, "other" in late and asked),
-        }
-        key = live_view.keys[live_row] if live_row >= 0 else other_view.keys[other_row] if other_view else None
-        letter = DeadLetter(Source(self.home.topic, self.home.partition, offset), self.epoch, chosen, reasons)
-        return key, encode_dead_letter(letter)
 
     # -- what the session commits and watches --------------------------------------------------------------------
 
@@ -329,22 +219,5 @@ class Partition:
         return self._state.live_deployment
 
 
-def _picked(wants: list[bool], live: list[Headers] | None, chosen: list[Headers] | None) -> list[Headers] | None:
-    """Each row's forwarded headers from the side that is published."""
-    if live is None and chosen is None:
-        return None
-    none: list[Headers] = [[] for _ in wants]
-    return [b if w else a for w, a, b in zip(wants, live or none, chosen or none, strict=False)]
-
-
 def _deployments(state: ControlState) -> list[int | None]:
     return [deployment.id if (deployment := state.slots[color]) else None for color in COLORS]
-
-
-def _reason(view: View | None, row: int, offset: int, late: bool) -> str:
-    """A color's reason in a dead letter: its own error, `none`, or `late` (P17)."""
-    if view is not None and row >= 0 and not view.ok[row]:
-        return view.values[row].decode("utf-8", "replace")
-    if view is not None and late and offset > view.covered:
-        return "late"
-    return "none"

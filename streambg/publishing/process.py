@@ -11,7 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from streambg.control.follower import ControlFollower
 from streambg.process.frame import Frame
 from streambg.publishing.facts import Site
-from streambg.publishing.partition import Records
+from streambg.publishing.outcomes import Records
 from streambg.publishing.session import Session
 
 # Scrapers come every few seconds.

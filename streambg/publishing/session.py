@@ -24,7 +24,8 @@ from streambg.publishing.answers import Fetch
 from streambg.publishing.deadlines import Deadlines
 from streambg.publishing.facts import Site, read_facts
 from streambg.publishing.fencing import fence_the_dead, members, writers
-from streambg.publishing.partition import Home, Partition, Records
+from streambg.publishing.outcomes import Home, Records
+from streambg.publishing.partition import Partition
 from streambg.publishing.resume import Facts
 from streambg.publishing.suspicion import TroubleLog, suspicion
 from streambg.records.batch import BadBatch, decode

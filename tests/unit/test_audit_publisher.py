@@ -13,7 +13,8 @@ from recorded_scoring import START_MS
 from streambg.audit import audit_records
 from streambg.control.fold import ControlFold, Entry
 from streambg.publishing.answers import Fetch
-from streambg.publishing.partition import Home, Partition, Records
+from streambg.publishing.outcomes import Home, Records
+from streambg.publishing.partition import Partition
 from streambg.records import batch as batches
 from streambg.records.cutover import encode_cutover
 from streambg.records.source import COLORS, Color

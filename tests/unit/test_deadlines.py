@@ -6,7 +6,8 @@ from control_log import Log
 from predictions import answers, fetched
 
 from streambg.publishing.deadlines import STUCK_S, Deadlines
-from streambg.publishing.partition import Home, Partition
+from streambg.publishing.outcomes import Home
+from streambg.publishing.partition import Partition
 from streambg.records.source import Color
 
 
