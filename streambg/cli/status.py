@@ -108,7 +108,7 @@ def _colors(found: Status) -> Table:
 
 
 def _partitions(found: Status) -> Table:
-    table = Table("partition", "input end", "blue", "green", "settled", "behind", "waits", "cutover@epoch", "publisher")
+    table = Table("partition", "input end", "blue", "green", "settled", "behind", "waits", "cutover@epoch", "slot")
     for lane in found.lanes:
         covered = [str(lane.covered[color]) if lane.covered[color] is not None else "-" for color in COLORS]
         table.add_row(
@@ -119,6 +119,6 @@ def _partitions(found: Status) -> Table:
             str(lane.behind),
             f"{lane.waits_ms} ms" if lane.waits_ms else "",
             f"{lane.cutover}@{lane.epoch}" if lane.cutover is not None else "-",
-            lane.publisher or "-",
+            lane.publisher.rsplit(".", 1)[1] if lane.publisher else "-",
         )
     return table
