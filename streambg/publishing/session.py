@@ -89,9 +89,10 @@ class Session:
             self._end()
 
     def step(self) -> None:
-        self._look()
         busy = self._open_since is not None or self._claim
-        for fetched in self._reader.poll(BUSY_POLL_S if busy else IDLE_POLL_S, POLL_RECORDS):
+        records = self._reader.poll(BUSY_POLL_S if busy else IDLE_POLL_S, POLL_RECORDS)
+        self._look()  # after waiting: a command folded meanwhile decides what came meanwhile
+        for fetched in records:
             self._offer(fetched.color, fetched.partition, fetched.offset, fetched.value)
         self._publish()
         self._check_deadlines(time.monotonic())
