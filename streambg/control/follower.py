@@ -41,6 +41,13 @@ class Snapshot:
         return now - self.fresh_at
 
 
+def _stopped(error: BaseException) -> StreambgError:
+    return StreambgError(
+        f"the control log is not folded any more: {type(error).__name__}: {error}",
+        way_out="start the process again; it folds the log from its beginning",
+    )
+
+
 class ControlFollower:
     """Folds the control log from its beginning, for ever.
 
@@ -114,7 +121,8 @@ class ControlFollower:
                 if self.fold.folded >= self._end - 1:
                     self._publish(asked_at)
         except BaseException as error:
-            self._failure = error
+            # whatever ends this thread ends the process: a session that started over would fold nothing any more
+            self._failure = error if isinstance(error, StreambgError) else _stopped(error)
             with self._moved:
                 self._moved.notify_all()
         finally:

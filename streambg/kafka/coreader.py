@@ -13,7 +13,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streambg.errors import Fenced, SessionEnded
-from streambg.kafka.errors import FENCED_CODES
+from streambg.kafka.errors import is_fenced
 from streambg.records.source import COLORS, Color
 
 Position = tuple[Color, int]
@@ -168,9 +168,7 @@ class CoReader:
 
 
 def _ended(error: KafkaError) -> Fenced | SessionEnded:
-    # a fenced static member learns it as a fatal error, and only its text says which
-    fenced = error.code() == KafkaError._FATAL and "fenced" in error.str()
-    if fenced or error.code() in FENCED_CODES:
+    if is_fenced(error):
         return Fenced(
             f"another process runs under this name: {error.str()}",
             way_out="give each member its own --slot; this one stops",

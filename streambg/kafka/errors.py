@@ -75,6 +75,11 @@ _NOT_ACCEPTED = frozenset(
 )
 
 
+def is_fenced(error: KafkaError) -> bool:
+    """Another process runs under this name (P21); a static member learns it from a fatal error's text alone."""
+    return error.code() in FENCED_CODES or (error.code() == KafkaError._FATAL and "fenced" in error.str())
+
+
 def kafka_error(error: KafkaException | KafkaError) -> KafkaError | None:
     """The KafkaError inside; None where the client raised one without."""
     if isinstance(error, KafkaError):

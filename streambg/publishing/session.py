@@ -18,7 +18,7 @@ from streambg.control.follower import LEASE_S, ControlFollower
 from streambg.control.state import ControlState
 from streambg.errors import Fenced, Gap, SessionEnded
 from streambg.kafka.coreader import CoReader, Position
-from streambg.kafka.errors import FENCED_CODES
+from streambg.kafka.errors import is_fenced
 from streambg.publishing import resume
 from streambg.publishing.answers import Fetch
 from streambg.publishing.deadlines import Deadlines
@@ -334,13 +334,13 @@ class Session:
 
     def _translated(self, error: KafkaException) -> Fenced | SessionEnded:
         cause = error.args[0]
-        if cause.fatal() and cause.code() not in FENCED_CODES and self._producer is not None:
+        if cause.fatal() and not is_fenced(cause) and self._producer is not None:
             # a fatal state hides its cause behind _FATAL; only another transactional call tells it
             try:
                 self._producer.abort_transaction(1)
             except KafkaException as second:
                 cause = second.args[0]
-        if cause.code() in FENCED_CODES:
+        if is_fenced(cause):
             return Fenced(
                 f"another publisher runs as {self.site.transactional_id}: {cause.str()}",
                 way_out="give each publisher its own --slot; this one stops",

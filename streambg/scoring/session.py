@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from streambg.control.follower import ControlFollower
 from streambg.control.state import ControlState, Deployment, Standing
 from streambg.errors import Fenced, Gap, SessionEnded
-from streambg.kafka.errors import FENCED_CODES
+from streambg.kafka.errors import is_fenced
 from streambg.kafka.positions import read_settled
 from streambg.records.batch import HEADER_NAME, Batch, Headers, describe, encode
 from streambg.records.cutover import ScorerPosition, decode_scorer_position, encode_position
@@ -323,8 +323,7 @@ def in_force(state: ControlState, color: Color) -> Deployment | None:
 
 
 def ended(error: KafkaError) -> Fenced | Gap | SessionEnded:
-    # a fenced static member learns it as a fatal error, and only its text says which
-    if error.code() in FENCED_CODES or (error.code() == KafkaError._FATAL and "fenced" in error.str()):
+    if is_fenced(error):
         return Fenced(f"another scorer runs under this name: {error.str()}", way_out="give each scorer its own --slot")
     if error.code() == KafkaError._AUTO_OFFSET_RESET:
         return Gap(
