@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from streambg.control.commands import format_of
 from streambg.control.fold import ControlFold, Entry
 
 RULES = json.dumps({"outputs": ["anomaly"], "decision": {"output": "anomaly", "threshold": 0.5}})
@@ -38,7 +39,7 @@ class Log:
 def envelope(verb: str, expected: int, id: str, *, time: int = 1_000, **args: Any) -> bytes:
     return json.dumps(
         {
-            "format": 1,
+            "format": format_of(verb),
             "id": id,
             "verb": verb,
             "actor": "test",

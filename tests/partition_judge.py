@@ -7,7 +7,7 @@ from predictions import Told, key
 from scoring_world import bucket_of
 
 from streambg.control.state import ControlState
-from streambg.records.outcome import DeadLetter, Outcome
+from streambg.records.outcome import GIVEN_UP, DeadLetter, Outcome
 from streambg.records.source import COLORS, Color, other
 
 
@@ -102,6 +102,10 @@ def _judge_output(world: World, state: ControlState, published: Published, told:
 
 def _judge_letter(world: World, state: ControlState, letter: DeadLetter) -> None:
     offset, chosen = letter.source.offset, _chosen(state, letter.source.offset)
+    if set(letter.reasons.values()) == {GIVEN_UP}:
+        given_up = [gap for past in world.history[: state.epoch + 1] for gap in past.gaps.values()]
+        assert any(gap.first <= offset < gap.end for gap in given_up), f"{letter}: nobody gave it up (P29)"
+        return
     assert letter.chosen == chosen
     assert set(letter.reasons) == set(COLORS)
     for color in (chosen, other(chosen)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from predictions import Told, fetched
+from predictions import Told, fetched, key
 from scoring_world import HOME, Upstream
 
 from streambg.publishing.outcomes import Records
@@ -77,7 +77,9 @@ class World(Upstream):
             HOME.cluster_id,
         )
         go_on = plan(facts, self.state(folded))
-        self.partition = Partition(HOME, go_on.settled, go_on.epoch, go_on.starts, go_on.origin)
+        self.partition = Partition(
+            HOME, go_on.settled, go_on.epoch, go_on.starts, go_on.origin, go_on.unrecorded, go_on.rereads
+        )
         self.folded, self.open, self.claim = folded, list[Records](), True
         self.paused = set[Color]()
         self.partition.control(self.state(folded), folded)
@@ -119,18 +121,35 @@ class World(Upstream):
     def advance(self, number: int) -> None:
         if self.claim and self.state(self.folded).live is not None:
             self.commit(0)
-        records = self.partition.advance(LIMITS[number % len(LIMITS)])
+        limit = LIMITS[number % len(LIMITS)]
+        records = self.partition.advance(limit) if self.partition.gap is None else self._give_up(limit)
         if records is not None:
             self.open.append(records)
         elif not self.open:
             self.partition.control(self.state(self.folded), self.folded)
             assert self.partition.advance(1_000) is None, "it had more to say and did not look again"
 
+    def _give_up(self, limit: int) -> Records:
+        """P29: what the input shows of an accepted gap."""
+        assert self.partition.gap is not None
+        first, end = self.partition.gap
+        shown = [offset for offset in range(first, end) if self.exists(offset)]
+        upto = end - 1 if len(shown) <= limit else shown[limit - 1]
+        return self.partition.give_up(shown[:limit], [key(offset) for offset in shown[:limit]], upto)
+
+    def accept_gap(self, number: int) -> None:
+        """The operator gives up a few events from settled + 1 on, as the topics say it."""
+        settled = [c.position.settled for c in self.committed.values() if c.position]
+        tail = self._tail()
+        known = [*settled, *([tail.offset] if tail else [])]
+        first = max(known) + 1 if known else self.log.fold.state.start_of(HOME.partition)
+        self._say("accept-gap", partition=HOME.partition, first=first, end=max(first, min(self.end, first + number)))
+
     def commit(self, _number: int) -> None:
         if self.state(self.folded).live is None or not (self.claim or self.open):
             return  # P28
         for records in self.open:
-            self.cutovers += [records.cutover] if records.cutover else []
+            self.cutovers += records.cutovers
             for headers, own_key, value in zip(records.headers, records.keys, records.values, strict=True):
                 told = headers[0][1]
                 assert isinstance(told, bytes)

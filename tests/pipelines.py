@@ -16,7 +16,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from waiting import until
 
@@ -250,7 +250,7 @@ class Running:
         consumer = Consumer(dict(profiles.reader(self.pipeline, "test")))
         read, left = Read(), set(spots)
         try:
-            consumer.assign([TopicPartition(topic, number, 0) for topic, number in spots])
+            consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for topic, number in spots])
             while left:
                 for message in consumer.consume(5_000, 0.2):
                     if message.error() is not None:

@@ -100,7 +100,7 @@ class _Partition:
 
     def _answer(self, deployment: Deployment | None, offset: int) -> tuple[Row | None, int]:
         """(row or None for unanswered, when that is known); NEVER where it is not covered."""
-        pieces = self.scorers.pieces.get(deployment.id, []) if deployment else []
+        pieces = self.scorers.pieces.get((deployment.color, deployment.id), []) if deployment else []
         if pieces and offset <= pieces[0].after:
             return None, pieces[0].time
         for piece in pieces:

@@ -110,7 +110,7 @@ class Scorers:
         self.timeline, self.shape, self.random = timeline, timeline.shape, timeline.random
         self.partition = partition
         self.events, self.line = timeline.events, timeline.line
-        self.pieces: dict[int, list[Piece]] = {}
+        self.pieces: dict[tuple[Color, int], list[Piece]] = {}  # by color and deployment: a gap gives both one id (P29)
 
     def score(self, color: Color) -> list[Rec]:
         deployments: dict[int, Deployment] = {}
@@ -127,7 +127,7 @@ class Scorers:
             self._score_deployment(color, deployment, seed, min(last, self.events[-1].offset), records)
             if number and self.random.random() < 0.5:
                 self._zombie(ordered[number - 1], records)
-        self._fold(records)
+        self._fold(color, records)
         return records
 
     def _seed(self, deployment: Deployment) -> int:
@@ -230,7 +230,7 @@ class Scorers:
         rows = {covered + 2: (b"zombie", None)}
         self._append(records, deployment.id, covered, covered + 4, False, rows, deployment.color, 0)
 
-    def _fold(self, records: list[Rec]) -> None:
+    def _fold(self, color: Color, records: list[Rec]) -> None:
         """What a publisher accepts of them, by the product's own fold."""
         coverage: dict[int, Coverage] = {}
         for record in records:
@@ -240,7 +240,7 @@ class Scorers:
                 continue
             before = coverage.get(id, Coverage(id))
             take, coverage[id] = before.take(batch.after, batch.upto, batch.sample)
-            pieces = self.pieces.setdefault(id, [])
+            pieces = self.pieces.setdefault((color, id), [])
             if take is Take.ACCEPTED:
                 reach = before.covered if before.covered is not None else batch.after
                 rows = {

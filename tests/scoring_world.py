@@ -161,13 +161,14 @@ class Upstream:
         return deployment if deployment is not None and deployment.standing is not Standing.RETIRED else None
 
     def _seed(self, scorers: Scorers, deployment: Deployment) -> int:
-        """P11: the first deploy carries its start, the others begin where the publisher stands; some say more."""
+        """P11: the first deploy carries its start, others begin behind settled and a gap; some say more."""
         settled = [c.position.settled for c in self.committed.values() if c.position]
         begin = self.state(scorers.folded).start_of(HOME.partition) - 1
         if not deployment.start and settled:
             begin = max(begin, *settled)
         early = deployment.id % 4 == 3 and not deployment.start and deployment.rescores is None
-        return begin + (3 if early else 0)
+        gap_end = self.state(scorers.folded).gap_end(HOME.partition)
+        return max(begin + (3 if early else 0), gap_end - 1)
 
     def _write(self, scorers: Scorers, deployment: int, after: int, upto: int, sample: int | None) -> None:
         upto = max(after, min(upto, self.end - 1))

@@ -119,10 +119,11 @@ class Lane:
         color: Color,
         chunks: Iterator[Chunk],
         span: Span,
-        deployments: Mapping[int, Deployed],
+        deployments: Mapping[Deployed, int],
     ) -> None:
         self._batches = self._decoded(chunks)
-        self._deployments = {id: deployed for id, deployed in deployments.items() if deployed.color == color}
+        # id -> when its command was appended
+        self._deployments = {one.id: appended_ms for one, appended_ms in deployments.items() if one.color == color}
         self._truncated = span.start > 0
         self._oldest_ms: int | None = None  # when the oldest record that is still there was appended
         self._held: _Next | None = None
@@ -157,7 +158,7 @@ class Lane:
         self._peek()
         # its batches came after its command: if an older record is still there, none of them is gone
         complete = not self._truncated or (
-            self._oldest_ms is not None and self._oldest_ms < self._deployments[deployment].appended_ms
+            self._oldest_ms is not None and self._oldest_ms < self._deployments[deployment]
         )
         self._known_from = -1 if complete else EVERYTHING
 

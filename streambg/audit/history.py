@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,7 @@ from streambg.audit.route import Route, route_of
 from streambg.audit.sources import Records
 from streambg.audit.tally import Kind, Tally
 from streambg.control.fold import ControlFold
-from streambg.control.state import ControlState
+from streambg.control.state import AcceptedGap, ControlState
 from streambg.errors import Gap
 from streambg.records.cutover import Cutover, decode_cutover
 from streambg.records.source import Color
@@ -24,19 +24,23 @@ LARGEST = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """One accepted `deploy`: its color, and when the broker appended the command."""
+    """One model put into one color; an accepted gap does so in both with one id (P29)."""
 
     color: Color
-    appended_ms: int
+    id: int
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The fold of the control log: the route of each epoch, and when its command was appended."""
+    """The fold of the control log: the route of each epoch, and when its command was appended (deployments: likewise).
+
+    gaps: per partition what was given up, in the order of epochs.
+    """
 
     routes: Mapping[int, Route]
     appended_ms: Mapping[int, int]
-    deployments: Mapping[int, Deployed]
+    deployments: Mapping[Deployed, int]
+    gaps: Mapping[int, Sequence[AcceptedGap]]
     state: ControlState
 
 
@@ -51,7 +55,8 @@ def read_history(records: Records, ignore_records: Collection[int] = ()) -> Hist
     fold = ControlFold(ignore_records)
     routes: dict[int, Route] = {}
     appended: dict[int, int] = {}
-    deployments: dict[int, Deployed] = {}
+    deployments: dict[Deployed, int] = {}
+    gaps: dict[int, list[AcceptedGap]] = {}
     for chunk in records.read("control", 0):
         for offset, time, value in zip(chunk.offsets, chunk.times, chunk.values, strict=True):
             entry = fold.step(offset, time, value)
@@ -59,10 +64,15 @@ def read_history(records: Records, ignore_records: Collection[int] = ()) -> Hist
             if route is None:
                 continue
             routes[offset], appended[offset] = route, time
-            for slot in entry.state.slots.values():
-                if slot is not None and slot.id == offset:
-                    deployments[offset] = Deployed(slot.color, time)
-    return History(routes, appended, deployments, fold.state)
+            deployments.update(
+                (Deployed(color, offset), time)
+                for color, slot in entry.state.slots.items()
+                if slot is not None and slot.id == offset
+            )
+            for partition, gap in entry.state.gaps.items():
+                if gap.epoch == offset:
+                    gaps.setdefault(partition, []).append(gap)
+    return History(routes, appended, deployments, gaps, fold.state)
 
 
 @dataclass(frozen=True, slots=True)

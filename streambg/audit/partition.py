@@ -22,6 +22,7 @@ from streambg.audit.sources import Records, Role
 from streambg.audit.stamps import Stamps
 from streambg.audit.stream import Behind, Bounds, Column, Stream
 from streambg.audit.tally import SHOWN, Check, Kind, Tally
+from streambg.control.state import Deployment
 from streambg.records.source import COLORS, Color
 
 Int64 = npt.NDArray[np.int64]
@@ -244,12 +245,12 @@ class PartitionAudit:
         if route is None:
             return perhaps
 
-        def fetch(deployment: int) -> Rows:
-            deployed = self._history.deployments[deployment]
-            return self._lanes[deployed.color].rows(deployment, after, upto, route.bucket_field)
+        def fetch(deployment: Deployment) -> Rows:
+            return self._lanes[deployment.color].rows(deployment.id, after, upto, route.bucket_field)
 
         times_say = not self._records.output_times_copied
-        segment = Segment(route, window, self._prefix, fetch, self.tally, times_say)
+        gaps = [gap for gap in self._history.gaps.get(self._partition, ()) if gap.epoch <= epoch]
+        segment = Segment(route, window, self._prefix, fetch, self.tally, times_say, gaps)
         segment.outputs(outputs)
         segment.letters(letters)
         lost = [offset for offset in perhaps if not segment.may_be_letter(offset)]

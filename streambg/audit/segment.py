@@ -16,8 +16,9 @@ from streambg.audit.parsing import Says, distinct
 from streambg.audit.route import ALL, Route, bucket_of, buckets_of, hashed_bytes, hashed_column
 from streambg.audit.stream import Column
 from streambg.audit.tally import Check, Kind, Tally
-from streambg.records.outcome import short_digest
-from streambg.records.source import other
+from streambg.control.state import AcceptedGap, Deployment
+from streambg.records.outcome import GIVEN_UP, short_digest
+from streambg.records.source import COLORS, other
 
 Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
@@ -26,6 +27,8 @@ T = TypeVar("T")
 # what a header says, seen from the route: the live deployment's `route`, the other's, or anything to look at closely
 BY_LIVE, BY_OTHER, CLOSELY = 0, 1, 2
 LIVE, OTHER, NOBODY_KNOWS = 0, 1, -1
+# the reasons of a dead letter in an accepted gap
+NOBODYS = dict.fromkeys(COLORS, GIVEN_UP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,20 @@ class Window:
 
 
 class Segment:
-    """One epoch's part of a window. `fetch(deployment)` reads the accepted rows of that part."""
+    """One epoch's part of a window.
+
+    `fetch(deployment)` reads the accepted rows of that part; `gaps` were given up by then.
+    """
 
     def __init__(
-        self, route: Route, window: Window, prefix: bytes, fetch: Callable[[int], Rows], tally: Tally, times_say: bool
+        self,
+        route: Route,
+        window: Window,
+        prefix: bytes,
+        fetch: Callable[[Deployment], Rows],
+        tally: Tally,
+        times_say: bool,
+        gaps: Sequence[AcceptedGap],
     ) -> None:
         self.route = route
         self._window = window
@@ -50,14 +63,15 @@ class Segment:
         self._fetch = fetch
         self._tally = tally
         self._times_say = times_say
+        self._gaps = gaps
 
     @cached_property
     def _live(self) -> Rows:
-        return self._fetch(self.route.live.id)
+        return self._fetch(self.route.live)
 
     @cached_property
     def _other(self) -> Rows | None:
-        return self._fetch(self.route.other.id) if self.route.other else None
+        return self._fetch(self.route.other) if self.route.other else None
 
     # -- who was to answer ---------------------------------------------------------------------------------------
 
@@ -177,16 +191,25 @@ class Segment:
         chosen = self._chosen(column.offsets)
         for row, offset in enumerate(column.offsets.tolist()):
             judgement: Judgement = Blind(Check.ANSWER)
-            if chosen[row] != NOBODY_KNOWS:
+            said = column.says[row]
+            if said.reasons == NOBODYS and self._given_up(offset):
+                judgement = None  # no color was asked
+            elif chosen[row] != NOBODY_KNOWS:
                 case = self._case(offset, int(chosen[row]), column.times[row])
-                judgement = judge_letter(case, column.says[row].color, column.says[row].reasons)
+                judgement = judge_letter(case, said.color, said.reasons)
             self._take(judgement, "dead-letters", column, row)
         self._keys(column, "dead-letters")
 
     def may_be_letter(self, offset: int) -> bool:
         """Could this event, which has no outcome, have ended as a dead letter?"""
+        if self._given_up(offset):
+            return True
         chosen = self._chosen_one(offset) if 0 < self.route.weight < ALL else int(self.route.weight > 0)
         return chosen == NOBODY_KNOWS or may_be_letter(self._case(offset, chosen, None))
+
+    def _given_up(self, offset: int) -> bool:
+        """P29: was it part of a gap that a command accepted?"""
+        return any(gap.first <= offset < gap.end for gap in self._gaps)
 
     # -- both ----------------------------------------------------------------------------------------------------
 

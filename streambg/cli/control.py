@@ -69,8 +69,8 @@ def _start_of(text: str | None) -> verbs.Start | None:
         raise ConfigError(f"{text!r} is no start", way_out="earliest, latest, or offsets: 0:120,1:98") from None
 
 
-def say(sent: Sent, output: Output) -> None:
-    """What became of the command. Raises Refused where it was not accepted."""
+def say(sent: Sent, output: Output, **more: Any) -> None:
+    """What became of the command; JSON also says `more`. Raises Refused where it was not accepted."""
     if output is Output.JSON:
         print_json(
             {
@@ -80,6 +80,7 @@ def say(sent: Sent, output: Output) -> None:
                 "epoch": sent.epoch,
                 "refusal": sent.refusal,
                 "in_force": sent.state.summary(),
+                **more,
             }
         )
     sent.or_raise()

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from streambg.records.rules import Rules
 
-FORMAT: Literal[1] = 1
+# Whoever adds a verb raises the format, so that a process that does not know it halts instead of passing it (P5).
+# A command is written in the oldest format that has its verb: only who uses a new verb needs new readers.
+FORMATS: dict[int, tuple[str, ...]] = {
+    1: ("deploy", "shift", "promote", "rollback", "abort", "pause", "resume", "retire"),
+    2: ("accept-gap",),
+}
+NEWEST_FORMAT = max(FORMATS)
 # A command that lands later than this was prepared for another world (P5).
 EXPIRES_MS = 30_000
 # Enough for a reason a person types, far below the record limit.
 MAX_TEXT = 2_000
 MAX_ID = 64
 
-VERBS = ("deploy", "shift", "promote", "rollback", "abort", "pause", "resume", "retire")
-Verb = Literal["deploy", "shift", "promote", "rollback", "abort", "pause", "resume", "retire"]
+VERBS = tuple(verb for verbs in FORMATS.values() for verb in verbs)
+
+
+def format_of(verb: str) -> int:
+    """The oldest format that has the verb; the newest where none has it."""
+    return next((number for number, verbs in FORMATS.items() if verb in verbs), NEWEST_FORMAT)
 
 
 class _Args(BaseModel):
@@ -68,11 +78,25 @@ class RetireArgs(_Args):
     color: Literal["blue", "green"]
 
 
+class AcceptGapArgs(_Args):
+    """What `partition` owes for the source offsets `first` <= o < `end` is given up (P29)."""
+
+    partition: Annotated[int, Field(ge=0)]
+    first: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.end < self.first:
+            raise ValueError(f"the gap ends at {self.end}, before it begins at {self.first}")
+        return self
+
+
 class NoArgs(_Args):
     """The verb says everything."""
 
 
-Args = DeployArgs | ShiftArgs | PromoteArgs | RetireArgs | NoArgs
+Args = DeployArgs | ShiftArgs | PromoteArgs | RetireArgs | AcceptGapArgs | NoArgs
 ARGS: dict[str, type[Args]] = {
     "deploy": DeployArgs,
     "shift": ShiftArgs,
@@ -82,6 +106,7 @@ ARGS: dict[str, type[Args]] = {
     "abort": NoArgs,
     "pause": NoArgs,
     "resume": NoArgs,
+    "accept-gap": AcceptGapArgs,
 }
 
 
@@ -90,7 +115,7 @@ class Envelope(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    format: Literal[1] = FORMAT
+    format: Annotated[int, Field(ge=1, le=NEWEST_FORMAT)] = 1
     id: Annotated[str, Field(min_length=1, max_length=MAX_ID)]
     verb: Annotated[str, Field(max_length=MAX_ID)]
     actor: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
@@ -99,6 +124,11 @@ class Envelope(BaseModel):
     expires_ms: Annotated[int, Field(ge=1, le=3_600_000)] = EXPIRES_MS
     expected_epoch: Annotated[int, Field(ge=-1)]
     args: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def known(self) -> bool:
+        """Does its format have its verb? Otherwise every reader rejects it, old and new alike (P5)."""
+        return any(self.verb in verbs for number, verbs in FORMATS.items() if number <= self.format)
 
     def parsed(self) -> Args:
         """The verb's own arguments. Raises ValueError with one line that says what is wrong."""

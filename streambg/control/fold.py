@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from streambg.control.commands import FORMAT, VERBS, Envelope, one_line
+from streambg.control.commands import NEWEST_FORMAT, Envelope, one_line
 from streambg.control.machine import Rejected, apply
 from streambg.control.state import ControlState
 from streambg.errors import UpgradeFirst
@@ -59,8 +59,8 @@ class ControlFold:
         if envelope.id in self._ids:
             return envelope, "repeated", f"a command with id {envelope.id} was folded already"
         self._ids.add(envelope.id)
-        if envelope.verb not in VERBS:
-            return envelope, "unknown verb", f"unknown verb {envelope.verb!r}"
+        if not envelope.known:
+            return envelope, "unknown verb", f"unknown verb {envelope.verb!r} of format {envelope.format}"
         if appended_ms > envelope.time + envelope.expires_ms:
             return (
                 envelope,
@@ -86,9 +86,9 @@ def _envelope(offset: int, value: bytes | None) -> Envelope | str:
     format_ = data.get("format") if isinstance(data, dict) else None
     if not isinstance(format_, int) or isinstance(format_, bool):
         return "no envelope: no `format`"
-    if format_ > FORMAT:
+    if format_ > NEWEST_FORMAT:
         raise UpgradeFirst(
-            f"control record {offset} has format {format_}, this process knows {FORMAT}",
+            f"control record {offset} has format {format_}, this process knows {NEWEST_FORMAT}",
             way_out="upgrade this process first; past a forged record: --ignore-record "
             f"{offset}, given to all processes",
         )

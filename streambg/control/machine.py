@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from streambg.control.commands import (
+    AcceptGapArgs,
     Args,
     DeployArgs,
     NoArgs,
@@ -22,7 +23,7 @@ from streambg.control.commands import (
     RetireArgs,
     ShiftArgs,
 )
-from streambg.control.state import FULL_WEIGHT, ControlState, Deployment, Phase, Standing
+from streambg.control.state import FULL_WEIGHT, AcceptedGap, ControlState, Deployment, Phase, Standing
 from streambg.records.rules import Rules
 from streambg.records.source import Color, other
 
@@ -190,6 +191,27 @@ def _retire(state: ControlState, _offset: int, args: Args) -> Verdict:
     )
 
 
+def _accept_gap(state: ControlState, offset: int, args: Args) -> Verdict:
+    """P29: every slot that is not retired gets a new deployment of the same digest, whose answers begin behind the gap.
+
+    Like every new deployment it begins at weight 0 (P1); what may be rolled back to is the old live's successor (P2).
+    """
+    assert isinstance(args, AcceptGapArgs)
+    slots = {
+        color: replace(old, id=offset, start={}, rescores=old.id)
+        if old is not None and old.standing is not Standing.RETIRED
+        else old
+        for color, old in state.slots.items()
+    }
+    return replace(
+        state,
+        weight=0,
+        slots=slots,
+        rollback_to=None if state.rollback_to is None else offset,
+        gaps={**state.gaps, args.partition: AcceptedGap(args.first, args.end, offset)},
+    )
+
+
 _NOTHING = "nothing is deployed: deploy a model first"
 _NO_CANDIDATE = "there is no candidate: deploy one to the other color first"
 _ABORTED = "the candidate was aborted: deploy a new one"
@@ -205,6 +227,7 @@ TABLE: dict[tuple[Phase, str], Handler | str] = {
     (Phase.EMPTY, "pause"): _NOTHING,
     (Phase.EMPTY, "resume"): _NOTHING,
     (Phase.EMPTY, "retire"): _NOTHING,
+    (Phase.EMPTY, "accept-gap"): _NOTHING,
     (Phase.ALONE, "deploy"): _deploy,
     (Phase.ALONE, "shift"): _NO_CANDIDATE,
     (Phase.ALONE, "promote"): _NO_CANDIDATE,
@@ -216,6 +239,7 @@ TABLE: dict[tuple[Phase, str], Handler | str] = {
     (Phase.ALONE, "pause"): _pause,
     (Phase.ALONE, "resume"): _resume,
     (Phase.ALONE, "retire"): "only the live color scores; there is nothing to retire",
+    (Phase.ALONE, "accept-gap"): _accept_gap,
     (Phase.CANDIDATE, "deploy"): _deploy,
     (Phase.CANDIDATE, "shift"): _shift,
     (Phase.CANDIDATE, "promote"): _promote,
@@ -224,6 +248,7 @@ TABLE: dict[tuple[Phase, str], Handler | str] = {
     (Phase.CANDIDATE, "pause"): _pause,
     (Phase.CANDIDATE, "resume"): _resume,
     (Phase.CANDIDATE, "retire"): _retire,
+    (Phase.CANDIDATE, "accept-gap"): _accept_gap,
     (Phase.ABORTED, "deploy"): _deploy,
     (Phase.ABORTED, "shift"): _ABORTED,
     (Phase.ABORTED, "promote"): _ABORTED,
@@ -232,6 +257,7 @@ TABLE: dict[tuple[Phase, str], Handler | str] = {
     (Phase.ABORTED, "pause"): _pause,
     (Phase.ABORTED, "resume"): _resume,
     (Phase.ABORTED, "retire"): _retire,
+    (Phase.ABORTED, "accept-gap"): _accept_gap,
     (Phase.WARM, "deploy"): _deploy,
     (Phase.WARM, "shift"): _PROMOTED,
     (Phase.WARM, "promote"): _PROMOTED,
@@ -240,6 +266,7 @@ TABLE: dict[tuple[Phase, str], Handler | str] = {
     (Phase.WARM, "pause"): _pause,
     (Phase.WARM, "resume"): _resume,
     (Phase.WARM, "retire"): _retire,
+    (Phase.WARM, "accept-gap"): _accept_gap,
 }
 
 assert FULL_WEIGHT == 10_000  # ShiftArgs has the same limit

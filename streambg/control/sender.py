@@ -10,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from streambg.control.commands import EXPIRES_MS, Envelope
+from streambg.control.commands import EXPIRES_MS, Envelope, format_of
 from streambg.control.fold import Entry
 from streambg.control.follower import ControlFollower
 from streambg.control.state import ControlState
@@ -90,6 +90,7 @@ class ControlClient:
     ) -> Sent:
         """Append one command and fold up to it. Raises OutcomeUnknown where it may or may not have landed."""
         envelope = Envelope(
+            format=format_of(verb),
             id=command_id or str(uuid.uuid4()),
             verb=verb,
             actor=actor,

@@ -38,7 +38,7 @@ class Deployment:
     rules: what its deploy carried (P4); its answers are made by these.
     start: first source offset per partition, where the command carried one (the first deploy; P11).
     sample: share of the keys a candidate scores while it never had weight, hundredths of a percent; None: all.
-    rescores: the deployment whose lost predictions this one gives again (P29).
+    rescores: the deployment it takes the place of with the same digest: a rescore, or behind an accepted gap (P29).
     """
 
     id: int
@@ -58,6 +58,15 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptedGap:
+    """Source offsets `first` <= o < `end` of one partition, given up by the command at `epoch` (P29)."""
+
+    first: int
+    end: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
 class ControlState:
     """The fold of the control log up to `epoch`, the offset of the last accepted command (P1)."""
 
@@ -74,6 +83,8 @@ class ControlState:
     origin: Mapping[int, int] = field(default_factory=dict)
     # of the deployment the last promote took out of office, while P2 allows the way back
     rollback_to: int | None = None
+    # the last accepted gap of each partition; no deployment since answers below its end (P29)
+    gaps: Mapping[int, AcceptedGap] = field(default_factory=dict)
 
     @property
     def live_deployment(self) -> Deployment | None:
@@ -104,6 +115,10 @@ class ControlState:
     def start_of(self, partition: int) -> int:
         """First source offset owed; a partition that did not exist at the first deploy starts at 0 (P11)."""
         return self.origin.get(partition, 0)
+
+    def gap_end(self, partition: int) -> int:
+        """Answers begin here at the earliest, after an accepted gap; 0 where there is none (P29)."""
+        return self.gaps[partition].end if partition in self.gaps else 0
 
     def summary(self) -> str:
         """One line for people: what is in force."""

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from streambg.publishing import resume
 from streambg.publishing.resume import Committed, Facts
-from streambg.publishing.tail import read_cutovers, read_tails
+from streambg.publishing.tail import first_stamped, read_cutovers, read_tails
 from streambg.records.cutover import decode_publisher_position
 from streambg.records.source import COLORS, Color
 
@@ -56,6 +56,11 @@ def read_facts(site: Site, admin: AdminClient, consumer: Consumer, numbers: Coll
     cutovers = read_cutovers(site.reader, site.cutovers)
     floors = {number: resume.epoch_floor(cutovers.get(number, []), topic_id) for number in numbers}
     tails = read_tails(site.reader, site.output, site.dead_letters, floors)
+    stamped = {
+        number: first_stamped(site.reader, (site.output, site.dead_letters), number, tail.epoch)
+        for number, tail in tails.items()
+        if tail is not None and resume.missing_record(tail, cutovers.get(number, []), topic_id)
+    }
     return [
         Facts(
             number,
@@ -65,6 +70,7 @@ def read_facts(site: Site, admin: AdminClient, consumer: Consumer, numbers: Coll
             {color: log_range(consumer, site.predictions[color], number) for color in COLORS},
             topic_id,
             cluster_id,
+            stamped.get(number),
         )
         for number in sorted(numbers)
     ]

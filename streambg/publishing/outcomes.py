@@ -1,8 +1,8 @@
-"""A run as the records it writes: output records with their header, dead letters, the cutover. Pure."""
+"""A run as the records it writes: output records with their header, dead letters, cutovers. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from streambg.publishing.answers import View
@@ -10,11 +10,12 @@ from streambg.publishing.settle import Run
 from streambg.publishing.table import Act, Side
 from streambg.records.batch import Headers
 from streambg.records.cutover import Cutover
-from streambg.records.outcome import HEADER, DeadLetter, Why, encode_dead_letter
+from streambg.records.outcome import GIVEN_UP, HEADER, DeadLetter, Why, encode_dead_letter
 from streambg.records.source import Color, Source, other
 
 Header = tuple[str, str | bytes | None]
 Counts = dict[tuple[Color | str, Why | str], int]
+Cutovers = tuple[Cutover, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Records:
     headers: list[list[Header]]
     times: list[int]
     dead_letters: list[tuple[bytes | None, bytes]]
-    cutover: Cutover | None
+    cutovers: Cutovers
     counts: Mapping[tuple[Color | str, Why | str], int]
 
     def __len__(self) -> int:
@@ -41,6 +42,9 @@ class Home:
     partition: int
     topic_id: str
     cluster_id: str
+
+    def at(self, offset: int) -> Source:
+        return Source(self.topic, self.partition, offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +62,14 @@ class Scene:
     falls_back: bool
 
 
-def records_of(run: Run, live: View, other_view: View | None, scene: Scene, cutover: Cutover | None) -> Records:
+def records_of(run: Run, live: View, other_view: View | None, scene: Scene, cutovers: Cutovers) -> Records:
     """The run's outcomes in source order."""
     if run.plain:
-        return _as_routed(run, live, other_view, scene, cutover)
-    return _one_by_one(run, live, other_view, scene, cutover)
+        return _as_routed(run, live, other_view, scene, cutovers)
+    return _one_by_one(run, live, other_view, scene, cutovers)
 
 
-def _as_routed(run: Run, live: View, other_view: View | None, scene: Scene, cutover: Cutover | None) -> Records:
+def _as_routed(run: Run, live: View, other_view: View | None, scene: Scene, cutovers: Cutovers) -> Records:
     """Every row is published as routed: row i of both views is row i of the run."""
     n, others, offsets = len(run.offsets), int(run.chosen_other.sum()), run.offsets.tolist()
     # a template ends with the hole for the reason, which is the same for all of them here
@@ -89,7 +93,7 @@ def _as_routed(run: Run, live: View, other_view: View | None, scene: Scene, cuto
     for color, count in ((scene.live, n - others), (other(scene.live), others)):
         if count:
             counts[color, "route"] = count
-    return Records(values, keys, written, live.times[:n].tolist(), [], cutover, counts)
+    return Records(values, keys, written, live.times[:n].tolist(), [], cutovers, counts)
 
 
 def _picked(wants: list[bool], live: list[Headers] | None, chosen: list[Headers] | None) -> list[Headers] | None:
@@ -100,10 +104,10 @@ def _picked(wants: list[bool], live: list[Headers] | None, chosen: list[Headers]
     return [b if w else a for w, a, b in zip(wants, live or none, chosen or none, strict=False)]
 
 
-def _one_by_one(run: Run, live: View, other_view: View | None, scene: Scene, cutover: Cutover | None) -> Records:
+def _one_by_one(run: Run, live: View, other_view: View | None, scene: Scene, cutovers: Cutovers) -> Records:
     """A run with rows that are absent, wrong, late or no events at all."""
     counts: Counts = {}
-    records = Records([], [], [], [], [], cutover, counts)
+    records = Records([], [], [], [], [], cutovers, counts)
     live_rows, other_rows = run.live_rows.tolist(), run.other_rows.tolist()
     for index, (offset, act, why) in enumerate(zip(run.offsets.tolist(), run.acts.tolist(), run.whys, strict=True)):
         if act == Act.SKIP:
@@ -137,8 +141,17 @@ def _dead_letter(run: Run, index: int, live: View, other_view: View | None, scen
         other(scene.live): _reason(other_view, other_row, offset, "other" in scene.late and asked),
     }
     key = live.keys[live_row] if live_row >= 0 else other_view.keys[other_row] if other_view else None
-    source = Source(scene.home.topic, scene.home.partition, offset)
-    return key, encode_dead_letter(DeadLetter(source, scene.epoch, chosen, reasons))
+    return key, encode_dead_letter(DeadLetter(scene.home.at(offset), scene.epoch, chosen, reasons))
+
+
+def given_up(offsets: Sequence[int], keys: Sequence[bytes | None], scene: Scene, cutovers: Cutovers) -> Records:
+    """P29: the events of an accepted gap as dead letters."""
+    reasons: dict[str, str] = {scene.live: GIVEN_UP, other(scene.live): GIVEN_UP}
+    letters = [
+        (key, encode_dead_letter(DeadLetter(scene.home.at(offset), scene.epoch, scene.live, reasons)))
+        for offset, key in zip(offsets, keys, strict=True)
+    ]
+    return Records([], [], [], [], letters, cutovers, {("dead-letter", GIVEN_UP): len(letters)})
 
 
 def _reason(view: View | None, row: int, offset: int, late: bool) -> str:

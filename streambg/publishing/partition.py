@@ -6,12 +6,14 @@ published (`advance`), and commits `positions` with it. Time comes in as an argu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from streambg.control.state import ControlState, Deployment, Phase
+from streambg.errors import Gap
 from streambg.publishing.answers import Answers, Fetch, View
-from streambg.publishing.outcomes import Home, Records, Scene, records_of
-from streambg.publishing.settle import Route, Run, Waiting, settle
+from streambg.publishing.outcomes import Home, Records, Scene, given_up, records_of
+from streambg.publishing.resume import RESCORE
+from streambg.publishing.settle import Route, Waiting, settle
 from streambg.publishing.table import Side
 from streambg.records.coverage import Coverage
 from streambg.records.cutover import Cutover, PublisherPosition
@@ -36,12 +38,16 @@ class Partition:
         epoch: int,
         starts: Mapping[Color, tuple[int, Coverage | None]],
         origin: int | None = None,
+        unrecorded: tuple[int, int] | None = None,
+        rereads: Mapping[Color, tuple[int, int]] | None = None,
     ) -> None:
         self.home = home
         self.settled = settled
         self.epoch = epoch  # of the last outcome; -1: none yet
         self.origin = origin  # to be said in the first cutover record (P27)
         self.answers: dict[Color, Answers] = {color: Answers(*starts[color]) for color in COLORS}
+        self._unrecorded = unrecorded  # (epoch, first) of a cutover record that is missing (P25)
+        self._rereads = dict(rereads or {})  # colors read again from their log's (start, end), P27
         self.waiting: Waiting | None = None
         self.late: frozenset[tuple[Side, str]] = frozenset()
         self._state = ControlState()
@@ -92,11 +98,15 @@ class Partition:
     # -- what goes out -------------------------------------------------------------------------------------------
 
     def advance(self, limit: int) -> Records | None:
-        """Settle what can be settled, about `limit` rows at the most; None where nothing moved."""
+        """Settle what can be settled, about `limit` rows at the most; None where nothing moved, or a gap comes first.
+
+        Raises Gap where predictions that are owed are gone (P27).
+        """
         live = self._state.live
         rules = self._state.rules
-        if live is None or rules is None or not self._stale:
+        if live is None or rules is None or not self._stale or self.gap is not None:
             return None
+        self._check_reread(live)
         self._forgive()
         live_view = self.answers[live].view(self.settled, limit, rules.bucket_field)
         other_view = self._other_view(live, limit, rules.bucket_field)
@@ -106,11 +116,62 @@ class Partition:
         self.waiting = None if moved else run.waiting
         if not moved:
             return None
-        records = self._records(run, live, live_view, other_view)
-        self.settled = run.settled
-        for answers in self.answers.values():
-            answers.settle(run.settled)
+        cutovers = self._cutovers() if run.outcomes else ()
+        records = records_of(run, live_view, other_view, self._scene(live), cutovers)
+        self._settle(run.settled)
         return records
+
+    @property
+    def gap(self) -> tuple[int, int] | None:
+        """P29: [first, end) source offsets that a command gave up and that are not settled yet.
+
+        Raises Gap where it begins above settled + 1: who sent it knew another settled offset than the topics.
+        """
+        accepted = self._state.gaps.get(self.home.partition)
+        if accepted is None or accepted.end <= self.settled + 1:
+            return None
+        if accepted.first > self.settled + 1:
+            raise Gap(
+                f"partition {self.home.partition}: the gap accepted at epoch {accepted.epoch} begins at "
+                f"{accepted.first}, settled is {self.settled}: what lies between would be skipped",
+                way_out=f"streambg accept-gap {self.home.partition} --from {self.settled + 1} --to {accepted.end}",
+            )
+        return self.settled + 1, accepted.end
+
+    def give_up(self, offsets: Sequence[int], keys: Sequence[bytes | None], upto: int) -> Records:
+        """P29: dead letters for the input's records in the gap up to `upto`; settled moves there."""
+        assert self._state.live is not None
+        cutovers = self._cutovers() if offsets else ()
+        records = given_up(offsets, keys, self._scene(self._state.live), cutovers)
+        self._settle(upto)
+        self._stale = True
+        return records
+
+    def _settle(self, settled: int) -> None:
+        self.settled = settled
+        for answers in self.answers.values():
+            answers.settle(settled)
+
+    def _check_reread(self, live: Color) -> None:
+        """P27: live's log, read again because positions are missing, must lead on from settled."""
+        if live not in self._rereads:
+            return
+        answers, (start, end) = self.answers[live], self._rereads[live]
+        words = ""
+        # where the log still has its beginning, nothing of it is gone: the deployment's answers do begin there (P9)
+        if start > 0 and answers.first_after is not None and answers.first_after > self.settled:
+            words = f"the first answers that are left begin above {answers.first_after}"
+        elif answers.next_offset >= end:
+            if answers.hole is not None:
+                words = f"its answers reach {answers.covered} and go on above {answers.hole}"
+            else:
+                del self._rereads[live]
+        if words:
+            raise Gap(
+                f"partition {self.home.partition}: {live}'s predictions were read again from {start} to {end} because "
+                f"no position was left: {words}, settled is {self.settled}",
+                way_out=RESCORE,
+            )
 
     def _other_view(self, live: Color, limit: int, bucket_field: str | None) -> View | None:
         """P15, P16: the other color's answers, where they play a part."""
@@ -143,21 +204,22 @@ class Partition:
         assert self._state.live is not None
         return self._state.live if side == "live" else other(self._state.live)
 
-    def _records(self, run: Run, live: Color, live_view: View, other_view: View | None) -> Records:
-        cutover = self._cutover() if run.outcomes else None
+    def _scene(self, live: Color) -> Scene:
         late = frozenset(side for side, _ in self.late)
-        scene = Scene(self.home, live, self.epoch, self._templates, late, self._state.fallback_to_other)
-        return records_of(run, live_view, other_view, scene, cutover)
+        return Scene(self.home, live, self.epoch, self._templates, late, self._state.fallback_to_other)
 
-    def _cutover(self) -> Cutover | None:
-        """P19: the first outcome of a new epoch says where it begins."""
-        if self._state.epoch <= self.epoch:
-            return None
-        self.epoch = self._state.epoch
+    def _cutovers(self) -> tuple[Cutover, ...]:
+        """P19: the first outcome of a new epoch says where it begins; a missing record is written first (P25)."""
+        begins = [] if self._unrecorded is None else [self._unrecorded]
+        self._unrecorded = None
+        if self._state.epoch > self.epoch:
+            self.epoch = self._state.epoch
+            begins.append((self.epoch, self.settled + 1))
+        return tuple(self._cutover(epoch, first) for epoch, first in begins)
+
+    def _cutover(self, epoch: int, first: int) -> Cutover:
         origin, self.origin = self.origin, None
-        return Cutover(
-            self.home.partition, self.epoch, self.settled + 1, self.home.topic_id, self.home.cluster_id, origin
-        )
+        return Cutover(self.home.partition, epoch, first, self.home.topic_id, self.home.cluster_id, origin)
 
     # -- what the session commits and watches --------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streambg.control.state import ControlState
 from streambg.errors import Gap
@@ -42,17 +42,25 @@ class Facts:
     log: Mapping[Color, tuple[int, int]]
     topic_id: str
     cluster_id: str
+    # first source offset stamped with the tail's epoch, asked for where no cutover record says where it begins (P25)
+    stamped_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Go on here. `origin` is to be written into the first cutover record; `alarms` are for people."""
+    """Go on here. `origin` is to be written into the first cutover record; `alarms` are for people.
+
+    unrecorded: (epoch, first) of a cutover record that is missing (P25). rereads: colors whose positions are missing,
+    with the (first, end) of their log, which must lead on from settled (P27).
+    """
 
     settled: int
     epoch: int
     starts: Mapping[Color, tuple[int, Coverage | None]]
     origin: int | None
     alarms: tuple[str, ...]
+    unrecorded: tuple[int, int] | None = None
+    rereads: Mapping[Color, tuple[int, int]] = field(default_factory=dict)
 
 
 def epoch_floor(cutovers: Sequence[Cutover], topic_id: str) -> int:
@@ -87,11 +95,8 @@ def plan(facts: Facts, state: ControlState) -> Resume:
         settled, epoch = facts.tail.offset, facts.tail.epoch
         alarms.append(f"partition {facts.partition}: no committed position; going on from the tail at {settled}")
     elif facts.cutovers:
-        raise Gap(
-            f"partition {facts.partition}: neither committed positions nor outcomes, but a cutover record of epoch "
-            f"{facts.cutovers[-1].epoch}: what was published is unknown",
-            way_out="restore the output topic; a recorded `accept-gap` comes with a later version",
-        )
+        settled, epoch = _given_up_to(facts, state), facts.cutovers[-1].epoch
+        alarms.append(f"partition {facts.partition}: nothing says what was published; going on from an accepted gap")
     else:
         origin = state.start_of(facts.partition)
         settled, epoch = origin - 1, -1
@@ -105,7 +110,38 @@ def plan(facts: Facts, state: ControlState) -> Resume:
     if not facts.cutovers:
         origin = state.start_of(facts.partition)
     starts = {color: _start(color, facts, state, alarms) for color in COLORS}
-    return Resume(settled, epoch, starts, origin, tuple(alarms))
+    fresh = facts.tail is None and not known
+    rereads = {} if fresh else {color: facts.log[color] for color in COLORS if not _position_holds(color, facts)}
+    return Resume(settled, epoch, starts, origin, tuple(alarms), _unrecorded(facts), rereads)
+
+
+def missing_record(tail: Tail, cutovers: Sequence[Cutover], topic_id: str) -> bool:
+    """P25: does no cutover record say where the tail's epoch begins?"""
+    return all((cutover.epoch, cutover.topic_id) != (tail.epoch, topic_id) for cutover in cutovers)
+
+
+def _unrecorded(facts: Facts) -> tuple[int, int] | None:
+    if facts.tail is None or facts.stamped_from is None:
+        return None
+    return facts.tail.epoch, facts.stamped_from
+
+
+def _given_up_to(facts: Facts, state: ControlState) -> int:
+    """Settled, where only an accepted gap can say it: a gap accepted after everything that is known (P27, P29)."""
+    gap = state.gaps.get(facts.partition)
+    if gap is None or gap.epoch <= facts.cutovers[-1].epoch:
+        raise Gap(
+            f"partition {facts.partition}: neither committed positions nor outcomes, but a cutover record of epoch "
+            f"{facts.cutovers[-1].epoch}: what was published is unknown",
+            way_out=f"restore the output topic, or say where to go on: streambg accept-gap {facts.partition} "
+            "--from OFFSET --to OFFSET (P29)",
+        )
+    return gap.first - 1
+
+
+def _position_holds(color: Color, facts: Facts) -> bool:
+    offset, (first, end) = facts.committed[color].offset, facts.log[color]
+    return offset is not None and first <= offset <= end
 
 
 def _same_input(facts: Facts) -> None:

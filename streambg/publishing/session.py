@@ -24,6 +24,7 @@ from streambg.publishing.answers import Fetch
 from streambg.publishing.deadlines import Deadlines
 from streambg.publishing.facts import Site, read_facts
 from streambg.publishing.fencing import fence_the_dead, members, writers
+from streambg.publishing.gap import read_events
 from streambg.publishing.outcomes import Home, Records
 from streambg.publishing.partition import Partition
 from streambg.publishing.resume import Facts
@@ -135,12 +136,23 @@ class Session:
         for number in self._turns():
             partition = self.partitions[number]
             while self._in_transaction < self.site.records:
-                records = partition.advance(self.site.records - self._in_transaction)
+                room = self.site.records - self._in_transaction
+                records = (
+                    partition.advance(room) if partition.gap is None else self._give_up(number, partition.gap, room)
+                )
                 if records is None:
                     break
                 self._dirty.add(number)
                 if records:
                     self._write(number, records)
+
+    def _give_up(self, number: int, gap: tuple[int, int], room: int) -> Records | None:
+        """P29: the next events of an accepted gap as dead letters; None where the input does not show them yet."""
+        events = read_events(self.site.reader, self.site.input, number, gap, room)
+        if events.upto < gap[0]:
+            return None
+        log.info("gap", partition=number, first=gap[0], upto=events.upto, events=len(events.offsets))
+        return self.partitions[number].give_up(events.offsets, events.keys, events.upto)
 
     def _turns(self) -> list[int]:
         """Every partition, another one first each time: a full transaction must not starve the last ones."""
@@ -158,9 +170,9 @@ class Session:
     def _write(self, number: int, records: Records) -> None:
         self._begin()
         site = self.site
-        if records.cutover is not None:
-            log.info("cutover", partition=number, epoch=records.cutover.epoch, first=records.cutover.first)
-            self._produce(site.cutovers, encode_cutover(records.cutover), records.cutover.key, 0)
+        for cutover in records.cutovers:
+            log.info("cutover", partition=number, epoch=cutover.epoch, first=cutover.first)
+            self._produce(site.cutovers, encode_cutover(cutover), cutover.key, 0)
         stamps = records.times if site.input_timestamps else None
         for index, value in enumerate(records.values):
             self._produce(
@@ -288,7 +300,7 @@ class Session:
         for alarm in plan.alarms:
             self._meter.alarm(alarm)
         home = Home(self.site.input, facts.partition, facts.topic_id, facts.cluster_id)
-        partition = Partition(home, plan.settled, plan.epoch, plan.starts, plan.origin)
+        partition = Partition(home, plan.settled, plan.epoch, plan.starts, plan.origin, plan.unrecorded, plan.rereads)
         partition.control(self._state, self._folded)
         self.partitions[facts.partition] = partition
         return {(color, facts.partition): plan.starts[color][0] for color in COLORS}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import structlog
@@ -115,6 +115,53 @@ def _dead_letter_tail(message: Message) -> Tail | None:
         log.warning("foreign_record", topic=message.topic(), offset=message.offset(), why=str(error))
         return None
     return None if letter.supersedes else Tail(letter.source.offset, letter.epoch)
+
+
+def first_stamped(config: Mapping[str, Any], topics: Collection[str], partition: int, epoch: int) -> int | None:
+    """The first source offset stamped with `epoch` in any of the outcome topics that still hold it (P25).
+
+    Epochs never go back within a partition, so each log is searched by halves: a dozen reads of one record.
+    """
+    consumer = Consumer({**config, "enable.partition.eof": True})
+    try:
+        found = [_first_of(consumer, (topic, partition), epoch) for topic in topics]
+    finally:
+        consumer.close()
+    return min((offset for offset in found if offset is not None), default=None)
+
+
+def _first_of(consumer: Consumer, spot: Spot, epoch: int) -> int | None:
+    low, high = _watermarks(consumer, *spot)
+    first: int | None = None
+    while low < high:
+        middle = (low + high) // 2
+        there = _outcome_from(consumer, spot, middle)
+        if there is not None and there[1].epoch < epoch:
+            low = there[0] + 1
+            continue
+        high = middle
+        if there is not None and there[1].epoch == epoch:
+            first = there[1].offset
+    return first
+
+
+def _outcome_from(consumer: Consumer, spot: Spot, at: int) -> tuple[int, Tail] | None:
+    """(log offset, what it says) of the first outcome at or behind `at`; None where there is none."""
+    consumer.assign([TopicPartition(*spot, at)])
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        message = consumer.poll(0.1)
+        error = message.error() if message is not None else None
+        if message is None:
+            continue
+        if error is not None and error.code() == KafkaError._PARTITION_EOF:
+            return None
+        if error is not None:
+            raise KafkaException(error)
+        tail = _output_tail(message) if find_header(message.headers()) else _dead_letter_tail(message)  # type: ignore[arg-type] # as in _output_tail
+        if tail is not None:
+            return message.offset() or 0, tail
+    raise SessionEnded(f"{spot[0]}/{spot[1]} was not read within {DEADLINE_S:g} s")
 
 
 def read_cutovers(config: Mapping[str, Any], topic: str) -> dict[int, list[Cutover]]:

@@ -19,6 +19,8 @@ Why = Literal["route", "absent", "error", "late", "supersedes"]
 WHYS: tuple[Why, ...] = ("route", "absent", "error", "late", "supersedes")
 # 8 hex digits tell deployments of one model apart for a reader; the control log holds the whole digest
 DIGEST_DIGITS = 8
+# both reasons of a dead letter in a gap that `accept-gap` gave up: nobody was asked (P29)
+GIVEN_UP = "gap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class _DeadLetterWire(msgspec.Struct):
 class DeadLetter:
     """An event nobody could answer: the reasons of both colors; the bytes stay in the input (P17).
 
-    `reasons[other]` is the other color's own reason, or `none` (not allowed or unanswered), or `late`.
+    `reasons[other]` is the other color's own reason, or `none` (not allowed or unanswered), or `late`; both are `gap`
+    where a command gave the event up (P29).
     """
 
     source: Source

@@ -43,12 +43,13 @@ def start(
     own_end: int,
     settled: int | None,
     origin: int,
+    gap_end: int,
 ) -> Start:
     """What to do in one partition.
 
     own_covered: how far batches of this deployment in the color's own topic reach, asked for where no position is
     committed; own_end: that topic's end. settled: the publisher's settled offset, None where it has none yet.
-    origin: the pipeline's first source offset owed.
+    origin: the pipeline's first source offset owed; gap_end: nothing below is owed any more (P29).
     """
     if committed is not None and committed_offset is not None:
         if committed.deployment == deployment.id:
@@ -60,4 +61,4 @@ def start(
     if deployment.start:
         return Seed(deployment.start.get(partition, 0))
     # live's seed where the publisher has settled nothing yet: then every event is still to be published
-    return Seed(settled + 1 if settled is not None else origin)
+    return Seed(max(settled + 1 if settled is not None else origin, gap_end))

@@ -284,9 +284,8 @@ class Session:
         own_covered, own_end = None, self._own.end(number)
         if position is None or offset is None:
             own_covered, own_end = self._own.scan(number, deployment.id)
-        decision = seeding.start(
-            number, deployment, offset, position, own_covered, own_end, settled, state.start_of(number)
-        )
+        origin, gap_end = state.start_of(number), state.gap_end(number)
+        decision = seeding.start(number, deployment, offset, position, own_covered, own_end, settled, origin, gap_end)
         if isinstance(decision, seeding.FoldFirst):
             self._follower.wait_folded(decision.deployment, FOLD_TIMEOUT_S)
             raise SessionEnded(f"partition {number} was scored by deployment {decision.deployment} already (P11)")

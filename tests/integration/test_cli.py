@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pipelines import Running, pipeline
+from command_line import answer, streambg
+from pipelines import pipeline
 
 from streambg.servers.ports import free_port
 
 pytestmark = pytest.mark.integration
-
-
-def streambg(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "streambg", *words],
-        cwd=folder,
-        env={**os.environ, "COLUMNS": "200", **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def answer(run: Running, *words: str) -> Any:
-    """The JSON of a verb that must succeed."""
-    done = streambg(run.folder, *words, "--output", "json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def test_the_verbs_from_deploy_to_audit(kafka: str, redis_url: str, unique: str, tmp_path: Path) -> None:

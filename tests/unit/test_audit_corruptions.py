@@ -18,6 +18,7 @@ from corruptions import (
     no_cutover,
     of_another_topic,
     other_model,
+    pick,
     repeats_value,
     second_cutover,
     swap,
@@ -32,12 +33,13 @@ from letter_corruptions import (
     edit_letter,
     forbidden_fallback,
     letter_as_well,
+    letter_for,
     lost_letter,
     other_chosen,
     refused_stand_in,
     unjustified_letter,
 )
-from recorded import RULES, TOPIC, standard
+from recorded import COMMANDS, RULES, TOPIC, standard
 
 from streambg.audit import audit_records
 from streambg.audit.report import Report
@@ -168,3 +170,22 @@ def test_a_flood_of_one_kind_hides_no_other() -> None:
     assert {finding.kind for finding in report.findings} == {Kind.LOST, Kind.WRONG_VALUE}
     assert len(report.findings) == 20
     assert report.counts[Kind.LOST] == 90
+
+
+def test_P29_dead_letters_of_an_accepted_gap_are_justified_and_only_there() -> None:
+    """The gap is accepted when three quarters of the events are there."""
+    both = {"blue": "gap", "green": "gap"}
+
+    def judged_letter(offset: int, reasons: dict[str, str], first: int, end: int) -> dict[Kind, int]:
+        gap: dict[str, object] = {"partition": 0, "first": first, "end": end}
+        recording = standard(commands=(*COMMANDS[:6], (0.75, "accept-gap", gap)))
+        assert counted(audit_records(recording)) == {}
+        at = pick(recording, offset=offset)
+        letter_for(recording, at, reasons, "blue")
+        return counted(audit_records(recording))
+
+    offset, earlier = 133, 100
+    assert judged_letter(offset, both, 130, 140) == {}
+    assert judged_letter(offset, {"blue": "gap", "green": "none"}, 130, 140) == {Kind.UNJUSTIFIED: 1}
+    assert judged_letter(offset, both, 130, offset) == {Kind.UNJUSTIFIED: 1}, "outside"
+    assert judged_letter(earlier, both, 95, 140) != {}, "what was settled before the command was not given up by it"

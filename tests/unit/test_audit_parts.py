@@ -23,7 +23,7 @@ from streambg.records.bucket import bucket, bucket_keys, buckets
 from streambg.records.coverage import Coverage, Take
 from streambg.records.outcome import header_template
 
-DEPLOYED = {4: Deployed("green", 100), 9: Deployed("green", 900), 5: Deployed("blue", 100)}
+DEPLOYED = {Deployed("green", 4): 100, Deployed("green", 9): 900, Deployed("blue", 5): 100}
 
 
 def batch(deployment: int, after: int, offsets: list[int], upto: int, sample: bool = False, tag: str = "") -> bytes:

@@ -86,9 +86,9 @@ class Run:
         letters = self.recording.log("dead-letters", self.partition)
         for key, value in records.dead_letters:
             letters.append(Rec(len(letters), self.now, key, value))
-        if records.cutover is not None:
+        for cutover in records.cutovers:
             log = self.recording.log("cutovers")
-            log.append(Rec(len(log), self.now, records.cutover.key, encode_cutover(records.cutover)))
+            log.append(Rec(len(log), self.now, cutover.key, encode_cutover(cutover)))
 
 
 def published(shape: Shape) -> Recording:

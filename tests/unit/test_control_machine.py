@@ -9,10 +9,10 @@ from control_log import Log, envelope
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streambg.control.commands import VERBS
+from streambg.control.commands import NEWEST_FORMAT, VERBS, format_of
 from streambg.control.fold import ControlFold
 from streambg.control.machine import TABLE
-from streambg.control.state import Phase
+from streambg.control.state import AcceptedGap, Phase
 from streambg.errors import UpgradeFirst
 
 
@@ -146,7 +146,7 @@ def test_P5_bytes_that_are_no_envelope_are_rejected_and_counted(value: bytes) ->
 
 def test_P5_unknown_verb_repeated_id_and_expiry() -> None:
     log = two_colors()
-    assert log.say("explode").refusal == "unknown verb 'explode'"
+    assert log.say("explode").refusal == f"unknown verb 'explode' of format {NEWEST_FORMAT}"
     assert not log.say("shift", id="c1", candidate=1, weight=100).accepted, "c1 was the second deploy's id"
     late = log.raw(envelope("pause", 1, "late", time=1_000), appended_ms=31_001)
     assert late.refusal is not None
@@ -156,7 +156,7 @@ def test_P5_unknown_verb_repeated_id_and_expiry() -> None:
 
 
 def test_P5_a_newer_format_halts_and_a_forged_one_can_be_passed() -> None:
-    newer = b'{"format":2,"id":"x","verb":"leap"}'
+    newer = b'{"format":%d,"id":"x","verb":"leap"}' % (NEWEST_FORMAT + 1)
     log = two_colors()
     with pytest.raises(UpgradeFirst, match="--ignore-record 2"):
         log.raw(newer)
@@ -191,12 +191,67 @@ def test_P29_rescore_puts_the_same_digest_as_a_new_deployment_into_the_live_slot
     assert log.fold.state.live_deployment.rescores == 0
 
 
+def test_P29_an_accepted_gap_puts_a_new_deployment_into_every_slot_that_is_not_retired() -> None:
+    log = two_colors()
+    log.say("shift", candidate=1, weight=5_000)
+    entry = log.say("accept-gap", partition=3, first=40, end=90)
+    assert entry.accepted
+    state = log.fold.state
+    assert (state.phase, state.live, state.weight) == (Phase.CANDIDATE, "blue", 0)
+    slots = {color: slot for color, slot in state.slots.items() if slot is not None}
+    assert {color: (one.id, one.model, one.rescores, dict(one.start)) for color, one in slots.items()} == {
+        "blue": (entry.offset, "m:1", 0, {}),
+        "green": (entry.offset, "m:2", 1, {}),
+    }
+    assert state.gaps == {3: AcceptedGap(40, 90, entry.offset)}
+    assert (state.gap_end(3), state.gap_end(0)) == (90, 0)
+    assert state.start_of(0) == 5, "the origin of the guarantee stays"
+
+
+def test_P29_a_gap_keeps_the_way_back_and_leaves_the_retired_alone() -> None:
+    log = two_colors()
+    log.say("promote", candidate=1)
+    log.say("accept-gap", partition=0, first=7, end=7)
+    log.say("accept-gap", partition=1, first=2, end=9)
+    assert log.say("rollback").accepted, "P2: to the successor of the deployment that was live"
+    assert log.fold.state.live == "blue"
+    log.say("retire", color="green")
+    before = log.fold.state.slots["green"]
+    assert log.say("accept-gap", partition=0, first=9, end=12).accepted
+    assert log.fold.state.slots["green"] == before
+    assert {partition: gap.end for partition, gap in log.fold.state.gaps.items()} == {0: 12, 1: 9}
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"partition": 0, "first": 9, "end": 8}, "before it begins"),
+        ({"partition": -1, "first": 0, "end": 8}, "partition"),
+        ({"partition": 0, "first": 9}, "end"),
+    ],
+)
+def test_P29_a_gap_that_is_none_is_refused(args: dict[str, int], words: str) -> None:
+    log = two_colors()
+    assert words in (log.say("accept-gap", **args).refusal or "")
+    assert log.fold.state.gaps == {}
+    assert Log().say("accept-gap", partition=0, first=0, end=1).refusal == "nothing is deployed: deploy a model first"
+
+
+def test_P5_a_verb_in_a_format_older_than_itself_is_rejected_by_old_and_new_readers_alike() -> None:
+    assert (format_of("shift"), format_of("accept-gap")) == (1, 2)
+    log = two_colors()
+    old = log.raw(envelope("accept-gap", 1, "x", partition=0, first=0, end=1).replace(b'"format": 2', b'"format": 1'))
+    assert old.refusal == "unknown verb 'accept-gap' of format 1"
+    assert log.raw(envelope("pause", 1, "y").replace(b'"format": 1', b'"format": 2')).accepted
+
+
 _commands = st.lists(
     st.one_of(
         st.tuples(st.just("deploy"), st.sampled_from(["blue", "green"]), st.booleans()),
         st.tuples(st.just("shift"), st.integers(0, 12), st.sampled_from([0, 100, 10_000])),
         st.tuples(st.just("promote"), st.integers(0, 12), st.none()),
         st.tuples(st.just("retire"), st.sampled_from(["blue", "green"]), st.none()),
+        st.tuples(st.just("accept-gap"), st.integers(0, 3), st.integers(0, 9)),
         st.tuples(st.sampled_from(["rollback", "abort", "pause", "resume"]), st.none(), st.none()),
     ),
     max_size=40,
@@ -214,6 +269,7 @@ def test_laws_of_every_state(commands: list[tuple[str, object, object]]) -> None
             "shift": {"candidate": a, "weight": b},
             "promote": {"candidate": a},
             "retire": {"color": a},
+            "accept-gap": {"partition": a, "first": 0, "end": b},
         }.get(verb, {})
         entry = log.deploy(**args) if verb == "deploy" else log.say(verb, **args)  # type: ignore[arg-type] # drawn
         state = log.fold.state

@@ -126,7 +126,7 @@ def test_the_example_of_a_command_is_one_and_names_every_field() -> None:
 
 def test_every_verb_stands_in_the_table_of_arguments() -> None:
     table = page("design.md").partition("| verb | args |")[2].partition("\n\n")[0]
-    named = set(re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in table.splitlines()[2:])))
+    named = set(re.findall(r"`([\w-]+)`", " ".join(line.split("|")[1] for line in table.splitlines()[2:])))
     assert named == set(VERBS)
 
 

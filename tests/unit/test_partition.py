@@ -10,11 +10,16 @@ from partition_bench import HOME, Bench, letters, outcome, words
 from predictions import answers, fetched, key, value
 
 from streambg.control.state import ControlState
+from streambg.errors import Gap
 from streambg.publishing.partition import MAX_WAITING_BYTES, MAX_WAITING_ROWS, Partition
 from streambg.publishing.settle import Waiting
+from streambg.records.batch import Batch
 from streambg.records.bucket import bucket, identity
+from streambg.records.coverage import Coverage
 from streambg.records.cutover import Cutover, PublisherPosition
-from streambg.records.source import COLORS
+from streambg.records.source import COLORS, Color
+
+GAP = {"blue": "gap", "green": "gap"}
 
 # -- P13, P15: what a record says --------------------------------------------------------------------------------------
 
@@ -134,9 +139,9 @@ def test_P16_promote_rollback_and_abort_take_effect_at_settled_plus_1() -> None:
         if verb:
             bench.say(verb, **args)
         records = bench.advance(4)
-        assert records.cutover is not None
-        assert {outcome(headers).epoch for headers in records.headers} == {records.cutover.epoch}
-        said.append((records.cutover.first, outcome(records.headers[0]).color, records.cutover.epoch))
+        (cutover,) = records.cutovers
+        assert {outcome(headers).epoch for headers in records.headers} == {cutover.epoch}
+        said.append((cutover.first, outcome(records.headers[0]).color, cutover.epoch))
     assert said == [(0, "blue", 1), (4, "green", 2), (8, "blue", 3), (12, "blue", 4)]
 
 
@@ -183,14 +188,14 @@ def test_P1_a_candidate_deployed_again_at_a_weight_above_0_starts_at_weight_0() 
 def test_P19_several_commands_between_transactions_yield_one_cutover_for_the_last() -> None:
     bench = Bench()
     bench.offer("blue", answers(0, -1, 3))
-    assert bench.advance().cutover == Cutover(3, 1, 0, "topic-id", "cluster-id", 0)
+    assert bench.advance().cutovers == (Cutover(3, 1, 0, "topic-id", "cluster-id", 0),)
     for weight in (1, 2, 3):
         epoch = bench.say("shift", candidate=1, weight=weight)
     assert bench.partition.pending_epoch, "idle: it comes with the next event"
     assert bench.partition.advance(10) is None
     bench.offer("blue", answers(0, 3, 6, []), answers(0, 6, 8))
     bench.offer("green", answers(1, -1, 8))
-    assert [records.cutover for records in bench.everything() if len(records)] == [
+    assert [cutover for records in bench.everything() for cutover in records.cutovers] == [
         Cutover(3, epoch, 4, "topic-id", "cluster-id")
     ]
     assert not bench.partition.pending_epoch
@@ -200,9 +205,9 @@ def test_P19_offsets_without_an_event_move_settled_and_no_cutover() -> None:
     bench = Bench()
     bench.offer("blue", answers(0, -1, 3, []))
     records = bench.advance()
-    assert (len(records), records.cutover, bench.partition.settled) == (0, None, 3)
+    assert (len(records), records.cutovers, bench.partition.settled) == (0, (), 3)
     bench.offer("blue", answers(0, 3, 4))
-    cutover = bench.advance().cutover
+    (cutover,) = bench.advance().cutovers
     assert cutover == Cutover(3, 1, 4, "topic-id", "cluster-id", 0), "the origin is the first offset owed"
 
 
@@ -272,5 +277,82 @@ def test_P28_a_partition_taken_up_before_the_first_deploy_begins_where_that_depl
     partition.offer("blue", fetched(0, answers(0, 499, 503)))
     records = partition.advance(10)
     assert records is not None
-    assert records.cutover == Cutover(3, 0, 500, "topic-id", "cluster-id", 500)
+    assert records.cutovers == (Cutover(3, 0, 500, "topic-id", "cluster-id", 500),)
     assert len(records) == 4
+
+
+# -- P25, P27, P29: records and answers that are gone ------------------------------------------------------------------
+
+
+def test_P29_the_events_of_an_accepted_gap_become_dead_letters_and_answering_goes_on_behind_it() -> None:
+    bench = Bench()
+    bench.offer("blue", answers(0, -1, 3))
+    bench.everything()
+    epoch = bench.say("accept-gap", partition=3, first=4, end=10)
+    assert bench.partition.gap == (4, 10)
+    bench.offer("blue", answers(epoch, 9, 12))
+    assert bench.partition.advance(10) is None, "the gap comes first"
+    runs = [bench.partition.give_up([4, 6], [key(4), key(6)], 6)]
+    assert [cutover.first for cutover in runs[0].cutovers] == [4]
+    assert bench.partition.gap == (7, 10)
+    runs.append(bench.partition.give_up([], [], 9))
+    assert (bench.partition.gap, bench.partition.settled) == (None, 9)
+    assert letters(runs) == [(4, "blue", GAP), (6, "blue", GAP)]
+    assert [one for one, _ in runs[0].dead_letters] == [key(4), key(6)]
+    assert bench.words() == ["10 blue route", "11 blue route", "12 blue route"]
+
+
+def test_P29_a_gap_elsewhere_or_settled_already_is_none() -> None:
+    bench = Bench()
+    bench.say("accept-gap", partition=2, first=0, end=9)
+    assert bench.partition.gap is None
+    epoch = bench.say("accept-gap", partition=3, first=0, end=0)
+    bench.offer("blue", answers(epoch, -1, 3))
+    bench.everything()
+    assert (bench.partition.gap, bench.partition.settled) == (None, 3)
+
+
+def test_P29_a_gap_that_begins_above_settled_halts_with_the_way_out() -> None:
+    bench = Bench()
+    bench.say("accept-gap", partition=3, first=5, end=9)
+    with pytest.raises(Gap, match="begins at 5, settled is -1") as raised:
+        bench.partition.advance(10)
+    assert raised.value.way_out == "streambg accept-gap 3 --from 0 --to 9"
+
+
+def test_P25_a_missing_cutover_record_is_written_before_the_next_ones() -> None:
+    bench = Bench()
+    bench.partition = Partition(HOME, 20, 0, {"blue": (0, None), "green": (0, None)}, 7, (0, 9))
+    bench.control()
+    bench.offer("blue", answers(0, 20, 22))
+    assert bench.advance().cutovers == (
+        Cutover(3, 0, 9, "topic-id", "cluster-id", 7),
+        Cutover(3, 1, 21, "topic-id", "cluster-id"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("log", "batches", "words"),
+    [
+        ((5, 7), [answers(0, 22, 25)], "begin above 22"),  # what led from 20 to 22 was deleted
+        ((5, 7), [answers(0, 15, 21), answers(0, 23, 25)], "reach 21 and go on above 23"),
+        ((5, 9), [answers(0, 15, 21), answers(0, 23, 25), answers(0, 21, 26)], ""),  # closed before the log's end
+        ((5, 7), [answers(0, 15, 21)], ""),
+        ((0, 7), [answers(0, 22, 25)], ""),  # nothing was deleted: a deployment may begin there (P9)
+    ],
+)
+def test_P27_answers_that_are_read_again_must_lead_on_from_settled(
+    log: tuple[int, int], batches: list[Batch], words: str
+) -> None:
+    bench = Bench()
+    starts: dict[Color, tuple[int, Coverage | None]] = {"blue": (log[0], None), "green": (0, None)}
+    bench.partition = Partition(HOME, 20, 1, starts, None, None, {"blue": log})
+    bench.control()
+    bench.lengths["blue"] = log[0]
+    bench.offer("blue", *batches)
+    if not words:
+        bench.everything()
+        return
+    with pytest.raises(Gap, match=words) as raised:
+        bench.everything()
+    assert "--rescore" in raised.value.way_out

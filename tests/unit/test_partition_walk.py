@@ -13,7 +13,7 @@ from streambg.publishing.partition import MAX_WAITING_ROWS
 # often what makes the way, now and then what crosses it
 WORK = ["flow", "flow", "publish", "score", "read", "advance", "learn", "fold", "commit", "grow"]
 TROUBLE = ["kill", "fire", "fire", "start_over", "zombie", "lose"]
-COMMANDS = ["deploy", "deploy", "shift", "shift", "promote", "rollback", "abort", "retire"]
+COMMANDS = ["deploy", "deploy", "shift", "shift", "promote", "rollback", "abort", "retire", "accept_gap"]
 WALKS = 150
 STEPS = 100  # enough for a second promote on the way
 
@@ -44,6 +44,7 @@ openings: st.SearchStrategy[list[Op]] = st.sampled_from(
         [*TWO, ("deploy", 9), ("learn", 9), ("flow", 9), ("shift", 3), ("publish", 9)],
         [*TWO, ("shift", 4), ("publish", 9), ("grow", 9), ("flow", 8), ("fire", 3)],
         [*TWO, ("promote", 0), ("publish", 9), ("grow", 9), ("flow", 8), ("fire", 3)],
+        [*TWO, ("publish", 2), ("accept_gap", 5), ("publish", 9), ("shift", 2), ("flow", 8)],
     ]
 )
 

@@ -9,7 +9,7 @@ import pytest
 from control_log import Log
 
 from streambg.errors import Gap
-from streambg.publishing.resume import Committed, Facts, Resume, Tail, epoch_floor, needed_epoch, plan
+from streambg.publishing.resume import Committed, Facts, Resume, Tail, epoch_floor, missing_record, needed_epoch, plan
 from streambg.records.coverage import Coverage
 from streambg.records.cutover import Cutover, PublisherPosition
 from streambg.records.source import Color
@@ -128,6 +128,36 @@ def test_P27_no_tail_but_a_cutover_record_halts() -> None:
     with pytest.raises(Gap, match="a cutover record of epoch 1") as raised:
         plan(replace(FACTS, committed=NEITHER, tail=None), STATE)
     assert "accept-gap" in raised.value.way_out
+
+
+def test_P29_an_accepted_gap_says_where_to_go_on_where_nothing_else_does() -> None:
+    log = control()
+    assert log.say("accept-gap", partition=3, first=640, end=700).accepted
+    facts = replace(FACTS, committed=NEITHER, tail=None)
+    got = plan(facts, log.fold.state)
+    assert (got.settled, got.epoch, got.rereads) == (639, 1, {})
+    assert "accepted gap" in got.alarms[0]
+    later = replace(facts, cutovers=[*CUTOVERS, cutover(2, 610)])
+    with pytest.raises(Gap, match="a cutover record of epoch 2"):
+        plan(later, log.fold.state)  # what was published since that gap is unknown
+    with pytest.raises(Gap, match="what was published is unknown"):
+        plan(replace(facts, partition=4), log.fold.state)
+
+
+def test_P25_a_missing_cutover_record_is_owed_from_the_first_position_stamped_with_the_tails_epoch() -> None:
+    assert missing_record(Tail(600, 1), [cutover(0, 500)], "topic-id")
+    assert missing_record(Tail(600, 1), [cutover(0, 500), cutover(1, 550, "old-id")], "topic-id")
+    assert not missing_record(Tail(600, 1), CUTOVERS, "topic-id")
+    assert plan(replace(FACTS, cutovers=CUTOVERS[:1], stamped_from=551), STATE).unrecorded == (1, 551)
+    lost = plan(replace(FACTS, cutovers=[], stamped_from=551), STATE)
+    assert (lost.unrecorded, lost.origin) == ((1, 551), 500)
+    assert plan(FACTS, STATE).unrecorded is None
+
+
+def test_P27_colors_without_a_position_are_read_again_and_must_lead_on() -> None:
+    got = plan(replace(FACTS, committed={**BOTH, "blue": NOTHING}, log={"blue": (2, 9), "green": (4, 9)}), STATE)
+    assert got.rereads == {"blue": (2, 9)}
+    assert plan(replace(FACTS, committed=NEITHER, tail=None, cutovers=[]), STATE).rereads == {}
 
 
 def test_P27_a_partition_that_claimed_its_positions_and_published_nothing_still_owes_its_origin() -> None:

@@ -149,6 +149,8 @@ POSITION = ScorerPosition(5, 17, 99)
         pytest.param({"own_covered": 70, "own_end": 9}, GoOn(71, 9, 70), id="position lost, batches exist: never seed"),
         pytest.param({"settled": 60}, Seed(61), id="candidate"),
         pytest.param({"settled": None, "origin": 33}, Seed(33), id="nothing settled yet: live's seed"),
+        pytest.param({"settled": 60, "gap_end": 90}, Seed(90), id="behind an accepted gap (P29)"),
+        pytest.param({"settled": 99, "gap_end": 90}, Seed(100), id="a gap that is settled"),
         pytest.param({"deployment": deployment(start={3: 40})}, Seed(40), id="first deploy carries its start"),
         pytest.param({"deployment": deployment(start={0: 40})}, Seed(0), id="a partition that did not exist then"),
     ],
@@ -163,6 +165,7 @@ def test_P11_where_a_deployment_begins_or_goes_on(facts: dict[str, object], expe
         "own_end": 0,
         "settled": None,
         "origin": 0,
+        "gap_end": 0,
         **facts,
     }
     assert start(**given_facts) == expected  # type: ignore[arg-type] # a dict of the arguments
