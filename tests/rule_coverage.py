@@ -35,7 +35,7 @@ MORE: dict[int, str] = {
     21: "faults on real brokers: a delayed, lost or repeated EndTxn",
     24: "faults on real brokers: dead members' open transactions, zombies, rebalances under load",
     27: "faults on real brokers: deleted positions, truncated and recreated topics",
-    29: "faults on real brokers: the command `accept-gap`",
+    29: "faults on real brokers: losses of every kind under load",
     30: "statistics: e-values that are bit-equal after a crash",
     35: "replay: ranges that retention has cut",
 }

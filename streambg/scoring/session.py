@@ -140,7 +140,7 @@ class Session:
         for message in messages:
             error = message.error()
             if error is not None:
-                raise ended(error)
+                raise self._gone(message) if error.code() == KafkaError._AUTO_OFFSET_RESET else ended(error)
             partition = message.partition() or 0
             if partition not in self._lanes:
                 continue  # revoked while this `consume` was under way
@@ -154,6 +154,18 @@ class Session:
             if polled.forwarded is not None:
                 polled.forwarded.append([header for header in plain_headers(message.headers()) if header[0] in wanted])
         return polls
+
+    def _gone(self, message: Message) -> Gap:
+        """What comes next is no longer in the input: the exact gap, and the ways on."""
+        number = message.partition() or 0
+        wanted = self._lanes[number].scored + 1 if number in self._lanes else -1
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(self.site.input, number), CALL_TIMEOUT_S)
+        return Gap(
+            f"{self.site.input}/{number}: offset {wanted} comes next, and the input holds {low} to {high - 1} only: "
+            f"retention overtook this scorer, or the topic was made again",
+            way_out=f"where {self.site.color} is live: streambg accept-gap {number} gives up what is gone (P29); "
+            "a new `deploy` of a candidate begins at the publisher's settled position",
+        )
 
     def _score(self, partition: int, polled: Polled, sample: int | None) -> None:
         lane = self._lanes[partition]
@@ -321,12 +333,7 @@ def in_force(state: ControlState, color: Color) -> Deployment | None:
     return deployment if deployment is not None and deployment.standing is not Standing.RETIRED else None
 
 
-def ended(error: KafkaError) -> Fenced | Gap | SessionEnded:
+def ended(error: KafkaError) -> Fenced | SessionEnded:
     if is_fenced(error):
         return Fenced(f"another scorer runs under this name: {error.str()}", way_out="give each scorer its own --slot")
-    if error.code() == KafkaError._AUTO_OFFSET_RESET:
-        return Gap(
-            f"the input no longer holds what comes next: {error.str()}",
-            way_out="retention overtook this scorer; a new `deploy` begins at the publisher's settled position",
-        )
     return SessionEnded(f"{error.name()}: {error.str()}")

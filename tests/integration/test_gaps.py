@@ -54,12 +54,13 @@ def test_D1_P29_retention_overtakes_a_scorer_and_accept_gap_goes_on(kafka: str, 
         settled = run.settled()[0]
         run.feed(100)
         delete_before(run, run.pipeline.topics.input, 0, settled + 21)
-        assert "the input no longer holds" in ended(run.start("scorer", "--color", "blue"))
+        words = f"offset {settled + 1} comes next, and the input holds {settled + 21} to {run.ends[0] - 1} only"
+        assert words in ended(run.start("scorer", "--color", "blue"))
 
         wrong = streambg(tmp_path, "accept-gap", "0", "--from", str(settled + 5), "--reason", "a test", "--yes")
         assert (wrong.returncode, f"settled is {settled}" in wrong.stderr) == (5, True)
-        words = ("--to", str(settled + 31), "--reason", "retention", "--yes", "--output", "json")
-        done = streambg(tmp_path, "accept-gap", "0", *words)
+        said_so = ("--to", str(settled + 31), "--reason", "retention", "--yes", "--output", "json")
+        done = streambg(tmp_path, "accept-gap", "0", *said_so)
         assert done.returncode == 0, done.stderr
         said = json.loads(done.stdout)
         assert (said["gap"]["first"], said["gap"]["end"]) == (settled + 1, settled + 31)
