@@ -119,11 +119,12 @@ class Running:
 
     # -- processes
 
-    def start(self, module: str, *options: str) -> Process:
-        """`python -m consumers.<module>` with a log of its own."""
+    def start(self, module: str, *options: str, environment: Mapping[str, str] | None = None) -> Process:
+        """`python -m consumers.<module>` with a log of its own; `environment` is added to this process's."""
         name = "-".join([module, *(option.strip("-") for option in options)])
         log = self.folder / f"{name}.{len(self.processes)}.log"
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(self.folder), str(ROOT)])}
+        path = os.pathsep.join([str(self.folder), str(ROOT)])
+        env = {**os.environ, "PYTHONPATH": path, **(environment or {})}
         common = ["-p", str(self.pipeline.file), "--log", "json"]
         command = [sys.executable, "-m", f"consumers.{module}", *options, *common]
         with log.open("wb") as stream:
@@ -204,13 +205,16 @@ class Running:
 
     # -- events
 
-    def feed(self, count: int) -> None:
+    def feed(self, count: int, *, flush: bool = True) -> None:
         """Good events, keys k0..k39, spread over the partitions."""
         for _ in range(count):
             number = self.sent
             value = json.dumps({"id": number, "f1": (number % 17) / 8 - 1, "f2": (number % 11) / 5 - 1})
             self.put(value.encode(), b"k%d" % (number % 40))
-        self._producer.flush(30)
+        if flush:
+            self._producer.flush(30)
+        else:
+            self._producer.poll(0)
 
     def put(self, value: bytes | None, key: bytes | None, partition: int | None = None) -> tuple[int, int]:
         """One event; its source position as (partition, offset), given that nobody else writes the input."""

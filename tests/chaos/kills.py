@@ -1,0 +1,79 @@
+"""K and Z: processes that die, stop in their tracks, or come back from the dead."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from waiting import until
+
+from chaos.scenario import scenario
+from chaos.world import World, wait_s
+from streambg.records.source import COLORS
+
+# A static member's place is kept for its session (6 s); a zombie sleeps three of them.
+SESSION_S = 6.0
+
+
+@scenario("K1", "kill -9 publisher, random point", "resume p95 <= 8 s", counts=(3, 12, 50))
+def kill_publisher(world: World, count: int) -> bool:
+    for _ in range(count):
+        world.pause(3, 8)
+        world.recovered(world.members.kill("publisher.0"))
+        world.injections += 1
+    return max(world.recoveries) <= SESSION_S + 2
+
+
+@scenario("K3", "kill -9 scorer blue / green", "0/0", counts=(2, 10, 30))
+def kill_scorer(world: World, count: int) -> bool:
+    for number in range(count):
+        world.pause(1, 4)
+        world.recovered(world.members.kill(COLORS[number % 2]))
+        world.injections += 1
+    return True
+
+
+@scenario("K5", "kill -9 everything at once", "drained <= 30 s after start", counts=(1, 4, 10))
+def kill_everything(world: World, count: int) -> bool:
+    for _ in range(count):
+        world.pause(3, 6)
+        at = time.monotonic()
+        for name in world.members.names():
+            world.members.kill(name, restart=False)
+        for name in world.members.names():
+            world.members.begin(name)
+        world.recovered(at)
+        world.injections += 1
+    return max(world.recoveries) <= 30
+
+
+@scenario("K6", "SIGTERM, rolling restart", "longest gap <= 3 s", counts=(1, 3, 10))
+def rolling_restart(world: World, count: int) -> bool:
+    began = time.monotonic()
+    for _ in range(count):
+        for name in world.members.names():
+            world.pause(4, 5)
+            world.recovered(world.members.terminate(name))
+            world.injections += 1
+    return world.reader.longest_silence(began, time.monotonic()) <= 3
+
+
+@scenario("Z1", "publisher stopped for 3 sessions, woken", "zombie exits fenced <= 5 s after CONT", counts=(1, 2, 5))
+def zombie_publisher(world: World, count: int) -> bool:
+    """Whoever watches it takes it for dead and starts another one in its slot."""
+    fast = True
+    for number in range(count):
+        world.pause(1, 3)
+        zombie = f"publisher.0.{number}" if number else "publisher.0"
+        at = time.monotonic()
+        world.members.freeze(zombie)
+        world.members.start(f"publisher.0.{number + 1}", "publisher", "--slot", "0")
+        world.recovered(at)
+        wait_s(at, 3 * SESSION_S)
+        world.members[zombie].keep = False
+        woken = time.monotonic()
+        world.members.thaw(zombie)
+        until(partial(world.members.gone, zombie), 30, "the zombie ends")
+        fast = fast and time.monotonic() - woken <= 5 and world.members.exit_code(zombie) == 7
+        world.injections += 1
+    return fast

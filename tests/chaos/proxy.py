@@ -1,0 +1,236 @@
+"""A TCP proxy between clients and a broker that knows Kafka's requests: faults are aimed at one kind of them.
+
+Each request begins with its length (4 bytes), API key (2), version (2) and correlation id (4); a response with its
+length and the correlation id. The proxy forwards whole requests and responses, in order, one thread a direction. What
+happens to them is said by `Fault`s, which may be set and lifted at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+PRODUCE, FETCH, HEARTBEAT, INIT_PRODUCER_ID, END_TXN, TXN_OFFSET_COMMIT = 0, 1, 12, 22, 26, 28
+# Larger than any request of the tests; a length above it is no Kafka request.
+MAX_FRAME = 64 * 1024 * 1024
+CONNECT_TIMEOUT_S = 5.0
+CHUNK = 64 * 1024
+
+
+@dataclass
+class Fault:
+    """What happens to requests with one of these API keys (None: all), while it is set.
+
+    hold: keep each request back until `release`d (or `Proxy.lift`ed). delay_s: let it wait, by itself and those behind
+    it. drop_response: the broker gets the request, the client never hears of it. reset: close the connection instead.
+    share: of the requests it is meant for. stop: forward nothing in either direction. bytes_per_s: both directions.
+    `limit`: how many requests it may hit; None: all. `hits` counts.
+    """
+
+    keys: frozenset[int] | None = None
+    hold: bool = False
+    delay_s: Callable[[], float] | None = None
+    drop_response: bool = False
+    reset: bool = False
+    stop: bool = False
+    share: float = 1.0
+    bytes_per_s: float | None = None
+    limit: int | None = None
+    hits: int = 0
+    held: int = 0
+    _released: threading.Event = field(default_factory=threading.Event)
+
+    def release(self) -> None:
+        """Let go what is held; later requests pass."""
+        self._released.set()
+
+    def wait_released(self, given_up: threading.Event) -> None:
+        self.held += 1
+        while not self._released.wait(0.01):
+            if given_up.is_set():
+                return
+
+
+class Proxy:
+    """Listens on a port of loopback and forwards to `upstream`; use it as a context manager."""
+
+    def __init__(self, port: int, upstream: tuple[str, int], seed: int = 0) -> None:
+        self._upstream = upstream
+        self._random = random.Random(seed)
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._connections: set[_Connection] = set()
+        self._listener = socket.create_server(("127.0.0.1", port), reuse_port=False)
+        self.port = int(self._listener.getsockname()[1])
+        self._thread = threading.Thread(target=self._accept, name=f"proxy-{self.port}", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Proxy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._listener.close()
+        for connection in self.connections():
+            connection.close()
+
+    def set(self, fault: Fault) -> Fault:
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def lift(self, fault: Fault) -> None:
+        """It is over: what it holds goes on."""
+        with self._lock:
+            if fault in self._faults:
+                self._faults.remove(fault)
+        fault.release()
+
+    def connections(self) -> list[_Connection]:
+        with self._lock:
+            return list(self._connections)
+
+    def faults_for(self, key: int) -> list[Fault]:
+        """Those that hit this request, counted."""
+        with self._lock:
+            found = []
+            for fault in self._faults:
+                meant = fault.keys is None or key in fault.keys
+                left = fault.limit is None or fault.hits < fault.limit
+                if meant and left and (fault.share >= 1 or self._random.random() < fault.share):
+                    fault.hits += 1
+                    found.append(fault)
+            return found
+
+    def stopped(self) -> bool:
+        return any(fault.stop for fault in self._faults)
+
+    def bytes_per_s(self) -> float | None:
+        return min((fault.bytes_per_s for fault in self._faults if fault.bytes_per_s is not None), default=None)
+
+    def _accept(self) -> None:
+        while not self._closing.is_set():
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return  # closed
+            try:
+                server = socket.create_connection(self._upstream, CONNECT_TIMEOUT_S)
+            except OSError:
+                client.close()  # the broker is down: so it looks to the client
+                continue
+            server.settimeout(None)
+            connection = _Connection(self, client, server)
+            with self._lock:
+                self._connections.add(connection)
+            connection.start()
+
+    def forget(self, connection: _Connection) -> None:
+        with self._lock:
+            self._connections.discard(connection)
+
+
+class _Connection:
+    """One client's connection: requests one way, responses the other."""
+
+    def __init__(self, proxy: Proxy, client: socket.socket, server: socket.socket) -> None:
+        self._proxy = proxy
+        self._client, self._server = client, server
+        self._silenced: set[int] = set()  # correlation ids whose responses are dropped
+        self._over = threading.Event()
+
+    def start(self) -> None:
+        for run in (self._requests, self._responses):
+            threading.Thread(target=run, name="proxy-connection", daemon=True).start()
+
+    def close(self) -> None:
+        self._over.set()
+        for end in (self._client, self._server):
+            with contextlib.suppress(OSError):  # closed already
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._proxy.forget(self)
+
+    def reset(self) -> None:
+        """Close with RST, as a broken network does."""
+        for end in (self._client, self._server):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+    def _requests(self) -> None:
+        try:
+            while (frame := _frame(self._client)) is not None:
+                key, _, correlation = struct.unpack_from(">hhi", frame, 0)
+                if not self._suffer(key, correlation):
+                    return
+                self._forward(self._server, frame)
+        except OSError:
+            pass  # an end was closed
+        finally:
+            self.close()
+
+    def _suffer(self, key: int, correlation: int) -> bool:
+        """What the faults do to a request; False where the connection ends by it."""
+        for fault in self._proxy.faults_for(key):
+            if fault.reset:
+                self.reset()
+                return False
+            if fault.drop_response:
+                self._silenced.add(correlation)
+            if fault.hold:
+                fault.wait_released(self._over)
+            if fault.delay_s is not None:
+                time.sleep(fault.delay_s())
+        return not self._over.is_set()
+
+    def _responses(self) -> None:
+        try:
+            while (frame := _frame(self._server)) is not None:
+                (correlation,) = struct.unpack_from(">i", frame, 0)
+                if correlation in self._silenced:
+                    self._silenced.discard(correlation)
+                    continue
+                self._forward(self._client, frame)
+        except OSError:
+            pass
+        finally:
+            self.close()
+
+    def _forward(self, to: socket.socket, frame: bytes) -> None:
+        while self._proxy.stopped() and not self._over.is_set():
+            time.sleep(0.01)
+        rate = self._proxy.bytes_per_s()
+        if rate is not None:
+            time.sleep(len(frame) / rate)
+        to.sendall(struct.pack(">i", len(frame)) + frame)
+
+
+def _frame(end: socket.socket) -> bytes | None:
+    """The next whole request or response; None at the end. Raises OSError where it is none of Kafka's."""
+    head = _exactly(end, 4)
+    if head is None:
+        return None
+    (length,) = struct.unpack(">i", head)
+    if not 4 <= length <= MAX_FRAME:
+        raise OSError(f"a frame of {length} bytes is no Kafka request")
+    return _exactly(end, length)
+
+
+def _exactly(end: socket.socket, count: int) -> bytes | None:
+    parts = bytearray()
+    while len(parts) < count:
+        part = end.recv(min(CHUNK, count - len(parts)))
+        if not part:
+            return None
+        parts += part
+    return bytes(parts)
