@@ -114,7 +114,7 @@ class Running:
         self.processes: list[Process] = []
         self.sent = 0
         self.ends = dict.fromkeys(range(partitions), 0)
-        self._producer = Producer({"bootstrap.servers": pipeline.kafka.bootstrap, "message.max.bytes": 8_000_000})
+        self._producer = self._new_producer()
         self.admin = AdminClient(dict(profiles.admin(pipeline)))
 
     # -- processes
@@ -204,6 +204,16 @@ class Running:
         return sent.or_raise()
 
     # -- events
+
+    def grow(self, partitions: int) -> None:
+        """Events go to more partitions of the input, which must be there; a new producer knows them at once."""
+        self.flush()
+        self._producer = self._new_producer()
+        self.ends |= dict.fromkeys(range(self.partitions, partitions), 0)
+        self.partitions = partitions
+
+    def _new_producer(self) -> Producer:
+        return Producer({"bootstrap.servers": self.pipeline.kafka.bootstrap, "message.max.bytes": 8_000_000})
 
     def feed(self, count: int, *, flush: bool = True) -> None:
         """Good events, keys k0..k39, spread over the partitions."""

@@ -7,13 +7,14 @@ from functools import partial
 
 from waiting import until
 
-from chaos.proxy import END_TXN, PRODUCE, TXN_OFFSET_COMMIT, Fault
+from chaos.proxy import END_TXN, FETCH, LIST_OFFSETS, PRODUCE, TXN_OFFSET_COMMIT, Fault
 from chaos.scenario import scenario
 from chaos.world import World, wait_s
 
 # Longer than the publisher trusts a transactional call (2 s), so that it must have given up by then.
 LATE_S = 2.5
 PUBLISHER = ("publisher",)
+EVERYBODY = ("publisher", "scorer")
 
 
 @scenario(
@@ -62,3 +63,73 @@ def _held(world: World, count: int, key: int) -> bool:
         world.proxy.lift(fault)
         world.injections += 1
     return True
+
+
+@scenario("C5", "publisher cut off from the broker", "resumes <= 15 s after", counts=(1, 2, 5), proxied=PUBLISHER)
+def cut_off(world: World, count: int) -> bool:
+    for _ in range(count):
+        world.pause(1, 3)
+        fault, at = world.proxy.set(Fault(stop=True)), time.monotonic()
+        wait_s(at, 20)
+        world.proxy.lift(fault)
+        world.recovered(time.monotonic())
+        world.injections += 1
+    return max(world.recoveries) <= 15
+
+
+@scenario("C6", "connections stop one by one, go on in random order", "0/0", counts=(1, 4, 20), proxied=EVERYBODY)
+def swizzle(world: World, count: int) -> bool:
+    for _ in range(count):
+        stopped = world.proxy.connections()
+        world.random.shuffle(stopped)
+        for connection in stopped:
+            connection.paused.set()
+            world.pause(0.05, 0.3)
+        world.random.shuffle(stopped)
+        for connection in stopped:
+            connection.paused.clear()
+            world.pause(0.05, 0.3)
+        world.recovered(time.monotonic())
+        world.injections += 1
+    return True
+
+
+@scenario("C7", "1 % of the requests reset their connection", "0/0", counts=(1, 1, 1), proxied=EVERYBODY)
+def resets(world: World, count: int) -> bool:
+    fault, at = world.proxy.set(Fault(reset=True, share=0.01)), time.monotonic()
+    wait_s(at, 20)
+    world.proxy.lift(fault)
+    world.recovered(time.monotonic())
+    world.injections = fault.hits
+    return fault.hits > 0
+
+
+@scenario("C8", "200 +- 150 ms, 5 Mbit/s", "0/0", counts=(1, 1, 1), proxied=EVERYBODY)
+def slow_network(world: World, count: int) -> bool:
+    def delay() -> float:
+        return world.random.uniform(0.05, 0.35)
+
+    fault = world.proxy.set(Fault(delay_s=delay, bytes_per_s=5e6 / 8))
+    at = time.monotonic()
+    wait_s(at, 30)
+    world.proxy.lift(fault)
+    world.recovered(time.monotonic())
+    world.injections = fault.hits
+    return fault.hits > 0
+
+
+@scenario("X5", "control log cut off from the publisher", "session ends <= 12 s", counts=(1, 1, 3), proxied=PUBLISHER)
+def stale_control(world: World, count: int) -> bool:
+    """P6: a publisher that cannot read the log stops, and goes on once it can."""
+    quiet = True
+    for _ in range(count):
+        fault = world.proxy.set(Fault(frozenset({FETCH, LIST_OFFSETS}), client="control", hold=True))
+        at = time.monotonic()
+        wait_s(at, 25)
+        last = max(arrived for arrived, _ in world.reader.seen.arrivals)
+        quiet = quiet and last - at <= 12
+        world.notes.append(f"last outcome {last - at:.1f} s after the cut")
+        world.proxy.lift(fault)
+        world.recovered(time.monotonic())
+        world.injections += 1
+    return quiet

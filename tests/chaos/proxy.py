@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-PRODUCE, FETCH, HEARTBEAT, INIT_PRODUCER_ID, END_TXN, TXN_OFFSET_COMMIT = 0, 1, 12, 22, 26, 28
+PRODUCE, FETCH, LIST_OFFSETS, END_TXN, TXN_OFFSET_COMMIT = 0, 1, 2, 26, 28
 # Larger than any request of the tests; a length above it is no Kafka request.
 MAX_FRAME = 64 * 1024 * 1024
 CONNECT_TIMEOUT_S = 5.0
@@ -25,7 +25,7 @@ CHUNK = 64 * 1024
 
 @dataclass
 class Fault:
-    """What happens to requests with one of these API keys (None: all), while it is set.
+    """What happens to requests with one of these API keys (None: all) of clients whose id has `client` in it.
 
     hold: keep each request back until `release`d (or `Proxy.lift`ed). delay_s: let it wait, by itself and those behind
     it. drop_response: the broker gets the request, the client never hears of it. reset: close the connection instead.
@@ -34,6 +34,7 @@ class Fault:
     """
 
     keys: frozenset[int] | None = None
+    client: str = ""
     hold: bool = False
     delay_s: Callable[[], float] | None = None
     drop_response: bool = False
@@ -100,12 +101,12 @@ class Proxy:
         with self._lock:
             return list(self._connections)
 
-    def faults_for(self, key: int) -> list[Fault]:
+    def faults_for(self, key: int, client: str) -> list[Fault]:
         """Those that hit this request, counted."""
         with self._lock:
             found = []
             for fault in self._faults:
-                meant = fault.keys is None or key in fault.keys
+                meant = (fault.keys is None or key in fault.keys) and fault.client in client
                 left = fault.limit is None or fault.hits < fault.limit
                 if meant and left and (fault.share >= 1 or self._random.random() < fault.share):
                     fault.hits += 1
@@ -148,6 +149,7 @@ class _Connection:
         self._client, self._server = client, server
         self._silenced: set[int] = set()  # correlation ids whose responses are dropped
         self._over = threading.Event()
+        self.paused = threading.Event()
 
     def start(self) -> None:
         for run in (self._requests, self._responses):
@@ -171,7 +173,7 @@ class _Connection:
         try:
             while (frame := _frame(self._client)) is not None:
                 key, _, correlation = struct.unpack_from(">hhi", frame, 0)
-                if not self._suffer(key, correlation):
+                if not self._suffer(key, correlation, _client_id(frame)):
                     return
                 self._forward(self._server, frame)
         except OSError:
@@ -179,9 +181,9 @@ class _Connection:
         finally:
             self.close()
 
-    def _suffer(self, key: int, correlation: int) -> bool:
+    def _suffer(self, key: int, correlation: int, client: str) -> bool:
         """What the faults do to a request; False where the connection ends by it."""
-        for fault in self._proxy.faults_for(key):
+        for fault in self._proxy.faults_for(key, client):
             if fault.reset:
                 self.reset()
                 return False
@@ -207,12 +209,18 @@ class _Connection:
             self.close()
 
     def _forward(self, to: socket.socket, frame: bytes) -> None:
-        while self._proxy.stopped() and not self._over.is_set():
+        while (self._proxy.stopped() or self.paused.is_set()) and not self._over.is_set():
             time.sleep(0.01)
         rate = self._proxy.bytes_per_s()
         if rate is not None:
             time.sleep(len(frame) / rate)
         to.sendall(struct.pack(">i", len(frame)) + frame)
+
+
+def _client_id(request: bytes) -> str:
+    """Who sends it: a length and as many bytes behind the correlation id, in every version that clients still use."""
+    (length,) = struct.unpack_from(">h", request, 8)
+    return request[10 : 10 + length].decode("utf-8", "replace") if length > 0 else ""
 
 
 def _frame(end: socket.socket) -> bytes | None:

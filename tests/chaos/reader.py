@@ -36,14 +36,20 @@ class Reader:
         self._topics = (topics.output, topics.dead_letters)
         config = {**profiles.reader(run.pipeline, "chaos.reader"), "enable.partition.eof": False, "log_level": 0}
         self._consumer = Consumer({**config, "fetch.wait.max.ms": 20, "auto.offset.reset": "earliest"})
-        numbers = range(run.partitions)
-        spots = [TopicPartition(topic, number, OFFSET_BEGINNING) for topic in self._topics for number in numbers]
-        self._consumer.assign(spots)
+        self._consumer.assign(self._spots(range(run.partitions)))
+        self._partitions = run.partitions
         self.seen = Seen()
         self._last: dict[tuple[str, int], tuple[int, int]] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
         self._thread.start()
+
+    def _spots(self, numbers: range) -> list[TopicPartition]:
+        return [TopicPartition(topic, number, OFFSET_BEGINNING) for topic in self._topics for number in numbers]
+
+    def grow(self, partitions: int) -> None:
+        self._consumer.incremental_assign(self._spots(range(self._partitions, partitions)))
+        self._partitions = partitions
 
     def total(self) -> int:
         return sum(self.seen.counts.values())

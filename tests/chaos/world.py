@@ -26,7 +26,7 @@ from streambg.control.state import Phase
 from streambg.control.verbs import Said
 from streambg.errors import StreambgError
 from streambg.records.source import COLORS
-from streambg.servers import LocalKafka
+from streambg.servers import Launch, LocalKafka
 
 # Events go out in slices of this long, so that a rate is kept without a call an event.
 SLICE_S = 0.02
@@ -61,10 +61,12 @@ class World:
         self.commands = 0
         self._environments = environments
         self._over = threading.Event()
+        self._feeding = threading.Lock()
         self._last = float("inf")
         self._threads: list[threading.Thread] = []
         self.began = self.ended = 0.0
         self.broker: LocalKafka
+        self.launch: Launch
         self.proxy: Proxy
 
     # -- the load ------------------------------------------------------------------------------------------------
@@ -102,7 +104,8 @@ class World:
         while sent < self._last and not self._over.is_set():
             due = int((time.monotonic() - begin) * self.load.rate)
             if due > sent:
-                self.run.feed(due - sent, flush=False)
+                with self._feeding:
+                    self.run.feed(due - sent, flush=False)
                 sent = due
             self._over.wait(SLICE_S)
         self.run.flush()
@@ -132,6 +135,15 @@ class World:
             self.notes.append(f"command: {str(error).splitlines()[0][:80]}")
 
     # -- faults --------------------------------------------------------------------------------------------------
+
+    def restart_broker(self) -> None:
+        self.broker.start(self.launch)
+
+    def grow(self, partitions: int) -> None:
+        """The load goes to more partitions from here on, and the reader follows them."""
+        with self._feeding:
+            self.run.grow(partitions)
+        self.reader.grow(partitions)
 
     def pause(self, least: float, most: float) -> None:
         """A random time of load between two injections."""

@@ -1,0 +1,67 @@
+"""Faults on a real broker: `python -m chaos [--only ROW] [--size short|scaled|full] [--report docs/reliability.md]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from chaos.report import write
+from chaos.running import play
+from chaos.scenario import ALL, FULL, SCALED, SHORT
+from chaos.table import HEAD, Result, cells
+
+SIZES = {"short": SHORT, "scaled": SCALED, "full": FULL}
+console = Console()
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    options.add_argument("--only", action="append", default=[], metavar="ROW", help="this scenario; may be given again")
+    options.add_argument("--size", choices=list(SIZES), default="scaled", help="how many injections, how many events")
+    options.add_argument("--seed", type=int, default=int(time.time()), help="of the faults; printed, so it replays")
+    options.add_argument("--results", type=Path, help="JSON lines; a row that stands in it already is not run again")
+    options.add_argument("--report", type=Path, help="write the table into this page")
+    chosen = options.parse_args()
+    unknown = set(chosen.only) - set(ALL)
+    if unknown:
+        options.error(f"no scenario {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+    results = _done(chosen.results)
+    console.print(f"seed {chosen.seed}, size {chosen.size}")
+    for row in chosen.only or list(ALL):
+        if any(result.row == row for result in results):
+            continue
+        console.print(f"{row}: {ALL[row].fault} ...")
+        result = play(row, SIZES[chosen.size], chosen.seed)
+        results.append(result)
+        console.print("  " + ", ".join(cells(result)[2:]), highlight=False)
+        if chosen.results is not None:
+            with chosen.results.open("a") as lines:
+                lines.write(json.dumps(result.as_json()) + "\n")
+    console.print(_table(results))
+    if chosen.report is not None:
+        write(chosen.report, results, chosen.size, chosen.seed)
+    return 0 if all(result.ok for result in results) else 1
+
+
+def _done(file: Path | None) -> list[Result]:
+    if file is None or not file.exists():
+        return []
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    return [Result(**{name: value for name, value in row.items() if name != "ok"}) for row in rows]
+
+
+def _table(results: list[Result]) -> Table:
+    table = Table(*HEAD)
+    for result in results:
+        table.add_row(*cells(result))
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
