@@ -46,6 +46,7 @@ class FormatChoice(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enu
 
     PYTHON = "python"
     RIVER = "river"
+    ONNX = "onnx"
 
 
 Ref = Annotated[str, typer.Argument(metavar="NAME:VERSION", help="For example fraud:8", show_default=False)]
@@ -72,7 +73,7 @@ class _Place:
 )
 def add(  # noqa: PLR0913 - Typer's form: an option is an argument
     ref: Ref,
-    format_: Annotated[FormatChoice, typer.Option("--format", help="python or river", show_default=False)],
+    format_: Annotated[FormatChoice, typer.Option("--format", help="python, river or onnx", show_default=False)],
     artifact: Annotated[
         Path | None, typer.Option(help="The file that is copied into the registry.", show_default=False)
     ] = None,

@@ -4,6 +4,7 @@
 
     allow_pickle: false          # true: format river may be loaded
     python_allow: [acme.models]  # modules that format python may load, with those below them
+    onnx_threads: 1              # format onnx: threads of one operator
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streambg import __version__
 from streambg.errors import ModelError
@@ -41,9 +42,15 @@ from streambg.models.manifest import (
     sha256,
     to_yaml,
 )
+from streambg.models.onnxfile import read_opsets
+from streambg.models.onnxmodel import load_onnx
 
+# The distribution that a format's answers come from, by format.
+_LIBRARIES: Mapping[Format, tuple[str, ...]] = {"python": (), "river": ("river",), "onnx": ("onnxruntime",)}
 # The bytes, the model made of them and the other color's stand in one process's memory for a moment.
 MAX_ARTIFACT_BYTES = 1024**3
+# More than the cores of any machine that scores; a number above it was meant for something else.
+MAX_ONNX_THREADS = 256
 
 
 class Policy(BaseModel):
@@ -53,6 +60,7 @@ class Policy(BaseModel):
 
     allow_pickle: bool = False
     python_allow: list[str] = []
+    onnx_threads: int = Field(default=1, ge=1, le=MAX_ONNX_THREADS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,8 @@ class Registry:
         registry = Registry(path)
         path.mkdir(parents=True, exist_ok=True)
         lines = f"allow_pickle: {str(policy.allow_pickle).lower()}\npython_allow: [{', '.join(policy.python_allow)}]\n"
+        if policy.onnx_threads != Policy().onnx_threads:
+            lines += f"onnx_threads: {policy.onnx_threads}\n"
         try:
             with open(path / REGISTRY_FILE, "x", encoding="utf-8") as stream:
                 stream.write(lines)
@@ -124,7 +134,7 @@ class Registry:
         except ValidationError as error:
             raise ModelError(
                 f"{where}: {explain(error)}",
-                way_out="it holds `allow_pickle: true|false` and `python_allow: [module, ...]`",
+                way_out="it holds `allow_pickle: true|false`, `python_allow: [module, ...]`, `onnx_threads: 1`",
             ) from error
 
     def get(self, ref: str) -> Manifest:
@@ -212,6 +222,7 @@ class Registry:
                 raise ModelError(f"{manifest.ref} cannot be written: {error}") from error
 
     def _describe(self, new: NewVersion, name: str, version: str, policy: Policy) -> Manifest:
+        opset = read_opsets(new.ref, new.artifact) if new.format == "onnx" and new.artifact is not None else None
         fields: dict[str, Any] = {
             "name": name,
             "version": version,
@@ -219,6 +230,7 @@ class Registry:
             "entry": new.entry,
             "features": dict(new.features),
             "outputs": list(new.outputs),
+            "opset": opset,
             "libraries": _versions(new.format, new.libraries),
             "training": new.training,
             "metrics": dict(new.metrics),
@@ -265,12 +277,14 @@ class Registry:
     def _make(manifest: Manifest, artifact: bytes | None, policy: Policy) -> Model:
         if manifest.format == "river":
             return load_river(manifest, artifact or b"", policy.allow_pickle)
+        if manifest.format == "onnx":
+            return load_onnx(manifest, artifact or b"", policy.onnx_threads)
         return load_python(manifest, artifact, policy.python_allow)
 
 
-def _versions(format_: Literal["python", "river"], more: tuple[str, ...]) -> dict[str, str]:
+def _versions(format_: Format, more: tuple[str, ...]) -> dict[str, str]:
     versions = {"python": platform.python_version(), "streambg": __version__}
-    for name in dict.fromkeys(("numpy", *(("river",) if format_ == "river" else ()), *more)):
+    for name in dict.fromkeys(("numpy", *_LIBRARIES[format_], *more)):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError as error:

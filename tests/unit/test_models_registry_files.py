@@ -109,7 +109,7 @@ def test_a_version_that_is_not_there_names_those_that_are(registry: Registry, te
     ("old", "text", "what"),
     [
         (b"manifest: 1", b"manifest: 2", "manifest"),
-        (b"format: python", b"format: onnx", "format"),
+        (b"format: python", b"format: pickle", "format"),
         (b"features:", b"featurs:", "featurs"),
         (b"x: number", b"x: float", "features.x"),
         (b"outputs:\n- anomaly", b"outputs: []", "outputs"),
