@@ -55,6 +55,14 @@ def test_the_verbs_from_deploy_to_audit(kafka: str, redis_url: str, unique: str,
         assert [row["accepted"] for row in rows] == [True, True, True, False, True, True]
         assert rows[-1]["reason"] == "a drill"
 
+        found = answer(run, "models", "diff", "m:1", "m:2", "--last", "60")["answers"]
+        assert (found["rows"], found["compared"], found["threshold"]) == (60, 60, 0.5)
+        topic, _, spot = found["worst"][0]["event"].partition("/")
+        number, _, offset = spot.partition("@")
+        assert topic == run.pipeline.input.topic
+        assert run.ends[int(number)] - 20 <= int(offset) < run.ends[int(number)], "an equal share of the newest"
+        assert answer(run, "models", "diff", "m:1", "m:2", "--last", "1000")["answers"]["rows"] == 200
+
         report = answer(run, "audit")
         assert report["events"] == 200
         assert not any(report["counts"].values())
