@@ -16,6 +16,8 @@ from streambg.errors import StreambgError, Unreachable
 from streambg.process import logs
 from streambg.process.frame import leave
 
+CTRL_C = 130
+
 
 def parser(what: str) -> argparse.ArgumentParser:
     """--pipeline, --slot, --metrics-port, --log, --ignore-record."""
@@ -52,4 +54,6 @@ def run(name: str, options: argparse.Namespace, process: Callable[[Pipeline], in
     except StreambgError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         code = error.exit_code
+    except KeyboardInterrupt:  # before the process's own loop listens to signals
+        code = CTRL_C
     leave(code)

@@ -28,8 +28,9 @@ from streambg.records.outcome import short_digest
 
 _SEED_BITS = 32
 
-app = typer.Typer(help="The versions in the file registry.", no_args_is_help=True, rich_markup_mode="rich")
-app.registered_commands.extend(models_diff.app.registered_commands)
+app = typer.Typer(
+    help="The versions in the file registry.", no_args_is_help=True, epilog="Example:  streambg models list"
+)
 
 
 class FormatChoice(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enum
@@ -172,6 +173,9 @@ def verify_(
         _say(manifest, result, f"from {sample}" if sample else f"made up with --seed {seed}")
     if not result.passed:
         raise _failed(ref, result)
+
+
+app.registered_commands.extend(models_diff.app.registered_commands)
 
 
 def _say(manifest: Manifest, result: Verified, sample: str) -> None:

@@ -56,7 +56,7 @@ def read_file(path: Path) -> bytes:
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}", way_out="is the path right?") from error
     if len(data) > MAX_ARTIFACT_BYTES:
-        raise ModelError(f"{path} has more than {MAX_ARTIFACT_BYTES} bytes, the limit")
+        raise ModelError(f"{path} has more than {MAX_ARTIFACT_BYTES} bytes, the limit", way_out="give a smaller file")
     return data
 
 

@@ -36,6 +36,7 @@ FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
 MAX_YAML_BYTES = 1024 * 1024
 
 Format = Literal["python", "river", "onnx"]
+_ANEW = "the file was edited or damaged; remove the version's folder and add it anew: streambg models add"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -157,11 +158,11 @@ def from_yaml(data: bytes, where: str) -> Manifest:
         try:
             fields["created"] = datetime.fromisoformat(created)
         except ValueError as error:
-            raise ModelError(f"{where}: created: {created[:80]!r} is no time") from error
+            raise ModelError(f"{where}: created: {created[:80]!r} is no time", way_out=_ANEW) from error
     try:
         return Manifest.model_validate(fields)
     except ValidationError as error:
-        raise ModelError(f"{where}: {explain(error)}", way_out="add the version anew: streambg models add") from error
+        raise ModelError(f"{where}: {explain(error)}", way_out=_ANEW) from error
 
 
 def explain(error: ValidationError) -> str:
@@ -177,9 +178,9 @@ def read_mapping(data: bytes, where: str) -> dict[str, Any]:
     try:
         fields = _yaml().load(data)
     except (YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise ModelError(f"{where} is no YAML: {str(error)[:300]}") from error
+        raise ModelError(f"{where} is no YAML: {str(error)[:300]}", way_out=_ANEW) from error
     if not isinstance(fields, dict):
-        raise ModelError(f"{where} holds {type(fields).__name__}, a mapping is needed")
+        raise ModelError(f"{where} holds {type(fields).__name__}, a mapping is needed", way_out=_ANEW)
     return fields
 
 

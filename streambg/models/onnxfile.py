@@ -52,7 +52,7 @@ def read_opsets(ref: str, data: bytes) -> dict[str, int]:
             way_out="save it as one file: onnx.save_model(onnx.load(FILE), NEW, save_as_external_data=False)",
         )
     if not model.opset_import:
-        raise ModelError(f"{ref}: the artifact is no ONNX model: it names no operator set")
+        raise ModelError(f"{ref}: the artifact is no ONNX model: it names no operator set", way_out="export it anew")
     return {opset.domain or STANDARD_DOMAIN: opset.version for opset in model.opset_import}
 
 

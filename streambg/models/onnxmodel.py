@@ -134,7 +134,10 @@ def feeds_of(ref: str, inputs: Sequence[_Port], features: Mapping[str, str]) -> 
     elif names == set(features):
         feeds = [Feed(port.name, (port.name,), port.type, flat=len(port.shape) == 1) for port in inputs]
         if odd := [port.name for port in inputs if len(port.shape) != 1 and list(port.shape[1:]) not in ([1], [None])]:
-            raise ModelError(f"{ref}: the input {odd[0]} of {shown} is no column of one feature")
+            raise ModelError(
+                f"{ref}: the input {odd[0]} of {shown} is no column of one feature",
+                way_out="shape (rows,) or (rows, 1)",
+            )
     else:
         raise ModelError(
             f"{ref}: the graph's inputs ({shown}) do not fit the features: no feature "
@@ -155,7 +158,10 @@ def _block(ref: str, inputs: Sequence[_Port]) -> int:
     """The number of rows the graph was exported for, else BLOCK."""
     fixed = {port.shape[0] for port in inputs if isinstance(port.shape[0], int)}
     if len(fixed) > 1 or any(size < 1 for size in fixed):
-        raise ModelError(f"{ref}: the graph's inputs want different numbers of rows: {sorted(fixed)}")
+        raise ModelError(
+            f"{ref}: the graph's inputs want different numbers of rows: {sorted(fixed)}",
+            way_out="export it with a free first dimension",
+        )
     return fixed.pop() if fixed else BLOCK
 
 

@@ -21,12 +21,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from streambg import __version__
 from streambg.errors import ModelError
 from streambg.models.contract import Model
-from streambg.models.folder import read_below, sync_folder, write_folder
+from streambg.models.folder import DAMAGED, read_below, sync_folder, write_folder
 from streambg.models.formats import load_python, load_river, source_sha256
 from streambg.models.manifest import (
     FILE,
@@ -38,29 +38,17 @@ from streambg.models.manifest import (
     explain,
     from_yaml,
     parse_ref,
-    read_mapping,
     sha256,
     to_yaml,
 )
 from streambg.models.onnxfile import read_opsets
 from streambg.models.onnxmodel import load_onnx
+from streambg.models.policy import Policy, read_policy
 
 # The distribution that a format's answers come from, by format.
 _LIBRARIES: Mapping[Format, tuple[str, ...]] = {"python": (), "river": ("river",), "onnx": ("onnxruntime",)}
 # The bytes, the model made of them and the other color's stand in one process's memory for a moment.
 MAX_ARTIFACT_BYTES = 1024**3
-# More than the cores of any machine that scores; a number above it was meant for something else.
-MAX_ONNX_THREADS = 256
-
-
-class Policy(BaseModel):
-    """`registry.yaml`; what is not written there is not allowed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    allow_pickle: bool = False
-    python_allow: list[str] = []
-    onnx_threads: int = Field(default=1, ge=1, le=MAX_ONNX_THREADS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +112,11 @@ class Registry:
 
     def policy(self) -> Policy:
         """What may be loaded from here; nothing, where `registry.yaml` is missing. Raises ModelError."""
-        where = str(self.path / REGISTRY_FILE)
         try:
-            fields = read_mapping(read_below(self.path, (REGISTRY_FILE,), MAX_YAML_BYTES), where)
+            data = read_below(self.path, (REGISTRY_FILE,), MAX_YAML_BYTES)
         except FileNotFoundError:
             return Policy()
-        try:
-            return Policy.model_validate(fields)
-        except ValidationError as error:
-            raise ModelError(
-                f"{where}: {explain(error)}",
-                way_out="it holds `allow_pickle: true|false`, `python_allow: [module, ...]`, `onnx_threads: 1`",
-            ) from error
+        return read_policy(data, str(self.path / REGISTRY_FILE))
 
     def get(self, ref: str) -> Manifest:
         """The manifest of `name:version`. Raises ModelError: not there, not readable, of another version."""
@@ -193,7 +174,10 @@ class Registry:
         """
         name, version = parse_ref(new.ref)
         if new.artifact is not None and len(new.artifact) > MAX_ARTIFACT_BYTES:
-            raise ModelError(f"the artifact has {len(new.artifact)} bytes, the limit is {MAX_ARTIFACT_BYTES}")
+            raise ModelError(
+                f"the artifact has {len(new.artifact)} bytes, the limit is {MAX_ARTIFACT_BYTES}",
+                way_out="give a smaller file",
+            )
         policy = self.policy()
         manifest = self._describe(new, name, version, policy)
         if (self.path / name / version).exists():
@@ -211,7 +195,9 @@ class Registry:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if folder.is_symlink():
-                raise ModelError(f"{folder} is a symbolic link; a registry holds none")
+                raise ModelError(
+                    f"{folder} is a symbolic link; a registry holds none", way_out="put a folder in its place"
+                )
             with tempfile.TemporaryDirectory(prefix=".adding-", dir=self.path) as draft:
                 write_folder(Path(draft) / manifest.version, files)
                 os.rename(Path(draft) / manifest.version, folder / manifest.version)
@@ -219,7 +205,10 @@ class Registry:
             sync_folder(self.path)
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise ModelError(f"{manifest.ref} cannot be written: {error}") from error
+                raise ModelError(
+                    f"{manifest.ref} cannot be written: {error}",
+                    way_out=f"give this user the right to write {self.path}",
+                ) from error
 
     def _describe(self, new: NewVersion, name: str, version: str, policy: Policy) -> Manifest:
         opset = read_opsets(new.ref, new.artifact) if new.format == "onnx" and new.artifact is not None else None
@@ -243,7 +232,7 @@ class Registry:
         try:
             return Manifest.model_validate(fields)
         except ValidationError as error:
-            raise ModelError(f"{new.ref}: {explain(error)}") from error
+            raise ModelError(f"{new.ref}: {explain(error)}", way_out="streambg models add --help") from error
 
     def _same(self, manifest: Manifest) -> Manifest:
         listed = self._listed(manifest.ref)
@@ -265,7 +254,7 @@ class Registry:
         try:
             data = read_below(self.path, (manifest.name, manifest.version, manifest.artifact), MAX_ARTIFACT_BYTES)
         except FileNotFoundError as error:
-            raise ModelError(f"{manifest.ref}: the artifact {manifest.artifact} is missing") from error
+            raise ModelError(f"{manifest.ref}: the artifact {manifest.artifact} is missing", way_out=DAMAGED) from error
         if (found := sha256(data)) != manifest.artifact_sha256:
             raise ModelError(
                 f"{manifest.ref}: {manifest.artifact} has the SHA-256 {found}, {FILE} says {manifest.artifact_sha256}",
@@ -288,7 +277,10 @@ def _versions(format_: Format, more: tuple[str, ...]) -> dict[str, str]:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError as error:
-            raise ModelError(f"the library {name!r} is not installed here, so it has no version to record") from error
+            raise ModelError(
+                f"the library {name!r} is not installed here, so it has no version to record",
+                way_out="install it, or leave --library out",
+            ) from error
     return versions
 
 

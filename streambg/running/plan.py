@@ -51,7 +51,7 @@ def processes(scorers: int, publishers: int, ports: Sequence[int]) -> tuple[Proc
     """
     for what, count in (("--scorers", scorers), ("--publishers", publishers)):
         if not 1 <= count <= MAX_MEMBERS:
-            raise ConfigError(f"{what} {count} is not between 1 and {MAX_MEMBERS}")
+            raise ConfigError(f"{what} {count} is not between 1 and {MAX_MEMBERS}", way_out="give a number within")
     made: list[Process] = []
     labels = iter(zip(names(scorers, publishers), ports, strict=True))
     for color in COLORS:

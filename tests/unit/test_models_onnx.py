@@ -32,7 +32,8 @@ from streambg.models.contract import Answers, Events, Schema
 from streambg.models.features import FeatureCheck
 from streambg.models.manifest import FILE
 from streambg.models.onnxmodel import BLOCK, Feed, OnnxModel, Taken
-from streambg.models.registry import NewVersion, Policy, Registry
+from streambg.models.policy import Policy
+from streambg.models.registry import NewVersion, Registry
 from streambg.models.verifying import sample_rows, verify
 
 XY = {"x": "number", "y": "number"}

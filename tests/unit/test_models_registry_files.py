@@ -14,7 +14,8 @@ from model_versions import linear, overwrite, refused, team_package
 from streambg.errors import ModelError
 from streambg.models.contract import Schema
 from streambg.models.manifest import FILE, REGISTRY_FILE, from_yaml, parse_ref, to_yaml
-from streambg.models.registry import Policy, Registry
+from streambg.models.policy import Policy
+from streambg.models.registry import Registry
 
 
 @pytest.fixture
