@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -76,10 +76,12 @@ def join_colons(words: list[str], at: int) -> tuple[list[str], int, str]:
     return joined, spot, before
 
 
-Ref = Annotated[
-    str,
-    typer.Argument(metavar="NAME:VERSION", help="For example fraud:8", autocompletion=complete_ref, show_default=False),
-]
+def version_argument(help_text: str) -> Any:
+    """An argument that is a version of the registry."""
+    return typer.Argument(metavar="NAME:VERSION", help=help_text, autocompletion=complete_ref, show_default=False)
+
+
+Ref = Annotated[str, version_argument("For example fraud:8")]
 ColorArgument = Annotated[
     str, typer.Argument(metavar="COLOR", help="blue or green", autocompletion=complete_color, show_default=False)
 ]

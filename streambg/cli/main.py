@@ -57,6 +57,10 @@ def main() -> None:
         _fail(translate(error))
     except StreambgError as error:
         _fail(error)
+    except OSError as error:
+        if error.filename is None:  # about no file: nothing that a person gave
+            raise
+        _fail(StreambgError(f"{error.filename}: {error.strerror}", way_out="is the path right, and yours to use?"))
 
 
 def _fail(error: StreambgError) -> None:

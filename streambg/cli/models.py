@@ -48,7 +48,11 @@ def add(  # noqa: PLR0913 - Typer's form: an option is an argument
     ref: Ref,
     format_: Annotated[FormatChoice, typer.Option("--format", help="python, river or onnx", show_default=False)],
     artifact: Annotated[
-        Path | None, typer.Option(help="The file that is copied into the registry.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="The file that is copied into the registry; for river a pickle, for onnx the graph.",
+            show_default=False,
+        ),
     ] = None,
     entry: Annotated[str | None, typer.Option(help="Format python: package.module:Class", show_default=False)] = None,
     feature: Annotated[

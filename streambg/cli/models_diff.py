@@ -13,7 +13,7 @@ from rich.text import Text
 
 from streambg import topicplan
 from streambg.cli.common import DEFAULT_PIPELINE, Output, OutputOption, PipelineOption, print_json, stdout
-from streambg.cli.completing import Ref
+from streambg.cli.completing import version_argument
 from streambg.cli.registry import Place, RegistryOption, place_of, read_sample
 from streambg.config import Pipeline
 from streambg.control.verbs import CLIENT, QUIET, partitions_of_input
@@ -22,7 +22,7 @@ from streambg.kafka import profiles
 from streambg.kafka.newest import read_newest
 from streambg.models.answering import Answered, Asked, answer_in_batches
 from streambg.models.decoding import json_rows, load_decode_hook
-from streambg.models.diffing import AnswersDiff, Change, answers_diff, common_output, manifest_changes
+from streambg.models.diffing import AnswersDiff, Change, answers_diff, changes, common_output
 from streambg.models.features import FeatureCheck
 from streambg.models.manifest import Manifest
 from streambg.models.registry import Registry
@@ -49,8 +49,8 @@ app = typer.Typer()
 
 @app.command(epilog="Example:  streambg models diff fraud:7 fraud:8 --last 5000")
 def diff(
-    first: Ref,
-    second: Ref,
+    first: Annotated[str, version_argument("The version to begin with, for example fraud:7")],
+    second: Annotated[str, version_argument("The version to compare with it")],
     sample: Annotated[
         Path | None, typer.Option(help="Score these events with both, one JSON object a line.", show_default=False)
     ] = None,
@@ -70,7 +70,7 @@ def diff(
         raise ConfigError("--sample and --last are both given", way_out="one of them says which events to score")
     place = place_of(pipeline, registry)
     manifests = place.registry.get(first), place.registry.get(second)
-    changes = manifest_changes(*manifests, (_size(place.registry, manifests[0]), _size(place.registry, manifests[1])))
+    changed = changes(*(_known(place.registry, manifest) for manifest in manifests))
     events = _sample(sample) if sample is not None else _newest(place, last) if last is not None else None
     answers = _answers(place, manifests, events) if events else None
     if output is Output.JSON:
@@ -78,18 +78,24 @@ def diff(
             {
                 "first": first,
                 "second": second,
-                "manifest": [asdict(change) for change in changes],
+                "manifest": [asdict(change) for change in changed],
                 "events": events.where if events else None,
                 "answers": _plain(answers, events) if answers and events else None,
             }
         )
         return
-    stdout.print(_table(first, second, changes), highlight=False)
+    stdout.print(_table(first, second, changed), highlight=False)
     if answers and events:
         for line in _said(answers, events, first, second):
             typer.echo(line)
         if answers.worst:
             stdout.print(_worst(answers, events, first, second), highlight=False)
+
+
+def _known(registry: Registry, manifest: Manifest) -> dict[str, Any]:
+    """All of a version but its name, which was given."""
+    plain = manifest.model_dump(mode="json", exclude={"manifest", "name", "version"})
+    return plain | {"digest": manifest.digest, "artifact bytes": _size(registry, manifest)}
 
 
 def _size(registry: Registry, manifest: Manifest) -> int | None:
@@ -154,11 +160,11 @@ def _ask(place: Place, manifest: Manifest, asked: Asked) -> Answered:
     return answer_in_batches(model, asked.own(), schema, FeatureCheck(schema.features), BATCH_ROWS)
 
 
-def _table(first: str, second: str, changes: Sequence[Change]) -> Table | str:
-    if not changes:
+def _table(first: str, second: str, changed: Sequence[Change]) -> Table | str:
+    if not changed:
         return f"{first} and {second}: the manifests say the same."
     table = Table("", first, second, box=None, pad_edge=False)
-    for change in changes:
+    for change in changed:
         table.add_row(*(Text(_cell(value)) for value in (change.what, change.first, change.second)))
     return table
 

@@ -5,14 +5,13 @@ Differences of scores are second - first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from streambg.models.answering import Answered
-from streambg.models.manifest import Manifest
 from streambg.records.batch import OK
 
 # Rows that are shown: half a screen of a terminal.
@@ -72,25 +71,24 @@ class AnswersDiff:
     worst: list[Worst]
 
 
-def manifest_changes(first: Manifest, second: Manifest, sizes: tuple[int | None, int | None]) -> list[Change]:
-    """Only what differs. Name and version are what was asked for, and left out. sizes: of the artifacts in bytes."""
-    sides = [
-        _flat(manifest) | {"digest": manifest.digest, "artifact bytes": size}
-        for manifest, size in zip((first, second), sizes, strict=True)
+def changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Change]:
+    """Only what differs between two manifests as plain values; what is a mapping there is compared by its keys."""
+    ours, theirs = _flat(first), _flat(second)
+    found = [
+        Change(name, ours.get(name), theirs.get(name))
+        for name in dict.fromkeys([*ours, *theirs])
+        if ours.get(name) != theirs.get(name)
     ]
-    ours, theirs = sides
-    names = dict.fromkeys([*ours, *theirs])
-    changes = [Change(name, ours.get(name), theirs.get(name)) for name in names if ours.get(name) != theirs.get(name)]
-    orders = list(first.features), list(second.features)
+    orders = list(first["features"]), list(second["features"])
     if set(orders[0]) == set(orders[1]) and orders[0] != orders[1]:
-        changes.append(Change("order of features", ", ".join(orders[0]), ", ".join(orders[1])))
-    return changes
+        found.append(Change("order of features", *orders))
+    return found
 
 
-def _flat(manifest: Manifest) -> dict[str, Any]:
+def _flat(manifest: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
-    for name, value in manifest.model_dump(mode="json", exclude={"manifest", "name", "version"}).items():
-        if isinstance(value, dict):
+    for name, value in manifest.items():
+        if isinstance(value, Mapping):
             flat.update((f"{name}.{key}", part) for key, part in value.items())
         else:
             flat[name] = value

@@ -12,6 +12,7 @@ import typer
 import streambg
 from streambg import errors
 from streambg.cli.common import confirm
+from streambg.cli.main import main
 from streambg.errors import ConfigError, ModelError, SessionEnded, StreambgError
 from streambg.models.policy import Policy, read_policy
 
@@ -66,6 +67,27 @@ def test_a_registry_file_with_a_mistake_names_the_line(text: str, says: str) -> 
 def test_a_registry_file_without_a_mistake() -> None:
     text = b"allow_pickle: true   # we all may\npython_allow: [acme.models, os]\n"
     assert read_policy(text, "registry.yaml") == Policy(allow_pickle=True, python_allow=["acme.models", "os"])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["broker", "status", "--dir", "/dev/null/x"], "/dev/null/x/broker.json: Not a directory"),
+        (["up", "-p", "nowhere.yaml"], "nowhere.yaml: there is no such file"),
+        (["models", "list", "-p", "nowhere.yaml"], "nowhere.yaml: No such file"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_no_traceback(
+    words: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["streambg", *words])
+    monkeypatch.setattr("streambg.cli.main.logs.configure", lambda *_args, **_options: None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (1, 2)
+    said = capsys.readouterr().err
+    assert says in said
+    assert "way out: " in said
 
 
 # --- a question

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from streambg.cli.models import app
 from streambg.errors import ConfigError, ModelError
 from streambg.models.answering import Answered
-from streambg.models.diffing import WORST, answers_diff, common_output
+from streambg.models.diffing import WORST, Change, answers_diff, changes, common_output
 from streambg.records.batch import ERROR, OK
 
 PIPELINE = """
@@ -97,6 +97,16 @@ def test_which_output_is_compared(
     assert common_output(first, second, decision) == common
 
 
+def test_another_order_of_features_is_a_change() -> None:
+    one = {"features": {"x": "number", "y": "number"}, "libraries": {"numpy": "2"}, "entry": None}
+    assert changes(one, one) == []
+    other = {"features": {"y": "number", "x": "number"}, "libraries": {}, "entry": None}
+    assert changes(one, other) == [
+        Change("libraries.numpy", "2", None),
+        Change("order of features", ["x", "y"], ["y", "x"]),
+    ]
+
+
 # --- the command line
 
 
@@ -135,13 +145,13 @@ def said(*args: str) -> Any:
     return json.loads(result.stdout)
 
 
-def changes(found: Any) -> dict[str, tuple[Any, Any]]:
+def changed(found: Any) -> dict[str, tuple[Any, Any]]:
     return {change["what"]: (change["first"], change["second"]) for change in found["manifest"]}
 
 
 @pytest.mark.usefixtures("place")
 def test_the_manifests_differ_in_what_differs_only() -> None:
-    found = changes(said("fraud:1", "fraud:2"))
+    found = changed(said("fraud:1", "fraud:2"))
     assert found["training"] == ("May", "June")
     assert found["metrics.auc"] == (0.9, 0.95)
     assert found["artifact bytes"] == (None, len('{"x": 1.0, "y": 0.5}'))
@@ -153,7 +163,7 @@ def test_the_manifests_differ_in_what_differs_only() -> None:
 
 @pytest.mark.usefixtures("place")
 def test_versions_of_other_names_and_formats_compare_too() -> None:
-    found = changes(said("fraud:2", "graph:1"))
+    found = changed(said("fraud:2", "graph:1"))
     assert found["format"] == ("python", "onnx")
     assert found["opset.ai.onnx"] == (None, 17)
     assert found["libraries.onnxruntime"][0] is None
@@ -191,7 +201,7 @@ def test_what_cannot_be_compared_says_so() -> None:
         assert isinstance(error, ModelError | ConfigError)
         assert what in error.what
         assert error.way_out
-    assert changes(said("fraud:1", "other:1"))["outputs"] == (["anomaly"], ["risk"])
+    assert changed(said("fraud:1", "other:1"))["outputs"] == (["anomaly"], ["risk"])
 
 
 @pytest.mark.usefixtures("place")
