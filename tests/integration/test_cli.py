@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import answer, streambg
+from onnx_graphs import logistic
 from pipelines import pipeline
 
 from streambg.servers.ports import free_port
@@ -22,7 +23,9 @@ def test_the_verbs_from_deploy_to_audit(kafka: str, redis_url: str, unique: str,
         run.start("publisher")
         run.feed(100)
         run.drained()
-        candidate = answer(run, "deploy", "green", "m:2")["epoch"]
+        (tmp_path / "graph.onnx").write_bytes(logistic([0.5, -0.3], output="p"))
+        answer(run, "models", "add", "graph:1", "--format", "onnx", "--artifact", "graph.onnx")
+        candidate = answer(run, "deploy", "green", "graph:1")["epoch"]
         run.feed(50)
         run.drained()
         assert answer(run, "shift", "12.5%")["epoch"] == candidate + 1
@@ -55,13 +58,14 @@ def test_the_verbs_from_deploy_to_audit(kafka: str, redis_url: str, unique: str,
         assert [row["accepted"] for row in rows] == [True, True, True, False, True, True]
         assert rows[-1]["reason"] == "a drill"
 
-        found = answer(run, "models", "diff", "m:1", "m:2", "--last", "60")["answers"]
+        assert any(outcome.color == "green" for outcome in run.read().outcomes), "a graph's answers were published"
+        found = answer(run, "models", "diff", "m:1", "graph:1", "--last", "60")["answers"]
         assert (found["rows"], found["compared"], found["threshold"]) == (60, 60, 0.5)
         topic, _, spot = found["worst"][0]["event"].partition("/")
         number, _, offset = spot.partition("@")
         assert topic == run.pipeline.input.topic
         assert run.ends[int(number)] - 20 <= int(offset) < run.ends[int(number)], "an equal share of the newest"
-        assert answer(run, "models", "diff", "m:1", "m:2", "--last", "1000")["answers"]["rows"] == 200
+        assert answer(run, "models", "diff", "m:1", "graph:1", "--last", "1000")["answers"]["rows"] == 200
 
         report = answer(run, "audit")
         assert report["events"] == 200
