@@ -38,7 +38,10 @@ def from_environment(env: Mapping[str, str]) -> ComparatorApp:
 
 
 def main() -> None:
-    options = parser("Compares what both colors answered, event by event, and keeps the evidence.")
+    options = parser(
+        "Compares what both colors answered, event by event, and keeps the evidence.",
+        "python -m consumers.comparator --slot 0",
+    )
     chosen = options.parse_args()
     run(
         "comparator",

@@ -16,10 +16,12 @@ from streambg.errors import StreambgError, Unreachable
 from streambg.process import logs
 from streambg.process.frame import leave
 
+CTRL_C = 130
 
-def parser(what: str) -> argparse.ArgumentParser:
+
+def parser(what: str, example: str) -> argparse.ArgumentParser:
     """--pipeline, --slot, --metrics-port, --log, --ignore-record."""
-    options = argparse.ArgumentParser(description=what)
+    options = argparse.ArgumentParser(description=what, epilog=f"Example:  {example}")
     options.add_argument("-p", "--pipeline", type=Path, default=Path("pipeline.yaml"), help="the pipeline file")
     options.add_argument("--slot", type=int, default=0, help="this member's place in its group: 0, 1, ...")
     options.add_argument("--metrics-port", type=int, default=0, help="/metrics and /healthz on loopback; 0: a free one")
@@ -52,4 +54,6 @@ def run(name: str, options: argparse.Namespace, process: Callable[[Pipeline], in
     except StreambgError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         code = error.exit_code
+    except KeyboardInterrupt:  # before the process's own loop listens to signals
+        code = CTRL_C
     leave(code)

@@ -9,7 +9,10 @@ from streambg.publishing.process import Publisher
 
 
 def main() -> None:
-    options = parser("Publishes, exactly once, the answers of the color that the control log names.")
+    options = parser(
+        "Publishes, exactly once, the answers of the color that the control log names.",
+        "python -m consumers.publisher --slot 0",
+    )
     chosen = options.parse_args()
 
     def publisher(pipeline: Pipeline) -> int:

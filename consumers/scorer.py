@@ -9,7 +9,10 @@ from streambg.scoring.process import Scorer
 
 
 def main() -> None:
-    options = parser("Scores every event of the input with the model that is deployed in one color.")
+    options = parser(
+        "Scores every event of the input with the model that is deployed in one color.",
+        "python -m consumers.scorer --color blue",
+    )
     options.add_argument("--color", choices=["blue", "green"], required=True)
     chosen = options.parse_args()
 

@@ -1,5 +1,5 @@
 """`python -m streambg`."""
 
-from streambg.cli.main import main
+from streambg.cli.start import main
 
 main()

@@ -26,7 +26,8 @@ from streambg.control import verbs
 from streambg.control.verbs import Said
 from streambg.kafka import profiles
 from streambg.kafka.positions import read_settled
-from streambg.models.registry import NewVersion, Policy, Registry
+from streambg.models.policy import Policy
+from streambg.models.registry import NewVersion, Registry
 from streambg.records.outcome import DeadLetter, Outcome, decode_dead_letter, find_header, parse_header
 from streambg.records.source import COLORS
 

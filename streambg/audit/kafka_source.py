@@ -83,7 +83,10 @@ class KafkaRecords:
             if records:
                 chunk = _chunk(records, role, keys_only)
                 if chunk.offsets[0] < following:
-                    raise Unreachable(f"{self._names[role]}/{partition}: read offset {chunk.offsets[0]} twice")
+                    raise Unreachable(
+                        f"{self._names[role]}/{partition}: read offset {chunk.offsets[0]} twice",
+                        way_out="run the audit again",
+                    )
                 following, progressed = chunk.offsets[-1] + 1, time.monotonic()
                 yield chunk
             if ended or len(records) < len(messages):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict
 from enum import Enum
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from streambg.cli.common import Output, OutputOption, print_json
 from streambg.servers import detached
 from streambg.servers.launching import RunningServer
 
@@ -19,18 +19,13 @@ NOT_RUNNING = 3  # exit code of `status`, as init scripts have it
 HIGHEST_PORT = 65_535
 
 app = typer.Typer(
-    help="A Kafka broker and a Redis on this machine, for development.", no_args_is_help=True, rich_markup_mode="rich"
+    help="A Kafka broker and a Redis on this machine, for development.",
+    no_args_is_help=True,
+    epilog="Example:  streambg broker start",
 )
 
 
-class Output(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enum
-    """How data is printed."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-class ServerChoice(str, Enum):  # noqa: UP042 - as above
+class ServerChoice(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enum
     """ways.Choice for Typer."""
 
     AUTO = "auto"
@@ -41,7 +36,6 @@ class ServerChoice(str, Enum):  # noqa: UP042 - as above
 Directory = Annotated[
     Path | None, typer.Option("--dir", help="Where data, logs and state are kept. Default: the user's cache.")
 ]
-OutputOption = Annotated[Output, typer.Option("--output", help="text or json")]
 
 
 @app.command(epilog="Example:  streambg broker start --port 9092")
@@ -72,7 +66,7 @@ def start(
     assert kafka is not None
     assert redis is not None
     if output is Output.JSON:
-        _print_json(
+        print_json(
             {
                 "already_running": already,
                 "bootstrap": kafka.address,
@@ -102,7 +96,7 @@ def stop(
     """End both; the data stays unless told otherwise. Nothing to end is no error."""
     ended = detached.stop(directory, remove_data=remove_data)
     if output is Output.JSON:
-        _print_json({"stopped": [_plain(server) for server in ended], "data_removed": remove_data})
+        print_json({"stopped": [_plain(server) for server in ended], "data_removed": remove_data})
         return
     typer.echo("Stopped: " + ", ".join(server.name for server in ended) if ended else "Nothing was running.")
     if remove_data:
@@ -116,7 +110,7 @@ def status(directory: Directory = None, output: OutputOption = Output.TEXT) -> N
     up = len(found) > 1 and all(one.answers for one in found)
     if output is Output.JSON:
         servers = [{**_plain(one.server), "running": one.running, "answers": one.answers} for one in found]
-        _print_json({"running": up, "servers": servers})
+        print_json({"running": up, "servers": servers})
     elif not found:
         typer.echo("Not running. Start with: streambg broker start")
     else:
@@ -135,7 +129,3 @@ def _line(server: RunningServer) -> str:
 
 def _plain(server: RunningServer) -> dict[str, Any]:
     return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(server).items()}
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=1))

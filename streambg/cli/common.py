@@ -16,6 +16,7 @@ from rich.console import Console
 
 from streambg import topicplan
 from streambg.config import Pipeline, load
+from streambg.errors import ConfigError
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -32,6 +33,7 @@ PipelineOption = Annotated[Path, typer.Option("--pipeline", "-p", help="The pipe
 OutputOption = Annotated[Output, typer.Option("--output", help="text or json")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; stands in the control log for ever.")]
 DEFAULT_PIPELINE = Path("pipeline.yaml")
+NO = 1
 
 
 def load_pipeline(path: Path) -> Pipeline:
@@ -56,6 +58,19 @@ def actor() -> str:
     except (KeyError, OSError):  # a container without a passwd entry
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
+
+
+def confirm(question: str) -> None:
+    """Go on after a yes; a no ends the verb with exit code 1, Ctrl-C with 130. Raises ConfigError: nobody answers."""
+    try:
+        said = typer.confirm(question, err=True)
+    except typer.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # Typer makes one thing of two
+            raise KeyboardInterrupt from None
+        raise ConfigError("the question got no answer: the input is at its end", way_out="add --yes") from None
+    if not said:
+        typer.echo("Nothing was changed.", err=True)
+        raise typer.Exit(NO)
 
 
 def print_json(data: Any) -> None:

@@ -20,6 +20,7 @@ from streambg.cli.common import (
     print_json,
     stdout,
 )
+from streambg.cli.completing import ColorArgument, Ref
 from streambg.control import verbs
 from streambg.control.fold import Entry
 from streambg.control.sender import Sent
@@ -90,8 +91,8 @@ def say(sent: Sent, output: Output, **more: Any) -> None:
 
 @app.command(epilog="Example:  streambg deploy green fraud:8 --reason 'retrained on October'")
 def deploy(
-    color: Annotated[str, typer.Argument(help="blue or green")],
-    model: Annotated[str, typer.Argument(help="name:version in the registry")],
+    color: ColorArgument,
+    model: Ref,
     sample: Annotated[
         str | None, typer.Option(help="Score only this share of the keys until the first weight: 5%")
     ] = None,
@@ -197,7 +198,7 @@ _plain("resume", "Allow shift and promote again.", "streambg resume")
 
 @app.command(epilog="Example:  streambg retire blue")
 def retire(
-    color: Annotated[str, typer.Argument(help="blue or green")],
+    color: ColorArgument,
     reason: ReasonOption = "",
     expected_epoch: EpochOption = None,
     pipeline: PipelineOption = DEFAULT_PIPELINE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from confluent_kafka import KafkaException
 from streambg import __version__
 from streambg.cli import audit, broker, control, demo, gap, models, status, topics, up
 from streambg.cli.common import stderr
+from streambg.cli.completing import bash_completion
 from streambg.errors import StreambgError
 from streambg.kafka.errors import translate
 from streambg.process import logs
@@ -27,8 +29,6 @@ for group in (control.app, gap.app, status.app, audit.app, up.app, demo.app):
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics.app, name="topics")
 app.add_typer(models.app, name="models")
-
-CTRL_C = 130
 
 
 def _version(asked: bool) -> None:
@@ -47,17 +47,20 @@ def options(
 
 
 def main() -> None:
-    """The console script. Exit codes: streambg/errors.py."""
+    """Run the verb that the command line names; what went wrong is said, and the process ends with its exit code."""
     # a verb prints what it found; what the clients and loops would log on the way is for the processes
     logs.configure("streambg", console=True, level="error")
     try:
-        app()
+        with bash_completion(os.environ):
+            app()
     except KafkaException as error:
         _fail(translate(error))
     except StreambgError as error:
         _fail(error)
-    except KeyboardInterrupt:
-        sys.exit(CTRL_C)
+    except OSError as error:
+        if error.filename is None:  # about no file: nothing that a person gave
+            raise
+        _fail(StreambgError(f"{error.filename}: {error.strerror}", way_out="is the path right, and yours to use?"))
 
 
 def _fail(error: StreambgError) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 import secrets
-import sys
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -16,29 +15,22 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from streambg.cli.common import (
-    DEFAULT_PIPELINE,
-    Output,
-    OutputOption,
-    PipelineOption,
-    load_pipeline,
-    print_json,
-    stdout,
-)
-from streambg.config import Pipeline
+from streambg.cli import models_diff
+from streambg.cli.common import DEFAULT_PIPELINE, Output, OutputOption, PipelineOption, print_json, stdout
+from streambg.cli.completing import Ref
+from streambg.cli.registry import RegistryOption, place_of, read_file, read_sample
 from streambg.errors import ConfigError, ModelError
-from streambg.models.contract import Row, Schema
-from streambg.models.decoding import json_rows
+from streambg.models.contract import Row
 from streambg.models.manifest import Manifest
-from streambg.models.registry import MAX_ARTIFACT_BYTES, Listed, NewVersion, Registry
+from streambg.models.registry import Listed, NewVersion
 from streambg.models.verifying import SAMPLE_ROWS, SIZES, Verified, sample_rows, verify
 from streambg.records.outcome import short_digest
 
-# a minute of a river model at 40 us an event, in all batch sizes
-MAX_SAMPLE_ROWS = 500_000
 _SEED_BITS = 32
 
-app = typer.Typer(help="The versions in the file registry.", no_args_is_help=True, rich_markup_mode="rich")
+app = typer.Typer(
+    help="The versions in the file registry.", no_args_is_help=True, epilog="Example:  streambg models list"
+)
 
 
 class FormatChoice(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enum
@@ -46,25 +38,7 @@ class FormatChoice(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enu
 
     PYTHON = "python"
     RIVER = "river"
-
-
-Ref = Annotated[str, typer.Argument(metavar="NAME:VERSION", help="For example fraud:8", show_default=False)]
-RegistryOption = Annotated[
-    Path | None, typer.Option("--registry", help="The registry's folder. Default: the pipeline's.", show_default=False)
-]
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    registry: Registry
-    pipeline: Pipeline | None
-
-    def schema(self) -> Schema | None:
-        """The pipeline's contract."""
-        if self.pipeline is None:
-            return None
-        contract = self.pipeline.model
-        return Schema(contract.features, contract.outputs, contract.decision.output, contract.decision.threshold)
+    ONNX = "onnx"
 
 
 @app.command(
@@ -72,9 +46,13 @@ class _Place:
 )
 def add(  # noqa: PLR0913 - Typer's form: an option is an argument
     ref: Ref,
-    format_: Annotated[FormatChoice, typer.Option("--format", help="python or river", show_default=False)],
+    format_: Annotated[FormatChoice, typer.Option("--format", help="python, river or onnx", show_default=False)],
     artifact: Annotated[
-        Path | None, typer.Option(help="The file that is copied into the registry.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="The file that is copied into the registry; for river a pickle, for onnx the graph.",
+            show_default=False,
+        ),
     ] = None,
     entry: Annotated[str | None, typer.Option(help="Format python: package.module:Class", show_default=False)] = None,
     feature: Annotated[
@@ -94,7 +72,7 @@ def add(  # noqa: PLR0913 - Typer's form: an option is an argument
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Put a version into the registry. It must load here first; a version never changes afterwards."""
-    place = _place(pipeline, registry)
+    place = place_of(pipeline, registry)
     declared = place.schema()
     features = dict(_pairs(feature, "feature")) if feature else declared.features if declared else None
     names = tuple(outputs.split(",")) if outputs else declared.outputs if declared else None
@@ -111,7 +89,7 @@ def add(  # noqa: PLR0913 - Typer's form: an option is an argument
             names,
             datetime.now(UTC),
             entry,
-            _read(artifact, MAX_ARTIFACT_BYTES) if artifact else None,
+            read_file(artifact) if artifact else None,
             artifact.name if artifact else "",
             training,
             {name: _number(value) for name, value in _pairs(metric, "metric")},
@@ -129,7 +107,7 @@ def list_(
     pipeline: PipelineOption = DEFAULT_PIPELINE, registry: RegistryOption = None, output: OutputOption = Output.TEXT
 ) -> None:
     """Every version with its digest; a version that cannot be read says why."""
-    place = _place(pipeline, registry)
+    place = place_of(pipeline, registry)
     found = place.registry.list()
     if output is Output.JSON:
         print_json([_plain(listed) for listed in found])
@@ -151,7 +129,7 @@ def show(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """All that is known about a version. Whether its files are what they were is for `verify`."""
-    plain = _plain(Listed(ref, _place(pipeline, registry).registry.get(ref)))
+    plain = _plain(Listed(ref, place_of(pipeline, registry).registry.get(ref)))
     if output is Output.JSON:
         print_json(plain)
         return
@@ -179,14 +157,16 @@ def verify_(
 
     Exit code 12 where anything is not as it must be.
     """
-    place = _place(pipeline, registry)
+    place = place_of(pipeline, registry)
     manifest = place.registry.get(ref)
     if (contract := place.schema()) is not None:
         manifest.check_fits(contract)
     loaded = place.registry.load(ref, digest or manifest.digest)
     schema = manifest.schema_of(None, None)
     seed = secrets.randbits(_SEED_BITS) if seed is None else seed
-    rows: list[Row | str] = [*_sample(sample)] if sample else [*sample_rows(schema, random.Random(seed), SAMPLE_ROWS)]
+    rows: list[Row | str] = (
+        [*read_sample(sample)] if sample else [*sample_rows(schema, random.Random(seed), SAMPLE_ROWS)]
+    )
     result = verify(loaded.model, rows, schema)
     if output is Output.JSON:
         said = {"version": ref, "digest": manifest.digest, "passed": result.passed, "batch_sizes": SIZES}
@@ -197,6 +177,9 @@ def verify_(
         _say(manifest, result, f"from {sample}" if sample else f"made up with --seed {seed}")
     if not result.passed:
         raise _failed(ref, result)
+
+
+app.registered_commands.extend(models_diff.app.registered_commands)
 
 
 def _say(manifest: Manifest, result: Verified, sample: str) -> None:
@@ -226,35 +209,6 @@ def _failed(ref: str, result: Verified) -> ModelError:
         f"{ref} answered none of {result.rows} events, so nothing was shown: {result.first_reason or 'no events'}",
         way_out="give real events with --sample FILE.jsonl",
     )
-
-
-def _place(pipeline: Path, registry: Path | None) -> _Place:
-    """The registry, and the pipeline where there is one: --registry needs none."""
-    folder = str(pipeline.parent.resolve())
-    if folder not in sys.path:
-        sys.path.append(folder)  # a team's own modules stand beside its pipeline file, as with `python -m`
-    if registry is not None and pipeline == DEFAULT_PIPELINE and not pipeline.exists():
-        return _Place(Registry(registry), None)
-    loaded = load_pipeline(pipeline)
-    return _Place(Registry(registry or loaded.registry), loaded)
-
-
-def _read(path: Path, limit: int) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(limit + 1)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-    if len(data) > limit:
-        raise ModelError(f"{path} has more than {limit} bytes, the limit")
-    return data
-
-
-def _sample(path: Path) -> list[Row | str]:
-    lines = [line for line in _read(path, MAX_ARTIFACT_BYTES).splitlines() if line.strip()]
-    if len(lines) > MAX_SAMPLE_ROWS:
-        raise ModelError(f"{path} has {len(lines)} events, the limit is {MAX_SAMPLE_ROWS}")
-    return json_rows(lines)
 
 
 def _pairs(options: list[str] | None, what: str) -> list[tuple[str, str]]:

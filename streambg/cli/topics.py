@@ -14,6 +14,7 @@ from streambg.cli.common import (
     Output,
     OutputOption,
     PipelineOption,
+    confirm,
     load_pipeline,
     print_json,
     stderr,
@@ -23,7 +24,11 @@ from streambg.errors import ConfigError
 from streambg.topicplan import Action
 from streambg.topicplan.broker import refuse_impossible
 
-app = typer.Typer(help="The topics of a pipeline: compare with the broker, create, grow.", no_args_is_help=True)
+app = typer.Typer(
+    help="The topics of a pipeline: compare with the broker, create, grow.",
+    no_args_is_help=True,
+    epilog="Example:  streambg topics plan",
+)
 
 # Each partition of the input brings four of ours: 1,000 fill a broker, which is advised to hold 4,000.
 MAX_PARTITIONS = 1_000
@@ -75,7 +80,7 @@ def apply(
     refuse_impossible(actions)
     work = [action for action in actions if action.kind != "unchanged"]
     if work and not yes:
-        typer.confirm(f"Do this at {config.kafka.bootstrap}?", abort=True, err=True)
+        confirm(f"Do this at {config.kafka.bootstrap}?")
     topicplan.apply(admin, actions, lambda action: stderr.print(f"{action.kind}: {action.name}", highlight=False))
     if output is Output.JSON:
         print_json({"pipeline": config.name, "actions": [_shown(action) for action in actions]})

@@ -155,7 +155,7 @@ class EvidenceWriter:
         """(key, value) each. Raises Unreachable where one was not delivered: what counts is read back, not sent."""
         producer, failed = self._producer, list[str]()
         if producer is None:
-            raise Unreachable(f"{self._topic}: the writer was closed")
+            raise Unreachable(f"{self._topic}: the writer was closed", way_out="start the comparator again")
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
             if error is not None:

@@ -65,11 +65,19 @@ def read(path: Path, substitute: Callable[[str], str]) -> Document:
     Raises ConfigError with file and line for what cannot be read: no file, no YAML, a key given twice, no mapping
     at the top, a key without a value, a value of a kind that we have not, and every BadReference of `substitute`.
     """
-    tree = _parse(path)
+    return parse(_text(path), str(path), substitute)
+
+
+def parse(text: str, file: str, substitute: Callable[[str], str]) -> Document:
+    """As `read`, from the text of the file."""
+    tree = _tree(text, file)
     if not isinstance(tree, CommentedMap):
-        raise ConfigError(f"{path}:1: the file must be a mapping of sections, not {type(tree).__name__}")
+        raise ConfigError(
+            f"{file}:1: the file must be a mapping of sections, not {type(tree).__name__}",
+            way_out="begin with `key: value`",
+        )
     walk = _Walk(substitute)
-    document = Document(str(path), walk.plain(tree, ()), walk.lines, walk.raw)
+    document = Document(file, walk.plain(tree, ()), walk.lines, walk.raw)
     if walk.problems:
         raise document.error(walk.problems)
     return document
@@ -113,25 +121,34 @@ class _Walk:
         return None
 
 
-def _parse(path: Path) -> Any:
+def _text(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{path} has {path.stat().st_size} bytes, the limit is {MAX_FILE_BYTES}")
-        text = path.read_text("utf-8")
+            raise ConfigError(
+                f"{path} has {path.stat().st_size} bytes, the limit is {MAX_FILE_BYTES}",
+                way_out="is it the right file?",
+            )
+        return path.read_text("utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", way_out="name the pipeline file with -p FILE") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.start} is no UTF-8") from error
+        raise ConfigError(f"{path}: byte {error.start} is no UTF-8", way_out="save the file as UTF-8 text") from error
+
+
+def _tree(text: str, file: str) -> Any:
     try:
         return YAML(typ="rt").load(text)
     except DuplicateKeyError as error:
         mark = error.problem_mark
-        raise ConfigError(f"{path}:{mark.line + 1 if mark else 1}: a key is given twice: {error.problem}") from None
+        raise ConfigError(
+            f"{file}:{mark.line + 1 if mark else 1}: a key is given twice: {error.problem}",
+            way_out="remove one of the two",
+        ) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         hint = "put a value with { or } in quotes" if "${" in text else ""
         raise ConfigError(
-            f"{path}:{mark.line + 1 if mark else 1}: no YAML: {error.problem or error.context}", way_out=hint
+            f"{file}:{mark.line + 1 if mark else 1}: no YAML: {error.problem or error.context}", way_out=hint
         ) from None
     except YAMLError as error:
-        raise ConfigError(f"{path}: no YAML: {error}") from None
+        raise ConfigError(f"{file}: no YAML: {error}", way_out="write it as YAML text") from None

@@ -84,7 +84,9 @@ def measure(pipeline: Pipeline, partition: int) -> Ground:
     """Raises Refused where the input has no such partition, Unreachable."""
     count = verbs.partitions_of_input(pipeline)
     if not 0 <= partition < count:
-        raise Refused(f"{pipeline.input.topic} has partitions 0..{count - 1}, not {partition}")
+        raise Refused(
+            f"{pipeline.input.topic} has partitions 0..{count - 1}, not {partition}", way_out="name one of them"
+        )
     reader: Mapping[str, Any] = {**profiles.reader(pipeline, verbs.CLIENT), **verbs.QUIET}
     topics = pipeline.topics
     predictions = [topics.predictions(color) for color in COLORS]

@@ -203,7 +203,10 @@ def resolve(pipeline: Pipeline, start: Start) -> dict[int, int]:
     count = partitions_of_input(pipeline)
     if not isinstance(start, str):
         if set(start) - set(range(count)):
-            raise Refused(f"start names partitions {sorted(start)}, {topic} has 0..{count - 1}")
+            raise Refused(
+                f"start names partitions {sorted(start)}, {topic} has 0..{count - 1}",
+                way_out="leave out those it has not",
+            )
         return {number: start.get(number, 0) for number in range(count)}
     consumer = Consumer({**profiles.reader(pipeline, CLIENT), **QUIET})
     try:

@@ -12,7 +12,8 @@ from typing import Any
 
 from streambg.demo.data import FEATURES, TRAINING_ROWS, Row
 from streambg.models.manifest import Manifest, sha256
-from streambg.models.registry import NewVersion, Policy, Registry
+from streambg.models.policy import Policy
+from streambg.models.registry import NewVersion, Registry
 
 NAME = "shuttle"
 DECISION = 0.5  # as the pipeline file decides

@@ -5,8 +5,9 @@ Pure but for the model. An error row has the status ERROR, NaN as scores, and it
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import msgspec
@@ -31,6 +32,19 @@ class Answered:
 
     def __len__(self) -> int:
         return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """n rows with their keys and times (ms since 1970), which a sample does not have."""
+
+    rows: Sequence[Row | str]
+    keys: Sequence[bytes | None] | None = None
+    times: Sequence[int] | None = None
+
+    def own(self) -> Asked:
+        """A copy of the rows: a model that writes into its events must not change what another one is asked."""
+        return replace(self, rows=copy.deepcopy(list(self.rows)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,22 @@ def answer_rows(
         if reason is not None:
             answered.values[at] = reason_bytes(reason)
     return answered
+
+
+def answer_in_batches(model: Model, asked: Asked, schema: Schema, check: FeatureCheck, size: int) -> Answered:
+    """Every row of the sample, `size` at a time."""
+    count = len(asked.rows)
+    keys = [None] * count if asked.keys is None else asked.keys
+    times = np.arange(count) if asked.times is None else np.array(asked.times, np.int64)
+    parts = [
+        answer_rows(model, asked.rows[at : at + size], keys[at : at + size], times[at : at + size], schema, check)
+        for at in range(0, count, size)
+    ] or [_all_errors(0, schema, "")]
+    return Answered(
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.statuses for part in parts]),
+        [value for part in parts for value in part.values],
+    )
 
 
 def answer(model: Model, events: Events, schema: Schema) -> Answered:

@@ -84,7 +84,10 @@ class Schema:
         if (self.decision_output is None) != (self.decision_threshold is None):
             raise ModelError("half a decision", way_out="a decision has both an output and a threshold")
         if self.decision_output is not None and self.decision_output not in self.outputs:
-            raise ModelError(f"the decision's output {self.decision_output!r} is none of {list(self.outputs)}")
+            raise ModelError(
+                f"the decision's output {self.decision_output!r} is none of {list(self.outputs)}",
+                way_out="name one of them",
+            )
 
 
 class Events:

@@ -17,6 +17,7 @@ from streambg.errors import ModelError
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER_MODE = 0o755  # other users' processes read what a person adds
 _FILE_MODE = 0o444  # a version never changes
+DAMAGED = "the file was put there by hand or damaged: restore it, or remove the version's folder and add it anew"
 
 
 def read_below(root: Path, parts: tuple[str, ...], limit: int) -> bytes:
@@ -38,13 +39,16 @@ def read_below(root: Path, parts: tuple[str, ...], limit: int) -> bytes:
             raise _refused(root, parts, error) from error
         about = os.fstat(file)
         if not stat.S_ISREG(about.st_mode):
-            raise ModelError(f"{path} is no plain file")
+            raise ModelError(f"{path} is no plain file", way_out=DAMAGED)
         if about.st_size > limit:
-            raise ModelError(f"{path} has {about.st_size} bytes, the limit is {limit}")
+            raise ModelError(f"{path} has {about.st_size} bytes, the limit is {limit}", way_out=DAMAGED)
         with open(file, "rb", closefd=False) as stream:
             data = stream.read(limit + 1)
         if len(data) > limit:
-            raise ModelError(f"{path} grew beyond {limit} bytes while it was read")
+            raise ModelError(
+                f"{path} grew beyond {limit} bytes while it was read",
+                way_out="nothing may write into a registry but streambg models add",
+            )
         return data
 
 
@@ -82,4 +86,6 @@ def _refused(root: Path, parts: tuple[str, ...], error: OSError) -> ModelError:
                 f"{path} is a symbolic link; a registry holds none, they may lead anywhere",
                 way_out="add the version anew: streambg models add copies the file",
             )
-    return ModelError(f"{root.joinpath(*parts)} cannot be read: {error.strerror}")
+    return ModelError(
+        f"{root.joinpath(*parts)} cannot be read: {error.strerror}", way_out="give this user the right to read it"
+    )

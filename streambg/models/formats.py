@@ -1,4 +1,4 @@
-"""From checked bytes to a model: the formats `python` and `river`.
+"""From checked bytes to a model: the formats `python` and `river` (`onnx`: onnxmodel.py).
 
 `python`: an entry `package.module:Class` (or a function that makes the model), called with the artifact's bytes, or
 with nothing where the version has no artifact. The module must be on the registry's allow-list (`python_allow`), and

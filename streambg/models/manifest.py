@@ -35,13 +35,15 @@ FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
 # a note and some metrics; a file of another kind under this name is refused before it is parsed
 MAX_YAML_BYTES = 1024 * 1024
 
-Format = Literal["python", "river"]
-FORMATS: tuple[Format, ...] = ("python", "river")
+Format = Literal["python", "river", "onnx"]
+_ANEW = "the file was edited or damaged; remove the version's folder and add it anew: streambg models add"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Manifest(BaseModel):
-    """One version's `model.yaml`. `source_sha256`: the entry's module (format python only)."""
+    """One version's `model.yaml`. `source_sha256`: the entry's module (format python only). `opset`: the operator sets
+    of the graph by domain (format onnx only).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -55,6 +57,7 @@ class Manifest(BaseModel):
     source_sha256: Sha256 | None = None
     features: dict[str, FeatureType]
     outputs: list[str]
+    opset: dict[str, int] | None = None
     libraries: dict[str, str] = Field(default_factory=dict)
     training: str = ""
     metrics: dict[str, float | int | str] = Field(default_factory=dict)
@@ -66,11 +69,14 @@ class Manifest(BaseModel):
             raise ValueError("artifact and artifact_sha256 come together")
         if self.artifact in (FILE, REGISTRY_FILE):
             raise ValueError(f"an artifact cannot be named {self.artifact}")
+        if self.format != "python" and (self.artifact is None or self.entry or self.source_sha256):
+            raise ValueError(f"format {self.format} has an artifact and no entry")
         if self.format == "river":
-            if self.artifact is None or self.entry is not None or self.source_sha256 is not None:
-                raise ValueError("format river has an artifact and no entry")
             if len(self.outputs) != 1 or not self.features or "river" not in self.libraries:
                 raise ValueError("format river has features, one output, and its river version under libraries")
+        elif self.format == "onnx":
+            if not self.features or not self.opset or "onnxruntime" not in self.libraries:
+                raise ValueError("format onnx has features, opset, and its onnxruntime version under libraries")
         elif self.entry is None or self.source_sha256 is None or ENTRY.fullmatch(self.entry) is None:
             raise ValueError("format python has an entry `package.module:Class` and source_sha256")
         try:
@@ -152,11 +158,11 @@ def from_yaml(data: bytes, where: str) -> Manifest:
         try:
             fields["created"] = datetime.fromisoformat(created)
         except ValueError as error:
-            raise ModelError(f"{where}: created: {created[:80]!r} is no time") from error
+            raise ModelError(f"{where}: created: {created[:80]!r} is no time", way_out=_ANEW) from error
     try:
         return Manifest.model_validate(fields)
     except ValidationError as error:
-        raise ModelError(f"{where}: {explain(error)}", way_out="add the version anew: streambg models add") from error
+        raise ModelError(f"{where}: {explain(error)}", way_out=_ANEW) from error
 
 
 def explain(error: ValidationError) -> str:
@@ -172,9 +178,9 @@ def read_mapping(data: bytes, where: str) -> dict[str, Any]:
     try:
         fields = _yaml().load(data)
     except (YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise ModelError(f"{where} is no YAML: {str(error)[:300]}") from error
+        raise ModelError(f"{where} is no YAML: {str(error)[:300]}", way_out=_ANEW) from error
     if not isinstance(fields, dict):
-        raise ModelError(f"{where} holds {type(fields).__name__}, a mapping is needed")
+        raise ModelError(f"{where} holds {type(fields).__name__}, a mapping is needed", way_out=_ANEW)
     return fields
 
 

@@ -4,6 +4,7 @@
 
     allow_pickle: false          # true: format river may be loaded
     python_allow: [acme.models]  # modules that format python may load, with those below them
+    onnx_threads: 1              # format onnx: threads of one operator
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from streambg import __version__
 from streambg.errors import ModelError
 from streambg.models.contract import Model
-from streambg.models.folder import read_below, sync_folder, write_folder
+from streambg.models.folder import DAMAGED, read_below, sync_folder, write_folder
 from streambg.models.formats import load_python, load_river, source_sha256
 from streambg.models.manifest import (
     FILE,
@@ -37,22 +38,17 @@ from streambg.models.manifest import (
     explain,
     from_yaml,
     parse_ref,
-    read_mapping,
     sha256,
     to_yaml,
 )
+from streambg.models.onnxfile import read_opsets
+from streambg.models.onnxmodel import load_onnx
+from streambg.models.policy import Policy, read_policy
 
+# The distribution that a format's answers come from, by format.
+_LIBRARIES: Mapping[Format, tuple[str, ...]] = {"python": (), "river": ("river",), "onnx": ("onnxruntime",)}
 # The bytes, the model made of them and the other color's stand in one process's memory for a moment.
 MAX_ARTIFACT_BYTES = 1024**3
-
-
-class Policy(BaseModel):
-    """`registry.yaml`; what is not written there is not allowed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    allow_pickle: bool = False
-    python_allow: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +97,8 @@ class Registry:
         registry = Registry(path)
         path.mkdir(parents=True, exist_ok=True)
         lines = f"allow_pickle: {str(policy.allow_pickle).lower()}\npython_allow: [{', '.join(policy.python_allow)}]\n"
+        if policy.onnx_threads != Policy().onnx_threads:
+            lines += f"onnx_threads: {policy.onnx_threads}\n"
         try:
             with open(path / REGISTRY_FILE, "x", encoding="utf-8") as stream:
                 stream.write(lines)
@@ -114,18 +112,11 @@ class Registry:
 
     def policy(self) -> Policy:
         """What may be loaded from here; nothing, where `registry.yaml` is missing. Raises ModelError."""
-        where = str(self.path / REGISTRY_FILE)
         try:
-            fields = read_mapping(read_below(self.path, (REGISTRY_FILE,), MAX_YAML_BYTES), where)
+            data = read_below(self.path, (REGISTRY_FILE,), MAX_YAML_BYTES)
         except FileNotFoundError:
             return Policy()
-        try:
-            return Policy.model_validate(fields)
-        except ValidationError as error:
-            raise ModelError(
-                f"{where}: {explain(error)}",
-                way_out="it holds `allow_pickle: true|false` and `python_allow: [module, ...]`",
-            ) from error
+        return read_policy(data, str(self.path / REGISTRY_FILE))
 
     def get(self, ref: str) -> Manifest:
         """The manifest of `name:version`. Raises ModelError: not there, not readable, of another version."""
@@ -183,7 +174,10 @@ class Registry:
         """
         name, version = parse_ref(new.ref)
         if new.artifact is not None and len(new.artifact) > MAX_ARTIFACT_BYTES:
-            raise ModelError(f"the artifact has {len(new.artifact)} bytes, the limit is {MAX_ARTIFACT_BYTES}")
+            raise ModelError(
+                f"the artifact has {len(new.artifact)} bytes, the limit is {MAX_ARTIFACT_BYTES}",
+                way_out="give a smaller file",
+            )
         policy = self.policy()
         manifest = self._describe(new, name, version, policy)
         if (self.path / name / version).exists():
@@ -201,7 +195,9 @@ class Registry:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if folder.is_symlink():
-                raise ModelError(f"{folder} is a symbolic link; a registry holds none")
+                raise ModelError(
+                    f"{folder} is a symbolic link; a registry holds none", way_out="put a folder in its place"
+                )
             with tempfile.TemporaryDirectory(prefix=".adding-", dir=self.path) as draft:
                 write_folder(Path(draft) / manifest.version, files)
                 os.rename(Path(draft) / manifest.version, folder / manifest.version)
@@ -209,9 +205,13 @@ class Registry:
             sync_folder(self.path)
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise ModelError(f"{manifest.ref} cannot be written: {error}") from error
+                raise ModelError(
+                    f"{manifest.ref} cannot be written: {error}",
+                    way_out=f"give this user the right to write {self.path}",
+                ) from error
 
     def _describe(self, new: NewVersion, name: str, version: str, policy: Policy) -> Manifest:
+        opset = read_opsets(new.ref, new.artifact) if new.format == "onnx" and new.artifact is not None else None
         fields: dict[str, Any] = {
             "name": name,
             "version": version,
@@ -219,6 +219,7 @@ class Registry:
             "entry": new.entry,
             "features": dict(new.features),
             "outputs": list(new.outputs),
+            "opset": opset,
             "libraries": _versions(new.format, new.libraries),
             "training": new.training,
             "metrics": dict(new.metrics),
@@ -231,7 +232,7 @@ class Registry:
         try:
             return Manifest.model_validate(fields)
         except ValidationError as error:
-            raise ModelError(f"{new.ref}: {explain(error)}") from error
+            raise ModelError(f"{new.ref}: {explain(error)}", way_out="streambg models add --help") from error
 
     def _same(self, manifest: Manifest) -> Manifest:
         listed = self._listed(manifest.ref)
@@ -253,7 +254,7 @@ class Registry:
         try:
             data = read_below(self.path, (manifest.name, manifest.version, manifest.artifact), MAX_ARTIFACT_BYTES)
         except FileNotFoundError as error:
-            raise ModelError(f"{manifest.ref}: the artifact {manifest.artifact} is missing") from error
+            raise ModelError(f"{manifest.ref}: the artifact {manifest.artifact} is missing", way_out=DAMAGED) from error
         if (found := sha256(data)) != manifest.artifact_sha256:
             raise ModelError(
                 f"{manifest.ref}: {manifest.artifact} has the SHA-256 {found}, {FILE} says {manifest.artifact_sha256}",
@@ -265,16 +266,21 @@ class Registry:
     def _make(manifest: Manifest, artifact: bytes | None, policy: Policy) -> Model:
         if manifest.format == "river":
             return load_river(manifest, artifact or b"", policy.allow_pickle)
+        if manifest.format == "onnx":
+            return load_onnx(manifest, artifact or b"", policy.onnx_threads)
         return load_python(manifest, artifact, policy.python_allow)
 
 
-def _versions(format_: Literal["python", "river"], more: tuple[str, ...]) -> dict[str, str]:
+def _versions(format_: Format, more: tuple[str, ...]) -> dict[str, str]:
     versions = {"python": platform.python_version(), "streambg": __version__}
-    for name in dict.fromkeys(("numpy", *(("river",) if format_ == "river" else ()), *more)):
+    for name in dict.fromkeys(("numpy", *_LIBRARIES[format_], *more)):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError as error:
-            raise ModelError(f"the library {name!r} is not installed here, so it has no version to record") from error
+            raise ModelError(
+                f"the library {name!r} is not installed here, so it has no version to record",
+                way_out="install it, or leave --library out",
+            ) from error
     return versions
 
 

@@ -6,14 +6,13 @@ but for the model; the sample's randomness is an argument.
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from streambg.models.answering import Answered, answer_rows
+from streambg.models.answering import Answered, Asked, answer_in_batches
 from streambg.models.contract import Model, Row, Schema
 from streambg.models.features import FeatureCheck
 from streambg.records.batch import OK
@@ -61,9 +60,9 @@ def verify(model: Model, rows: Sequence[Row | str], schema: Schema, sizes: Seque
     passes: list[Answered] = []
     changed = np.zeros(len(rows), bool)
     for size in sizes:
-        mine = copy.deepcopy(list(rows))
-        passes.append(_in_batches(model, mine, schema, check, size))
-        changed |= _unlike(rows, mine)
+        mine = Asked(rows).own()
+        passes.append(answer_in_batches(model, mine, schema, check, size))
+        changed |= _unlike(rows, mine.rows)
     first = passes[0]
     differing = np.zeros(len(rows), bool)
     examples: list[Difference] = []
@@ -98,19 +97,6 @@ def _sample(kind: str, rng: random.Random) -> float | str | bool:
     if rng.random() < 0.2:
         return rng.choice((0, 1, -1, rng.randint(-1_000, 1_000)))
     return rng.gauss(0, 1) * 10.0 ** rng.randint(-3, 4)
-
-
-def _in_batches(model: Model, rows: list[Row | str], schema: Schema, check: FeatureCheck, size: int) -> Answered:
-    parts = [
-        answer_rows(model, part, [None] * len(part), np.arange(start, start + len(part)), schema, check)
-        for start in range(0, len(rows), size)
-        for part in (rows[start : start + size],)
-    ]
-    return Answered(
-        np.concatenate([part.scores for part in parts] or [np.empty((0, len(schema.outputs)))]),
-        np.concatenate([part.statuses for part in parts] or [np.empty(0, np.uint8)]),
-        [value for part in parts for value in part.values],
-    )
 
 
 def _unlike(first: Sequence[object], then: Sequence[object]) -> np.typing.NDArray[np.bool_]:

@@ -51,7 +51,7 @@ def processes(scorers: int, publishers: int, ports: Sequence[int]) -> tuple[Proc
     """
     for what, count in (("--scorers", scorers), ("--publishers", publishers)):
         if not 1 <= count <= MAX_MEMBERS:
-            raise ConfigError(f"{what} {count} is not between 1 and {MAX_MEMBERS}")
+            raise ConfigError(f"{what} {count} is not between 1 and {MAX_MEMBERS}", way_out="give a number within")
     made: list[Process] = []
     labels = iter(zip(names(scorers, publishers), ports, strict=True))
     for color in COLORS:
@@ -68,6 +68,8 @@ def processes(scorers: int, publishers: int, ports: Sequence[int]) -> tuple[Proc
 
 def require_consumers(pipeline_file: Path) -> None:
     """The processes are modules beside the pipeline file. Raises ConfigError where they are not there."""
+    if not pipeline_file.is_file():
+        raise ConfigError(f"{pipeline_file}: there is no such file", way_out="name the pipeline file with -p FILE")
     folder = pipeline_file.parent / PACKAGE
     # without __init__.py, a package of this name anywhere on Python's path would be run instead
     wanted = ("__init__.py", "scorer.py", "publisher.py", "comparator.py")

@@ -165,7 +165,13 @@ class _Loading:
         except StreambgError as error:
             self._failed_at, self.failure = time.monotonic(), error
         except Exception as error:  # a team's own code may raise anything while it loads
-            self._failed_at, self.failure = time.monotonic(), ModelError(f"{type(error).__name__}: {error}")
+            self._failed_at, self.failure = (
+                time.monotonic(),
+                ModelError(
+                    f"{type(error).__name__}: {error}",
+                    way_out="mend the model's code, add it as a new version, deploy that",
+                ),
+            )
 
     def _make(self) -> Answerer:
         """By the rules that the deployment carries, not by this process's file (P4)."""

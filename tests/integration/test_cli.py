@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import answer, streambg
+from onnx_graphs import logistic
 from pipelines import pipeline
 
 from streambg.servers.ports import free_port
@@ -19,10 +20,12 @@ def test_the_verbs_from_deploy_to_audit(kafka: str, redis_url: str, unique: str,
         first = answer(run, "deploy", "blue", "m:1", "--start", "earliest", "--reason", "first")
         assert first["accepted"]
         run.scorers()
-        run.start("publisher")
+        publisher = run.start("publisher")
         run.feed(100)
         run.drained()
-        candidate = answer(run, "deploy", "green", "m:2")["epoch"]
+        (tmp_path / "graph.onnx").write_bytes(logistic([0.5, -0.3], output="p"))
+        answer(run, "models", "add", "graph:1", "--format", "onnx", "--artifact", "graph.onnx")
+        candidate = answer(run, "deploy", "green", "graph:1")["epoch"]
         run.feed(50)
         run.drained()
         assert answer(run, "shift", "12.5%")["epoch"] == candidate + 1
@@ -30,7 +33,9 @@ def test_the_verbs_from_deploy_to_audit(kafka: str, redis_url: str, unique: str,
         assert refused.returncode == 5
         assert f"expected epoch {candidate}, in force is {candidate + 1}" in refused.stderr
         assert "way out" in refused.stderr
-        assert answer(run, "promote")["accepted"]
+        run.in_force(publisher, answer(run, "promote")["epoch"])
+        run.feed(50)
+        run.drained()
         assert answer(run, "rollback", "--reason", "a drill")["accepted"]
         run.feed(50)
         run.drained()
@@ -55,8 +60,17 @@ def test_the_verbs_from_deploy_to_audit(kafka: str, redis_url: str, unique: str,
         assert [row["accepted"] for row in rows] == [True, True, True, False, True, True]
         assert rows[-1]["reason"] == "a drill"
 
+        assert any(outcome.color == "green" for outcome in run.read().outcomes), "a graph's answers were published"
+        found = answer(run, "models", "diff", "m:1", "graph:1", "--last", "60")["answers"]
+        assert (found["rows"], found["compared"], found["threshold"]) == (60, 60, 0.5)
+        topic, _, spot = found["worst"][0]["event"].partition("/")
+        number, _, offset = spot.partition("@")
+        assert topic == run.pipeline.input.topic
+        assert run.ends[int(number)] - 20 <= int(offset) < run.ends[int(number)], "an equal share of the newest"
+        assert answer(run, "models", "diff", "m:1", "graph:1", "--last", "1000")["answers"]["rows"] == 250
+
         report = answer(run, "audit")
-        assert report["events"] == 200
+        assert report["events"] == 250
         assert not any(report["counts"].values())
 
 
@@ -109,15 +123,3 @@ def test_redis_down_is_no_reason_to_say_nothing(kafka: str, unique: str, tmp_pat
         assert status["live_view"] is None
         assert "127.0.0.1" in status["redis"]
         assert status["partitions"]
-
-
-def test_every_verb_helps_with_an_example() -> None:
-    done = streambg(Path(), "--help")
-    verbs = [
-        line.split()[1] for line in done.stdout.splitlines() if line.startswith("│ ") and line.split()[1].isalpha()
-    ]
-    assert {"deploy", "shift", "promote", "rollback", "abort", "pause", "resume", "retire", "history"} <= set(verbs)
-    assert {"status", "audit", "up", "demo", "broker", "topics", "models"} <= set(verbs)
-    for verb in set(verbs) - {"broker", "topics", "models"}:
-        help_text = streambg(Path(), verb, "--help").stdout
-        assert f"Example:  streambg {verb}" in " ".join(help_text.split("\n")), verb

@@ -17,7 +17,8 @@ from river import tree
 from streambg.models.contract import Events
 from streambg.models.formats import RiverModel, river_version
 from streambg.models.manifest import FILE, REGISTRY_FILE, sha256, to_yaml
-from streambg.models.registry import Policy, Registry
+from streambg.models.policy import Policy
+from streambg.models.registry import Registry
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from model_versions import linear, overwrite, refused, team_package
 from streambg.errors import ModelError
 from streambg.models.contract import Schema
 from streambg.models.manifest import FILE, REGISTRY_FILE, from_yaml, parse_ref, to_yaml
-from streambg.models.registry import Policy, Registry
+from streambg.models.policy import Policy
+from streambg.models.registry import Registry
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_a_version_that_is_not_there_names_those_that_are(registry: Registry, te
     ("old", "text", "what"),
     [
         (b"manifest: 1", b"manifest: 2", "manifest"),
-        (b"format: python", b"format: onnx", "format"),
+        (b"format: python", b"format: pickle", "format"),
         (b"features:", b"featurs:", "featurs"),
         (b"x: number", b"x: float", "features.x"),
         (b"outputs:\n- anomaly", b"outputs: []", "outputs"),

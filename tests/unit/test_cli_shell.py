@@ -1,0 +1,187 @@
+"""`streambg` in a shell: TAB, and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from model_versions import new, river_pickle
+from waiting import until
+
+from streambg.cli import start
+from streambg.cli.completing import bash_completion, join_colons
+from streambg.models.policy import Policy
+from streambg.models.registry import Registry
+
+PIPELINE = """
+pipeline: shuttle
+kafka: {{bootstrap: "{bootstrap}", client: {{}}}}
+redis: redis://127.0.0.1:6379/0
+input: {{topic: sensors, format: json}}
+output: {{topic: alerts}}
+model:
+  features: {{x: number, y: number}}
+  outputs: [anomaly]
+  decision: {{output: anomaly, threshold: 0.5}}
+"""
+
+
+def streambg_in(folder: Path) -> dict[str, str]:
+    """An environment in which `streambg` is this checkout's, told to no terminal."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "HOME": str(folder)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "pipeline.yaml").write_text(PIPELINE.format(bootstrap="127.0.0.1:9092"))
+    registry = Registry.create(tmp_path / "models", Policy(allow_pickle=True))
+    for ref in ("fraud:7", "fraud:8", "other:1"):
+        registry.add(new(ref, artifact=river_pickle(), artifact_name="m.pkl"))
+    return tmp_path
+
+
+# --- TAB
+
+
+@pytest.mark.parametrize(
+    ("words", "at", "joined", "spot", "before"),
+    [
+        (["streambg", "dep"], 1, ["streambg", "dep"], 1, ""),
+        (["streambg", "show", ""], 2, ["streambg", "show", ""], 2, ""),
+        (["streambg", "show", "fraud", ":"], 3, ["streambg", "show", "fraud:"], 2, "fraud:"),
+        (["streambg", "show", "fraud", ":", "8"], 4, ["streambg", "show", "fraud:8"], 2, "fraud:"),
+        (
+            ["streambg", "diff", "fraud", ":", "7", "fraud", ":", "8"],
+            7,
+            ["streambg", "diff", "fraud:7", "fraud:8"],
+            3,
+            "fraud:",
+        ),
+        (["streambg", "diff", "fraud", ":", "7", ""], 5, ["streambg", "diff", "fraud:7", ""], 3, ""),
+        (["streambg", "diff", "fr", "fraud", ":", "8"], 2, ["streambg", "diff", "fr", "fraud:8"], 2, ""),
+    ],
+)
+def test_words_that_bash_cut_at_a_colon_are_whole_again(
+    words: list[str], at: int, joined: list[str], spot: int, before: str
+) -> None:
+    assert join_colons(words, at) == (joined, spot, before)
+
+
+def test_answers_lack_what_bash_has_already(capsys: pytest.CaptureFixture[str]) -> None:
+    environment = {"_STREAMBG_COMPLETE": "complete_bash", "COMP_WORDS": "streambg\nshow\nfraud\n:", "COMP_CWORD": "3"}
+    with bash_completion(environment):
+        sys.stdout.write("fraud:7\nfraud:8\n")
+    assert capsys.readouterr().out == "7\n8\n"
+    assert (environment["COMP_WORDS"], environment["COMP_CWORD"]) == ("streambg\nshow\nfraud:", "2")
+    with bash_completion({}):
+        sys.stdout.write("fraud:7\n")
+    assert capsys.readouterr().out == "fraud:7\n"
+
+
+def test_bash_completes_verbs_colors_and_versions(folder: Path) -> None:
+    """With the script that `--show-completion` prints, in a bash that splits words as it does."""
+    script = """
+    source <(streambg --show-completion)
+    ask() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _streambg_completion streambg; echo "${COMPREPLY[*]}"; }
+    ask streambg pro
+    ask streambg deploy ''
+    ask streambg models diff fraud : 7 fraud : ''
+    """
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script],
+        cwd=folder,
+        env=streambg_in(folder),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.splitlines() == ["promote", "blue green", "7 8"], done.stderr
+    assert done.stderr == ""
+
+
+def test_completion_is_installed_where_bash_reads_it(folder: Path) -> None:
+    done = subprocess.run(
+        ["bash", "--norc", "-c", "streambg --install-completion; true"],
+        cwd=folder,
+        env=streambg_in(folder),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "completion installed" in done.stdout, done.stderr
+    assert "_streambg_completion" in (folder / ".bash_completions" / "streambg.sh").read_text()
+
+
+# --- Ctrl-C
+
+
+@contextmanager
+def silent_server() -> Iterator[tuple[str, socket.socket]]:
+    """A server that takes connections and says nothing: its address, and a socket that is readable once one came."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        yield f"127.0.0.1:{server.getsockname()[1]}", server
+
+
+@pytest.mark.parametrize("words", [["status"], ["audit"]])
+def test_ctrl_c_ends_a_verb_that_waits_with_130_and_no_traceback(folder: Path, words: list[str]) -> None:
+    with silent_server() as (address, server):
+        (folder / "pipeline.yaml").write_text(PIPELINE.format(bootstrap=address))
+        verb = subprocess.Popen(
+            [sys.executable, "-m", "streambg", *words],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            with server.accept()[0]:
+                verb.send_signal(signal.SIGINT)
+                out, err = verb.communicate(timeout=60)
+        finally:
+            verb.kill()
+    assert verb.returncode == 130, err
+    assert (out, err.strip()) == ("", "")
+
+
+def test_ctrl_c_while_the_verbs_are_loaded(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Interrupted(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "streambg.cli.main", Interrupted("streambg.cli.main"))
+    with pytest.raises(SystemExit) as ended:
+        start.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_a_process_that_waits_for_its_topics_ends_on_ctrl_c(folder: Path) -> None:
+    with silent_server() as (address, server):
+        (folder / "pipeline.yaml").write_text(PIPELINE.format(bootstrap=address))
+        log = folder / "log"
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "consumers.publisher", "-p", str(folder / "pipeline.yaml")],
+                stdout=stream,
+                stderr=stream,
+            )
+        try:
+            with server.accept()[0]:
+                process.send_signal(signal.SIGINT)
+                until(lambda: process.poll() is not None, 60, "the end of the process")
+        finally:
+            process.kill()
+            process.wait(20)
+    assert process.returncode == 130
+    assert "Traceback" not in log.read_text()
