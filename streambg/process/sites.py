@@ -9,6 +9,7 @@ from streambg.control.follower import ControlFollower
 from streambg.errors import ConfigError
 from streambg.kafka import profiles
 from streambg.publishing.facts import Site as PublisherSite
+from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color
 from streambg.scoring.session import Site as ScorerSite
 
@@ -39,6 +40,7 @@ def publisher(pipeline: Pipeline, slot: int) -> PublisherSite:
         every_s=pipeline.publish.transaction.every_ms / 1_000,
         records=pipeline.publish.transaction.records,
         input_timestamps=pipeline.output.timestamp == "input",
+        rules=Rules.short(pipeline.deciding_digest()),
     )
 
 
@@ -58,6 +60,7 @@ def scorer(pipeline: Pipeline, color: Color, slot: int) -> ScorerSite:
         consumer=profiles.consumer(pipeline, group, name, name),
         reader=profiles.reader(pipeline, f"{name}.reader"),
         producer=profiles.idempotent_producer(pipeline, name),
+        rules=Rules.short(pipeline.deciding_digest()),
     )
 
 

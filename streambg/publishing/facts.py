@@ -42,6 +42,7 @@ class Site:
     every_s: float
     records: int
     input_timestamps: bool  # output.timestamp: input
+    rules: str  # `Rules.short` of its own pipeline file, said in every position (P4)
 
 
 def read_facts(site: Site, admin: AdminClient, consumer: Consumer, numbers: Collection[int]) -> list[Facts]:

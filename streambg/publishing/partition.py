@@ -223,13 +223,13 @@ class Partition:
 
     # -- what the session commits and watches --------------------------------------------------------------------
 
-    def positions(self, transactional_id: str) -> dict[Color, tuple[int, PublisherPosition]]:
-        """P26: per color the log offset to commit and its metadata."""
+    def positions(self, transactional_id: str, rules: str = "") -> dict[Color, tuple[int, PublisherPosition]]:
+        """P26: per color the log offset to commit and its metadata. `rules`: of the process's own file (P4)."""
         result: dict[Color, tuple[int, PublisherPosition]] = {}
         for color, answers in self.answers.items():
             offset, coverage = answers.position()
             fold = (coverage.deployment, coverage.covered, coverage.sample_upto) if coverage else (-1, None, -1)
-            result[color] = (offset, PublisherPosition(self.settled, self.epoch, transactional_id, *fold))
+            result[color] = (offset, PublisherPosition(self.settled, self.epoch, transactional_id, *fold, rules))
         return result
 
     def deadline(self) -> tuple[Waiting, Color, float] | None:

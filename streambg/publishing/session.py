@@ -234,11 +234,14 @@ class Session:
             raise SessionEnded(f"suspicion: {doubt} (P21)")
 
     def _positions(self) -> list[TopicPartition]:
-        return [
-            TopicPartition(self.site.predictions[color], number, offset, metadata=encode_position(position))
-            for number in sorted(self._dirty)
-            for color, (offset, position) in self.partitions[number].positions(self.site.transactional_id).items()
-        ]
+        site, found = self.site, list[TopicPartition]()
+        for number in sorted(self._dirty):
+            positions = self.partitions[number].positions(site.transactional_id, site.rules)
+            found += [
+                TopicPartition(site.predictions[color], number, offset, metadata=encode_position(position))
+                for color, (offset, position) in positions.items()
+            ]
+        return found
 
     # -- waiting and balance ------------------------------------------------------------------------------------------
 

@@ -41,7 +41,8 @@ class PublisherPosition(msgspec.Struct, frozen=True, array_like=True):
 
     deployment (-1: none) and covered (None: nothing accepted) are the fold's state at this position, so the fold
     after a restart equals the fold before it; settled and epoch are the partition's; transactional_id is
-    who wrote it (P24 fences the dead by it).
+    who wrote it (P24 fences the dead by it). rules: `Rules.short` of the writer's own pipeline file, for `status` to
+    compare (P4); "" from a version that did not say it.
     """
 
     settled: int
@@ -50,18 +51,20 @@ class PublisherPosition(msgspec.Struct, frozen=True, array_like=True):
     deployment: int
     covered: int | None
     sample_upto: int
+    rules: str = ""
 
 
 class ScorerPosition(msgspec.Struct, frozen=True, array_like=True):
     """Metadata of a scorer's committed position: whose answers reach there (P11), and the fold of its own topic.
 
     `checked` is the next offset of the color's predictions partition that the fold reads, `covered` its
-    state there (P8).
+    state there (P8). `rules` as in a publisher's.
     """
 
     deployment: int
     checked: int
     covered: int
+    rules: str = ""
 
 
 _publisher = msgspec.json.Decoder(PublisherPosition)

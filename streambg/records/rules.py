@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from streambg.records.outcome import DIGEST_DIGITS
+
 
 class _Decision(msgspec.Struct, frozen=True):
     output: str
@@ -53,6 +55,11 @@ class Rules(msgspec.Struct, frozen=True):
     @staticmethod
     def digest_of(text: str) -> str:
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+    @staticmethod
+    def short(digest: str) -> str:
+        """Its first hex digits: what a committed position says of its writer's pipeline file (P4)."""
+        return digest.removeprefix("sha256:")[:DIGEST_DIGITS]
 
 
 _decoder = msgspec.json.Decoder(Rules)

@@ -56,6 +56,7 @@ class Site:
     consumer: Mapping[str, Any]
     reader: Mapping[str, Any]
     producer: Mapping[str, Any]
+    rules: str  # `Rules.short` of its own pipeline file, said in every position (P4)
 
 
 class Scoring(Protocol):
@@ -233,7 +234,7 @@ class Session:
             lane.committed = lane.delivered
 
     def _position(self, partition: int, offset: int, checked: Checked) -> TopicPartition:
-        metadata = ScorerPosition(self._scoring.deployment, checked.next_offset, checked.covered)
+        metadata = ScorerPosition(self._scoring.deployment, checked.next_offset, checked.covered, self.site.rules)
         return TopicPartition(self.site.input, partition, offset, metadata=encode_position(metadata))
 
     def _settle_accounts(self) -> None:
@@ -267,16 +268,17 @@ class Session:
         settled = read_settled(site.reader, site.publisher_group, site.all_predictions, numbers)
         lanes: dict[int, _Lane] = {}
         checks: dict[int, Checked] = {}
-        seeds: list[TopicPartition] = []
+        first: list[TopicPartition] = []
         for number in numbers:
             offset, position = committed[number]
             at, check, seeded = self._start(number, snapshot.state, offset, position, settled.get(number))
             lanes[number] = _Lane(at - 1, at - 1, at - 1)
             checks[number] = check
-            if seeded:
-                seeds.append(self._position(number, at, check))
-        if seeds:
-            self._consumer.commit(offsets=seeds, asynchronous=False)  # P11: acknowledged before the first batch
+            if seeded or position is None or position.rules != site.rules:
+                first.append(self._position(number, at, check))
+        if first:
+            # P11: a seed is acknowledged before the first batch; P4: another file than before is said at once
+            self._consumer.commit(offsets=first, asynchronous=False)
         self._own.follow(self._scoring.deployment, checks)
         self._lanes = lanes
         return {number: lane.scored + 1 for number, lane in lanes.items()}

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pipeline_files import loaded, small
 
 from streambg.errors import UpgradeFirst
+from streambg.process import sites
 from streambg.records import batch as batches
 from streambg.records.batch import BadBatch, Batch, Head
 from streambg.records.bucket import bucket_keys, buckets
 from streambg.records.coverage import Coverage, Standing, Take, standing
+from streambg.records.cutover import (
+    PublisherPosition,
+    ScorerPosition,
+    decode_publisher_position,
+    decode_scorer_position,
+    encode_position,
+)
 from streambg.records.outcome import (
     DeadLetter,
     Outcome,
@@ -183,3 +194,29 @@ def test_P8_the_fold_equals_its_definition(intervals: list[tuple[int, int]]) -> 
             covered = upto
     assert counted == expected
     assert state.covered == covered
+
+
+# -- metadata of committed positions ----------------------------------------------------------------------------------
+
+
+def test_P4_positions_of_a_version_that_did_not_say_its_rules_are_still_read() -> None:
+    assert decode_publisher_position('[1199,42,"tx.0",17,null,-1]') == PublisherPosition(1199, 42, "tx.0", 17, None, -1)
+    assert decode_scorer_position("[42,118,1203]") == ScorerPosition(42, 118, 1203, "")
+
+
+def test_P4_an_older_version_reads_positions_that_say_their_rules() -> None:
+    """P5: no order in which processes are upgraded may lose a position."""
+
+    class Old(msgspec.Struct, array_like=True):
+        deployment: int
+        checked: int
+        covered: int
+
+    said = encode_position(ScorerPosition(42, 118, 1203, "ab12cd34"))
+    assert msgspec.json.decode(said, type=Old) == Old(42, 118, 1203)
+
+
+def test_P4_a_process_says_the_first_digits_of_its_own_files_rules(tmp_path: Path) -> None:
+    pipeline = loaded(tmp_path, small())
+    digits = pipeline.deciding_digest().removeprefix("sha256:")[:8]
+    assert sites.publisher(pipeline, 0).rules == sites.scorer(pipeline, "blue", 0).rules == digits

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, TopicPartition
 from control_log import Log
 from waiting import until
 
@@ -162,8 +162,12 @@ class Commits:
 
     def __init__(self) -> None:
         self.offsets: list[int] = []
+        self.before: dict[int, str] = {}  # partition -> metadata of its position at 10
 
     def subscribe(self, *_: object, **__: object) -> None: ...
+
+    def committed(self, partitions: list[TopicPartition], _timeout: float) -> list[TopicPartition]:
+        return [TopicPartition(each.topic, each.partition, 10, self.before[each.partition]) for each in partitions]
 
     def commit(self, offsets: list[Any], asynchronous: bool) -> None:
         self.offsets += [position.offset for position in offsets]
@@ -179,6 +183,14 @@ class Own:
     def states(self) -> dict[int, Checked]:
         return {0: Checked(0, -1)}
 
+    def end(self, _partition: int) -> int:
+        return 3
+
+    def scan(self, _partition: int, _deployment: int, since: Checked) -> tuple[int | None, int]:
+        return since.covered, 3
+
+    def follow(self, _deployment: int, starts: dict[int, Checked]) -> None: ...
+
 
 @pytest.fixture
 def scorer(monkeypatch: pytest.MonkeyPatch) -> tuple[scoring.Session, Deliveries, Commits]:
@@ -187,9 +199,7 @@ def scorer(monkeypatch: pytest.MonkeyPatch) -> tuple[scoring.Session, Deliveries
     monkeypatch.setattr(scoring, "Producer", lambda _config: producer)
     monkeypatch.setattr(scoring, "Consumer", lambda _config: consumer)
     monkeypatch.setattr(scoring, "OwnTopic", Own)
-    site: Any = type(
-        "Site", (), {"input": "in", "predictions": "p", "reader": {}, "producer": {}, "consumer": {}, "color": "blue"}
-    )()
+    site = scoring.Site("p", "blue", "in", "p.blue", ("p.blue",), "p.publisher", frozenset(), {}, {}, {}, "ab12cd34")
     answerer: Any = type("Scoring", (), {"deployment": 4})()
     follower: Any = None
     session = scoring.Session(site, follower, answerer, follower)
@@ -242,3 +252,21 @@ def test_P10_a_failed_delivery_ends_the_session_and_nothing_behind_it_is_committ
         session._settle_accounts()
     session._commit(asynchronous=True)
     assert consumer.offsets == [5], "not the batch behind the failed one"
+
+
+def test_P4_a_scorer_that_loaded_another_file_says_so_at_its_assignment(
+    scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only when the next event comes; one that loaded the same file commits nothing."""
+    session, _, consumer = scorer
+    log = Log()
+    for number in range(5):
+        log.deploy("blue", "m:1", rescore=number > 0)
+    follower: Any = type("Follower", (), {"wait_caught_up": lambda _self, _timeout: Snapshot(log.fold.state, 4, 0.0)})()
+    session._follower = follower
+    monkeypatch.setattr(scoring, "read_settled", lambda *_: {})
+    consumer.before = {0: '[4,3,9,"ab12cd34"]', 1: '[4,3,9,"00000000"]', 2: "[4,3,9]"}
+    assert session._starts([0]) == {0: 10}
+    assert consumer.offsets == []
+    assert session._starts([0, 1, 2]) == {0: 10, 1: 10, 2: 10}
+    assert consumer.offsets == [10, 10]
