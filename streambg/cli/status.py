@@ -1,11 +1,19 @@
-"""`streambg status`: the conclusion first, then colors and partitions."""
+"""`streambg status`: once, or again and again with --watch."""
 
 from __future__ import annotations
 
+import json
+import os
+import sys
+import time
+from collections.abc import Generator
+from contextlib import closing, nullcontext, suppress
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from confluent_kafka import KafkaException
+from rich.console import RenderableType
+from rich.live import Live
 
 from streambg.cli.common import (
     DEFAULT_PIPELINE,
@@ -16,109 +24,98 @@ from streambg.cli.common import (
     print_json,
     stdout,
 )
-from streambg.records.outcome import short_digest
-from streambg.records.source import COLORS
-from streambg.status.collect import collect
-from streambg.status.report import Status, as_json, attention, role
+from streambg.config import Pipeline
+from streambg.errors import StreambgError
+from streambg.kafka.errors import translate
+from streambg.status.collect import Collector
+from streambg.status.report import as_json, attention
+from streambg.status.show import conclusion, page
 
 app = typer.Typer()
 
 # `--check`: 0 OK, this where a person should look
 ATTENTION = 1
+# A look takes some tenths of a second; more often nobody can read it.
+MIN_INTERVAL_S, INTERVAL_S = 1.0, 2.0
+
+Look = tuple[dict[str, Any], RenderableType, bool]
 
 
-@app.command(epilog="Example:  streambg status --output json")
+@app.command(epilog="Example:  streambg status --watch")
 def status(
-    check: Annotated[bool, typer.Option("--check", help="Exit 1 where a person should look.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")] = False,
+    interval: Annotated[
+        float, typer.Option(min=MIN_INTERVAL_S, help="Seconds between two looks of --watch.")
+    ] = INTERVAL_S,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit 0 where all is well, 1 where a person should look.")
+    ] = False,
     pipeline: PipelineOption = DEFAULT_PIPELINE,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """What the pipeline does now. Works with Redis down; then without the comparator's live view."""
+    """What the pipeline does now. With Redis down it says so, and takes the evidence from its topic.
+
+    With --watch and --output json it prints one line of JSON a look; --check then judges the last one.
+    """
     config = connected_pipeline(pipeline)
-    found = collect(config)
-    notes = attention(found, config.rollout.max_lag_ms)
-    if output is Output.JSON:
-        print_json(as_json(found, notes))
+    if watch:
+        fine = _watch(_looks(config, interval), output)
     else:
-        _show(found, notes)
-    if check and notes:
+        with Collector(config) as collector:
+            document, shown, fine = _look(collector, config)
+        if output is Output.JSON:
+            print_json(document)
+        else:
+            stdout.print(shown, highlight=False)
+    if check and not fine:
         raise typer.Exit(ATTENTION)
 
 
-def _show(found: Status, notes: list[str]) -> None:
-    if notes:
-        for note in notes:
-            stdout.print(f"[bold yellow]ATTENTION[/]: {note}", highlight=False)
-    else:
-        stdout.print(f"[bold green]OK[/]: {found.state.summary()}", highlight=False)
-    stdout.print(_colors(found))
-    stdout.print(_partitions(found))
-    if found.redis_problem:
-        stdout.print(f"no live view from Redis: {found.redis_problem}", highlight=False)
-    elif found.live_view is not None:
-        _compared(found.live_view)
+def _look(collector: Collector, config: Pipeline) -> Look:
+    found = collector.look()
+    notes = attention(found, config.rollout.max_lag_ms)
+    return as_json(found, notes), page(found, notes), not notes
 
 
-def _compared(view: dict[str, Any]) -> None:
-    """What the comparator has learnt; the whole of it is in --output json."""
-    summary = view["summary"]
-    agreement = "nothing compared yet" if summary["agreement"] is None else f"{summary['agreement']:.3%} agree"
-    stdout.print(
-        f"compared {summary['compared']:,} answers of both colors: {agreement}, {summary['flips']:,} decisions differ, "
-        f"{summary['alarm_count']} drift alarms",
-        highlight=False,
-    )
-    table = Table("answers", "rows", "errors", "unanswered", "mean score", "latency p50", "p99")
-    for side in ("live", "candidate"):
-        color = summary[side]
-        latency = color["latency_quantiles"]
-        table.add_row(
-            side,
-            f"{color['rows']:,}",
-            f"{color['errors']:,}",
-            f"{color['unanswered']:,}",
-            _number(color["score_mean"]),
-            _milliseconds(latency.get("p50")),
-            _milliseconds(latency.get("p99")),
-        )
-    stdout.print(table)
+def _looks(config: Pipeline, interval: float) -> Generator[Look]:
+    """For ever. What cannot be read is a look as well: a broker that is away comes back."""
+    with Collector(config) as collector:
+        while True:
+            started = time.monotonic()
+            try:
+                yield _look(collector, config)
+            except (KafkaException, StreambgError) as error:
+                what = (translate(error) if isinstance(error, KafkaException) else error).what
+                document = {"pipeline": config.name, "at_ms": time.time_ns() // 1_000_000, "ok": False}
+                yield document | {"attention": [what]}, conclusion([what], ""), False
+            time.sleep(max(0.0, started + interval - time.monotonic()))
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _watch(looks: Generator[Look], output: Output) -> bool:
+    """Until Ctrl-C, or until nobody reads any more; whether the last look was fine."""
+    fine = True
+    # what does not fit is cut off below: the conclusion stands above
+    live = Live(console=stdout, auto_refresh=False, vertical_overflow="crop")
+    in_place = output is Output.TEXT and stdout.is_terminal
+    with suppress(KeyboardInterrupt), closing(looks), live if in_place else nullcontext():
+        for document, shown, good in looks:
+            fine = good
+            if in_place:
+                live.update(shown, refresh=True)
+            elif not _say(document, shown, output):
+                break
+    return fine
 
 
-def _milliseconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f} ms"
-
-
-def _colors(found: Status) -> Table:
-    table = Table("color", "role", "model", "digest", "deployment", "scorers", title=f"pipeline {found.pipeline}")
-    for color in COLORS:
-        deployment = found.state.slots[color]
-        table.add_row(
-            color,
-            role(found.state, color),
-            deployment.model if deployment else "",
-            short_digest(deployment.digest) if deployment else "",
-            str(deployment.id) if deployment else "",
-            str(found.members[f"scorer {color}"]),
-        )
-    return table
-
-
-def _partitions(found: Status) -> Table:
-    table = Table("partition", "input end", "blue", "green", "settled", "behind", "waits", "cutover@epoch", "slot")
-    for lane in found.lanes:
-        covered = [str(lane.covered[color]) if lane.covered[color] is not None else "-" for color in COLORS]
-        table.add_row(
-            str(lane.partition),
-            str(lane.input_end),
-            *covered,
-            str(lane.settled) if lane.settled is not None else "-",
-            str(lane.behind),
-            f"{lane.waits_ms} ms" if lane.waits_ms else "",
-            f"{lane.cutover}@{lane.epoch}" if lane.cutover is not None else "-",
-            lane.publisher.rsplit(".", 1)[1] if lane.publisher else "-",
-        )
-    return table
+def _say(document: dict[str, Any], shown: RenderableType, output: Output) -> bool:
+    """One look below the other; False where nobody reads any more (`| head`)."""
+    try:
+        if output is Output.JSON:
+            sys.stdout.write(json.dumps(document, default=str) + "\n")
+        else:
+            stdout.print(shown, highlight=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True

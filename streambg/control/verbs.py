@@ -188,10 +188,10 @@ def ready(pipeline: Pipeline, state: ControlState, said: Said, force: bool) -> N
         time.sleep(LOOK_AGAIN_S)
 
 
-def partitions_of_input(pipeline: Pipeline) -> int:
+def partitions_of_input(pipeline: Pipeline, client: AdminClient | None = None) -> int:
     """The input's. Raises Misconfigured where it does not exist."""
     topic = pipeline.input.topic
-    found = admin.describe(AdminClient({**profiles.admin(pipeline, CLIENT), **QUIET}), [topic])
+    found = admin.describe(client or AdminClient({**profiles.admin(pipeline, CLIENT), **QUIET}), [topic])
     if topic not in found:
         raise Misconfigured(f"the input topic {topic} does not exist", way_out="streambg topics apply")
     return found[topic].partitions

@@ -1,4 +1,4 @@
-"""Quick looks at single partitions: ends, a color's last answers, the age of an event."""
+"""Quick looks at partitions: ends, what stands at some offset, the last records, the age of an event."""
 
 from __future__ import annotations
 
@@ -7,16 +7,55 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streambg.errors import Unreachable
 from streambg.records.batch import BadBatch, decode_head
 
 # How many of a color's last batches are looked at for one of the deployment; a redeployed color's newest come last.
 LAST_BATCHES = 4
 TIMEOUT_S = 5.0
+# Some hundred records of every partition: a broker that is up hands them over in tenths of a second.
+READ_TIMEOUT_S = 20.0
 POLL_S = 0.1
+# Taken from the client's queue at once, and how long one take waits for more before the ends are judged again.
+READ = 1_000
+EOF_WAIT_S = 0.05
 # Markers may be all that is left above an offset: then nothing comes, and nothing waits.
 EVENT_WAIT_S = 1.0
+
+Spot = tuple[str, int]  # topic and partition
+
+
+def read_on(consumer: Consumer, starts: Mapping[Spot, int], timeout: float, limit: int | None = None) -> list[Message]:
+    """The records from `starts` to the end of each partition, at most `limit` of each; in order within a partition.
+
+    The consumer needs `enable.partition.eof`. Raises Unreachable where that takes longer than `timeout` seconds.
+    """
+    consumer.assign([TopicPartition(topic, partition, at) for (topic, partition), at in starts.items()])
+    left = dict.fromkeys(starts, limit)
+    records, deadline = list[Message](), time.monotonic() + timeout
+    while left:
+        if time.monotonic() > deadline:
+            raise Unreachable(
+                f"{', '.join(f'{topic}/{partition}' for topic, partition in sorted(left))}: not read to the end "
+                f"within {timeout:g} s",
+                way_out="is the broker up, and may this process read the topic?",
+            )
+        for message in consumer.consume(READ, EOF_WAIT_S):
+            spot, error = (message.topic() or "", message.partition() or 0), message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            if spot not in left:
+                continue
+            if error is None:
+                records.append(message)
+            room = left[spot]
+            if error is not None or room == 1:
+                del left[spot]
+            elif room is not None:
+                left[spot] = room - 1
+    return records
 
 
 class Look:
@@ -37,6 +76,14 @@ class Look:
         """(first, end) offset."""
         low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), TIMEOUT_S)
         return int(low), int(high)
+
+    def read_on(self, starts: Mapping[Spot, int], limit: int | None = None) -> dict[Spot, list[Message]]:
+        """Per partition the records from its start on, see `read_on`. Raises Unreachable."""
+        found: dict[Spot, list[Message]] = {spot: [] for spot in starts}
+        if starts:
+            for message in read_on(self._consumer, starts, READ_TIMEOUT_S, limit):
+                found[message.topic() or "", message.partition() or 0].append(message)
+        return found
 
     def covered(self, topic: str, partition: int, deployment: int) -> int | None:
         """How far the deployment's last batch reaches; None where its color's last batches are not its own."""

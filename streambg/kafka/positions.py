@@ -7,7 +7,12 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
-from streambg.records.cutover import PublisherPosition, decode_publisher_position, decode_scorer_position
+from streambg.records.cutover import (
+    PublisherPosition,
+    ScorerPosition,
+    decode_publisher_position,
+    decode_scorer_position,
+)
 
 TIMEOUT_S = 10.0
 
@@ -42,9 +47,20 @@ def read_scored(
 ) -> dict[int, int]:
     """Partition -> source offset to which the deployment's scorers have committed; a seed counts up to it (P11)."""
     return {
-        found.partition: found.offset - 1
+        partition: offset - 1
+        for partition, (offset, position) in read_scorer_positions(config, group, topic, partitions).items()
+        if position.deployment == deployment
+    }
+
+
+def read_scorer_positions(
+    config: Mapping[str, Any], group: str, topic: str, partitions: Collection[int]
+) -> dict[int, tuple[int, ScorerPosition]]:
+    """Partition -> (next source offset, metadata) of a color's scorers, where there is one."""
+    return {
+        found.partition: (found.offset, position)
         for found in _committed(config, group, [TopicPartition(topic, partition) for partition in partitions])
-        if (position := decode_scorer_position(found.metadata)) is not None and position.deployment == deployment
+        if (position := decode_scorer_position(found.metadata)) is not None
     }
 
 

@@ -159,11 +159,8 @@ def _start(color: Color, facts: Facts, state: ControlState, alarms: list[str]) -
     position = committed.position
     if committed.offset is None or position is None:
         return first, None  # the fold drops what is settled (P27)
-    coverage = (
-        Coverage(position.deployment, position.covered, position.sample_upto) if position.deployment >= 0 else None
-    )
     if first <= committed.offset <= end:
-        return committed.offset, coverage
+        return committed.offset, position.coverage
     what = (
         f"partition {facts.partition}: {color}'s predictions reach from {first} to {end}, "
         f"the committed position is {committed.offset}"
@@ -175,4 +172,4 @@ def _start(color: Color, facts: Facts, state: ControlState, alarms: list[str]) -
     if color == state.live:
         raise Gap(f"{what}: predictions that are owed are gone", way_out=RESCORE)
     alarms.append(f"{what}; {color} is not live: going on from {first}, deploy it again if answers stay out (P8)")
-    return first, coverage
+    return first, position.coverage

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
-from streambg.errors import SessionEnded
+from streambg.kafka.looking import Spot, read_on
 from streambg.publishing.resume import Tail
 from streambg.records.cutover import Cutover, decode_cutover
 from streambg.records.outcome import decode_dead_letter, find_header, parse_header
@@ -23,7 +23,6 @@ DEADLINE_S = 20.0
 log = structlog.get_logger("streambg.publisher")
 
 Parse = Callable[[Message], Tail | None]
-Spot = tuple[str, int]
 
 
 def read_tails(
@@ -72,30 +71,13 @@ def _last_records(
     deadline: float,
 ) -> dict[Spot, Tail | None]:
     last: dict[Spot, Tail | None] = dict.fromkeys(starts)
-    for message in _to_the_end(consumer, starts, deadline):
+    for message in read_on(consumer, starts, deadline - time.monotonic()):
         spot = (message.topic() or "", message.partition() or 0)
         tail = parse[spot](message)
         if tail is not None and tail.epoch >= floors[spot[1]]:
             best = last[spot]
             last[spot] = tail if best is None or tail.offset > best.offset else best
     return last
-
-
-def _to_the_end(consumer: Consumer, starts: Mapping[Spot, int], deadline: float) -> list[Message]:
-    consumer.assign([TopicPartition(topic, partition, at) for (topic, partition), at in starts.items()])
-    open_spots, records = set(starts), []
-    while open_spots:
-        if time.monotonic() > deadline:
-            raise SessionEnded(f"the tails of {sorted(open_spots)} were not read within {DEADLINE_S:g} s")
-        for message in consumer.consume(1_000, 0.05):
-            error = message.error()
-            if error is None:
-                records.append(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                open_spots.discard((message.topic() or "", message.partition() or 0))
-            else:
-                raise KafkaException(error)
-    return records
 
 
 def _output_tail(message: Message) -> Tail | None:
@@ -169,7 +151,7 @@ def read_cutovers(config: Mapping[str, Any], topic: str) -> dict[int, list[Cutov
     consumer = Consumer({**config, "enable.partition.eof": True})
     try:
         low, _ = _watermarks(consumer, topic, 0)
-        messages = _to_the_end(consumer, {(topic, 0): low}, time.monotonic() + DEADLINE_S)
+        messages = read_on(consumer, {(topic, 0): low}, DEADLINE_S)
     finally:
         consumer.close()
     cutovers: dict[int, dict[int, Cutover]] = {}

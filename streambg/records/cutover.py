@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from streambg.records.coverage import Coverage
+
 
 class Cutover(msgspec.Struct, frozen=True, omit_defaults=True):
     """From `first` on (a source offset of `partition`), `epoch` decides; until the next cutover (P19).
@@ -52,6 +54,11 @@ class PublisherPosition(msgspec.Struct, frozen=True, array_like=True):
     covered: int | None
     sample_upto: int
     rules: str = ""
+
+    @property
+    def coverage(self) -> Coverage | None:
+        """The fold's state at this position; None where there was no deployment."""
+        return Coverage(self.deployment, self.covered, self.sample_upto) if self.deployment >= 0 else None
 
 
 class ScorerPosition(msgspec.Struct, frozen=True, array_like=True):

@@ -2,124 +2,177 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streambg.comparing.liveview import read_live_view
+from streambg.comparing.evidence_log import EvidenceReader
+from streambg.comparing.liveview import LiveView, read_live_view, summary_of
+from streambg.comparing.pair import Pair, pair_of
+from streambg.comparing.summary import Summary
 from streambg.config import Pipeline
+from streambg.config.redaction import redact_text
 from streambg.control import verbs
 from streambg.control.fold import Entry
+from streambg.control.follower import ControlFollower
 from streambg.control.state import ControlState
 from streambg.errors import StreambgError
-from streambg.kafka import profiles
+from streambg.kafka import admin, profiles
 from streambg.kafka.looking import Look
-from streambg.kafka.positions import read_positions
 from streambg.publishing.tail import read_cutovers
-from streambg.records.cutover import Cutover, PublisherPosition
 from streambg.records.source import COLORS
-from streambg.status.report import Lane, Status
+from streambg.status import figures
+from streambg.status.lanes import lanes
+from streambg.status.places import Places, read_places
+from streambg.status.report import Command, Evidence, Member, Servers, Status
+from streambg.status.tails import read_outcomes
 
 CLIENT = "streambg.status"
 # How many commands the status shows; `history` has them all.
 LAST_COMMANDS = 5
 GROUPS_TIMEOUT_S = 10
+FOLD_TIMEOUT_S = 15.0
+# Rates come from two looks: a second holds at least ten polls of a scorer and twenty transactions of a publisher.
+APART_S = 1.0
 
 
-def collect(pipeline: Pipeline) -> Status:
-    """Raises Unreachable, Misconfigured. What Redis does not say is left out, with the reason."""
-    entries: list[Entry] = []
-    control = verbs.client(pipeline)
-    control.follower.on_entry = entries.append
-    with control:
-        state = control.state()
-        folded = control.follower.snapshot().folded
-    view, problem = _live_view(pipeline)
-    return Status(
-        pipeline.name,
-        state,
-        folded,
-        tuple(_lanes(pipeline, state)),
-        _members(pipeline),
-        pipeline.deciding_digest(),
-        view,
-        problem,
-        tuple(_command(entry) for entry in entries[-LAST_COMMANDS:]),
-    )
+class Collector:
+    """Looks as often as it is asked to, with the same clients: `with Collector(pipeline) as collector`."""
 
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._reader: Mapping[str, Any] = {**profiles.reader(pipeline, CLIENT), **verbs.QUIET}
+        follow = {**profiles.reader(pipeline, CLIENT, follow=True), **verbs.QUIET}
+        self._follower = ControlFollower(follow, pipeline.topics.control)
+        self._admin = AdminClient({**profiles.admin(pipeline, CLIENT), **verbs.QUIET})
+        self._look = Look(self._reader)
+        self._evidence: EvidenceReader | None = None
+        self._before: Places | None = None
 
-def _lanes(pipeline: Pipeline, state: ControlState) -> list[Lane]:
-    reader = {**profiles.reader(pipeline, CLIENT), **verbs.QUIET}
-    topics = pipeline.topics
-    numbers = range(verbs.partitions_of_input(pipeline))
-    predictions = [topics.predictions(color) for color in COLORS]
-    positions: dict[int, PublisherPosition] = {}
-    for (_, number), (_, position) in read_positions(reader, pipeline.groups.publisher, predictions, numbers).items():
-        best = positions.get(number)
-        positions[number] = position if best is None or position.settled > best.settled else best
-    cutovers = read_cutovers(reader, topics.cutovers)
-    with Look(reader) as look:
-        return [
-            _lane(pipeline, state, look, number, positions.get(number), cutovers.get(number, [])) for number in numbers
-        ]
+    def __enter__(self) -> Self:
+        self._follower.start()
+        self._look.__enter__()
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._follower.stop()
+        self._look.__exit__(kind, error, trace)
+        if self._evidence is not None:
+            self._evidence.close()
 
-def _lane(
-    pipeline: Pipeline,
-    state: ControlState,
-    look: Look,
-    number: int,
-    position: PublisherPosition | None,
-    cutovers: list[Cutover],
-) -> Lane:
-    topics = pipeline.topics
-    _, end = look.ends(topics.input, number)
-    settled = position.settled if position else None
-    waits_from = settled + 1 if settled is not None else state.start_of(number)
-    deployments = {color: state.slots[color] for color in COLORS}
-    return Lane(
-        number,
-        end,
-        {
-            color: look.covered(topics.predictions(color), number, deployment.id) if deployment else None
-            for color, deployment in deployments.items()
-        },
-        settled,
-        position.epoch if position else None,
-        cutovers[-1].first if cutovers else None,
-        position.transactional_id if position else None,
-        look.age_ms(topics.input, number, waits_from, end),
-    )
+    def look(self) -> Status:
+        """The first look takes APART_S longer: it looks twice. Raises Unreachable, Misconfigured.
 
+        What Redis does not say is taken from the evidence topic.
+        """
+        pipeline = self._pipeline
+        numbers = range(verbs.partitions_of_input(pipeline, self._admin))
+        before = self._before or self._places(numbers)
+        time.sleep(max(0.0, before.seen.ended_at + APART_S - time.monotonic()))
+        control = self._follower.wait_caught_up(FOLD_TIMEOUT_S)
+        state = control.state
+        places = self._before = read_places(pipeline, self._reader, self._look, state, numbers)
+        view, problem = self._live_view()
+        return Status(
+            pipeline.name,
+            time.time_ns() // 1_000_000,
+            state,
+            control.folded,
+            tuple(lanes(pipeline, self._look, control, places, read_cutovers(self._reader, pipeline.topics.cutovers))),
+            self._members(places),
+            pipeline.deciding_digest(),
+            figures.rates(before.seen, places.seen),
+            places.recent,
+            self._evidence_of(state, view),
+            view.as_json() if view is not None else None,
+            read_outcomes(pipeline, self._look, numbers),
+            tuple(_command(entry) for entry in list(self._follower.entries)[-LAST_COMMANDS:]),
+            Servers(
+                pipeline.kafka.bootstrap,
+                admin.cluster_id(self._admin),
+                admin.broker_count(self._admin),
+                redact_text(pipeline.redis),
+                problem,
+            ),
+        )
 
-def _members(pipeline: Pipeline) -> dict[str, int]:
-    groups = {f"scorer {color}": pipeline.groups.scorer(color) for color in COLORS}
-    groups |= {"publisher": pipeline.groups.publisher, "comparator": pipeline.groups.comparator}
-    admin = AdminClient({**profiles.admin(pipeline, CLIENT), **verbs.QUIET})
-    described = admin.describe_consumer_groups(list(groups.values()), request_timeout=GROUPS_TIMEOUT_S)
-    members: dict[str, int] = {}
-    for name, group in groups.items():
+    def _places(self, numbers: range) -> Places:
+        state = self._follower.wait_caught_up(FOLD_TIMEOUT_S).state
+        return read_places(self._pipeline, self._reader, self._look, state, numbers)
+
+    def _members(self, places: Places) -> dict[str, tuple[Member, ...]]:
+        """P4: a member's file is what it said with the positions of the partitions that it has."""
+        groups = self._pipeline.groups
+        named = {f"scorer {color}": groups.scorer(color) for color in COLORS}
+        named |= {"publisher": groups.publisher, "comparator": groups.comparator}
+        described = self._admin.describe_consumer_groups(list(named.values()), request_timeout=GROUPS_TIMEOUT_S)
+        members: dict[str, tuple[Member, ...]] = {}
+        for name, group in named.items():
+            try:
+                found = described[group].result().members
+            except KafkaException:
+                found = []  # a group that never was
+            each = [
+                (member.client_id, {part.partition for part in member.assignment.topic_partitions}) for member in found
+            ]
+            members[name] = tuple(
+                Member(name, client, tuple(sorted(numbers)), _said(places, name, client, numbers))
+                for client, numbers in sorted(each, key=lambda one: one[0])
+            )
+        return members
+
+    def _live_view(self) -> tuple[LiveView | None, str]:
         try:
-            members[name] = len(described[group].result().members)
-        except KafkaException:
-            members[name] = 0  # a group that never was
-    return members
+            view = read_live_view(self._pipeline.redis, self._pipeline.name)
+        except StreambgError as error:
+            return None, error.what
+        return view, "" if view is not None else "no live view: is the comparator running?"
+
+    def _evidence_of(self, state: ControlState, view: LiveView | None) -> Evidence | None:
+        """Of the pair in force: from the live view, else from the snapshots in the evidence topic (P30)."""
+        pair = pair_of(state)
+        if pair is None or state.live is None:
+            return None
+        if view is not None and view.pair == pair:
+            return _evidence("redis", pair, view.summary)
+        if self._evidence is None:
+            self._evidence = EvidenceReader(self._reader, self._pipeline.topics.evidence)
+        self._evidence.catch_up()
+        self._evidence.forget_before(pair)
+        snapshots = [snapshot for snapshot in self._evidence.all() if snapshot.evidence.pair == pair]
+        snapshots.sort(key=lambda snapshot: snapshot.evidence.partition)
+        return _evidence("topic", pair, summary_of(snapshots, state.live)) if snapshots else None
 
 
-def _live_view(pipeline: Pipeline) -> tuple[dict[str, Any] | None, str]:
-    try:
-        view = read_live_view(pipeline.redis, pipeline.name)
-    except StreambgError as error:
-        return None, error.what
-    return (view.as_json(), "") if view is not None else (None, "no live view: is the comparator running?")
+def _said(places: Places, group: str, client: str, numbers: set[int]) -> str | None:
+    if group == "publisher":
+        # a member that has just taken a partition over has not claimed it yet: the position is its predecessor's
+        said = [p.rules for n, p in places.settling.items() if n in numbers and p.transactional_id == client]
+    else:
+        scored = next((places.scored[color] for color in COLORS if group == f"scorer {color}"), {})
+        said = [position.rules for number, (_, position) in scored.items() if number in numbers]
+    return next(iter(said), None) or None
 
 
-def _command(entry: Entry) -> dict[str, Any]:
-    return {
-        "offset": entry.offset,
-        "verb": entry.envelope.verb if entry.envelope else None,
-        "actor": entry.envelope.actor if entry.envelope else None,
-        "accepted": entry.accepted,
-        "refusal": entry.refusal,
-    }
+def _evidence(source: str, pair: Pair, summary: Summary) -> Evidence:
+    return Evidence(
+        source, pair.blue, pair.green, summary.compared, summary.agreement, summary.flips, summary.alarm_count
+    )
+
+
+def _command(entry: Entry) -> Command:
+    envelope = entry.envelope
+    return Command(
+        entry.offset,
+        entry.appended_ms,
+        envelope.verb if envelope else None,
+        envelope.actor if envelope else None,
+        envelope.reason if envelope else "",
+        entry.refusal,
+    )

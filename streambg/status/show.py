@@ -1,0 +1,181 @@
+"""The status on a terminal: the conclusion first, then colors, partitions, evidence, outcomes, commands, servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from streambg.control.state import ControlState
+from streambg.records.outcome import short_digest
+from streambg.records.source import COLORS
+from streambg.status.report import Lane, Status, lag, pending, role
+
+
+def conclusion(notes: list[str], summary: str) -> Text:
+    """One line a thing to look at, or OK and what is in force."""
+    if not notes:
+        return Text.assemble(("OK", "bold green"), f": {summary}")
+    lines = [Text.assemble(("ATTENTION", "bold yellow"), f": {note}") for note in notes]
+    return Text("\n").join(lines)
+
+
+def page(status: Status, notes: list[str]) -> RenderableType:
+    """All of it."""
+    parts: list[RenderableType] = [
+        conclusion(notes, status.state.summary()),
+        _colors(status),
+        _partitions(status),
+        _evidence(status),
+    ]
+    if status.live_view is not None:
+        parts.append(_answers(status.live_view))
+    parts += [_outcomes(status), *_processes(status), _commands(status), _servers(status)]
+    return Group(*parts)
+
+
+def _colors(status: Status) -> RenderableType:
+    table = Table(
+        "color",
+        "role",
+        "model",
+        "digest",
+        "deployment",
+        "scorers",
+        "events/s",
+        "behind",
+        "age p50",
+        "p99",
+        "errors",
+        title=f"pipeline {status.pipeline}",
+    )
+    for color in COLORS:
+        deployment, recent, behind = status.state.slots[color], status.recent[color], lag(status, color)
+        table.add_row(
+            color,
+            role(status.state, color),
+            deployment.model if deployment else "",
+            short_digest(deployment.digest) if deployment else "",
+            str(deployment.id) if deployment else "",
+            str(len(status.members[f"scorer {color}"])),
+            f"{status.rates.scored[color]:,.0f}",
+            "-" if behind is None else f"{behind:,}",
+            _milliseconds(recent.age_p50_ms),
+            _milliseconds(recent.age_p99_ms),
+            f"{recent.errors} of {recent.rows:,}" if recent.rows else "-",
+        )
+    return Group(
+        table,
+        Text(
+            f"events/s over the last {status.rates.seconds:.1f} s (input {status.rates.input:,.0f}, "
+            f"settled {status.rates.settled:,.0f}); age, from the event's time to its scoring, and errors: of each "
+            "color's last answers",
+            "dim",
+        ),
+    )
+
+
+def _partitions(status: Status) -> Table:
+    table = Table(
+        "partition", "input end", "blue", "green", "settled", "behind", "waits", "for", "cutover@epoch", "publisher"
+    )
+    for lane in status.lanes:
+        table.add_row(
+            str(lane.partition),
+            str(lane.input_end),
+            *("-" if (covered := lane.covered[color]) is None else str(covered) for color in COLORS),
+            "-" if lane.settled is None else str(lane.settled),
+            str(lane.behind),
+            f"{lane.waits_ms} ms" if lane.waits_ms else "",
+            ", ".join(lane.waits_for),
+            _cutover(lane, status.state),
+            f"slot {lane.publisher.rpartition('.')[2]}" if lane.publisher else "-",
+        )
+    return table
+
+
+def _cutover(lane: Lane, state: ControlState) -> str:
+    said = f"{lane.cutover[0]}@{lane.cutover[1]}" if lane.cutover else "-"
+    waiting = pending(lane, state)
+    return said if waiting is None or state.epoch < 0 else f"{said}, {waiting} pending"
+
+
+def _evidence(status: Status) -> Text:
+    evidence = status.evidence
+    if evidence is None:
+        return Text("evidence: none; it needs two deployments that score, and a comparator")
+    agreement = "nothing compared yet" if evidence.agreement is None else f"{evidence.agreement:.3%} agree"
+    source = "" if evidence.source == "redis" else " (from the evidence topic, some seconds old)"
+    return Text(
+        f"evidence: compared {evidence.compared:,} answers of deployments {evidence.blue} and {evidence.green}: "
+        f"{agreement}, {evidence.flips:,} decisions differ, {evidence.drift_alarms} drift alarms{source}"
+    )
+
+
+def _answers(view: Mapping[str, Any]) -> Table:
+    """What the comparator's live view says of both sides since the pair began."""
+    summary = view["summary"]
+    table = Table("answers compared", "rows", "errors", "unanswered", "mean score", "age p50", "p99")
+    for side in ("live", "candidate"):
+        color = summary[side]
+        ages = color["latency_quantiles"]
+        table.add_row(
+            side,
+            f"{color['rows']:,}",
+            f"{color['errors']:,}",
+            f"{color['unanswered']:,}",
+            "-" if color["score_mean"] is None else f"{color['score_mean']:.4f}",
+            _milliseconds(ages.get("p50")),
+            _milliseconds(ages.get("p99")),
+        )
+    return table
+
+
+def _outcomes(status: Status) -> Text:
+    outcomes = status.outcomes
+    parts = [f"{color} {why} {n:,}" for (color, why), n in outcomes.published.items()] or ["none"]
+    of = "all" if outcomes.complete else "the last"
+    letters = "" if outcomes.letters_complete else "at least "
+    words = f"outcomes ({of} {outcomes.looked_at:,} in the output topic): {', '.join(parts)}"
+    words += f"; dead letters {letters}{outcomes.letters:,}"
+    if outcomes.last_letter is not None:
+        reasons = ", ".join(f"{color}: {reason}" for color, reason in outcomes.last_letter.reasons.items())
+        words += f", the last is {outcomes.last_letter.source} ({reasons})"
+    if outcomes.foreign:
+        words += f"; {outcomes.foreign:,} records that no publisher wrote"
+    return Text(words)
+
+
+def _processes(status: Status) -> list[RenderableType]:
+    table = Table("process", "slot", "partitions", "file's rules", box=None, pad_edge=False)
+    for group, members in status.members.items():
+        for member in members:
+            numbers = ", ".join(str(number) for number in member.partitions) or "none"
+            table.add_row(group, member.slot, numbers, member.rules or "-")
+    return [table] if table.row_count else []
+
+
+def _commands(status: Status) -> Table:
+    table = Table("offset", "last commands", "by", "when", "outcome", box=None, pad_edge=False)
+    for command in status.commands:
+        when = datetime.fromtimestamp(command.appended_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        outcome = Text("accepted", "green") if command.refusal is None else Text(f"refused: {command.refusal}", "red")
+        table.add_row(str(command.offset), Text(command.verb or ""), Text(command.actor or ""), f"{when} UTC", outcome)
+    return table
+
+
+def _servers(status: Status) -> Text:
+    servers = status.servers
+    redis = servers.redis_problem or "answers"
+    return Text(
+        f"servers: Kafka {servers.bootstrap}, {servers.brokers} brokers, cluster {servers.cluster_id}; "
+        f"Redis {servers.redis}: {redis}"
+    )
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f} ms"
