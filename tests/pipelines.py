@@ -120,13 +120,18 @@ class Running:
 
     # -- processes
 
-    def start(self, module: str, *options: str, environment: Mapping[str, str] | None = None) -> Process:
-        """`python -m consumers.<module>` with a log of its own; `environment` is added to this process's."""
+    def start(
+        self, module: str, *options: str, file: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> Process:
+        """`python -m consumers.<module>` with a log of its own.
+
+        file: another pipeline file than this one's; environment: added to this process's.
+        """
         name = "-".join([module, *(option.strip("-") for option in options)])
         log = self.folder / f"{name}.{len(self.processes)}.log"
         path = os.pathsep.join([str(self.folder), str(ROOT)])
         env = {**os.environ, "PYTHONPATH": path, **(environment or {})}
-        common = ["-p", str(self.pipeline.file), "--log", "json"]
+        common = ["-p", str(file or self.pipeline.file), "--log", "json"]
         command = [sys.executable, "-m", f"consumers.{module}", *options, *common]
         with log.open("wb") as stream:
             popen = subprocess.Popen(command, cwd=self.folder, env=env, stderr=stream, stdout=stream)
