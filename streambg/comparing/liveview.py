@@ -34,7 +34,10 @@ def key(pipeline: str) -> str:
 
 
 class Field(msgspec.Struct):
-    """One partition. at_ms: when it was written; covered: source offsets; lag: records not read yet, None: unknown."""
+    """One partition. at_ms: when it was written; covered: source offsets; lag: records not read yet, None: unknown.
+
+    rules: `Rules.short` of the writer's own pipeline file, for `status` to compare (P4).
+    """
 
     format: int
     at_ms: int
@@ -43,6 +46,7 @@ class Field(msgspec.Struct):
     covered: dict[Color, int | None]
     lag: dict[Color, int | None]
     snapshot: SnapshotWire
+    rules: str = ""
 
 
 _encoder = msgspec.json.Encoder()
@@ -50,11 +54,17 @@ _decoder = msgspec.json.Decoder(Field)
 
 
 def encode_field(
-    comparison: Comparison, at_ms: int, source: str, live: Color | None, lag: Mapping[Color, int | None]
+    comparison: Comparison,
+    at_ms: int,
+    source: str,
+    live: Color | None,
+    lag: Mapping[Color, int | None],
+    rules: str = "",
 ) -> bytes:
     """As of now: call it between two pieces of work."""
     covered = {color: comparison.side(color).covered for color in COLORS}
-    return _encoder.encode(Field(FORMAT, at_ms, source, live, covered, dict(lag), to_wire(comparison.snapshot())))
+    snapshot = to_wire(comparison.snapshot())
+    return _encoder.encode(Field(FORMAT, at_ms, source, live, covered, dict(lag), snapshot, rules))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,7 @@ class LiveView:
     compared: Mapping[int, int]
     covered: Mapping[int, Mapping[Color, int | None]]
     lag: Mapping[int, Mapping[Color, int | None]]
+    rules: Mapping[int, str]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for `--output json`."""
@@ -95,6 +106,7 @@ def view_of(fields: Sequence[Field]) -> LiveView | None:
         {field.snapshot.partition: field.snapshot.compared for field in used},
         {field.snapshot.partition: field.covered for field in used},
         {field.snapshot.partition: field.lag for field in used},
+        {field.snapshot.partition: field.rules for field in used},
     )
 
 

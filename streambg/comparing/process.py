@@ -151,7 +151,12 @@ class Comparator:
         now = int(time.time() * 1_000)
         return {
             str(partition): liveview.encode_field(
-                comparison, now, self.site.input, state.live, {color: lags.get((color, partition)) for color in COLORS}
+                comparison,
+                now,
+                self.site.input,
+                state.live,
+                {color: lags.get((color, partition)) for color in COLORS},
+                self.site.rules,
             )
             for partition, comparison in self.desk.comparisons.items()
         }

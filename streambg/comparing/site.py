@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from streambg.config.sections import Pipeline
 from streambg.kafka import profiles
+from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color
 
 ClientConfig = Mapping[str, str | int | float | bool]
@@ -25,6 +26,7 @@ class Site:
     consumer: ClientConfig
     reader: ClientConfig
     producer: ClientConfig
+    rules: str  # `Rules.short` of its own pipeline file, said in the live view (P4)
 
 
 def member(pipeline: Pipeline, slot: int) -> str:
@@ -46,4 +48,5 @@ def site_of(pipeline: Pipeline, slot: int) -> Site:
         profiles.reader(pipeline, f"{name}.reader"),
         # histograms are mostly small numbers in 8 bytes each: a snapshot shrinks to a third
         {**profiles.idempotent_producer(pipeline, name), "compression.type": "lz4"},
+        Rules.short(pipeline.deciding_digest()),
     )

@@ -85,7 +85,7 @@ class Collector:
             state,
             control.folded,
             tuple(lanes(pipeline, self._look, control, places, read_cutovers(self._reader, pipeline.topics.cutovers))),
-            self._members(places),
+            self._members(places, view),
             pipeline.deciding_digest(),
             figures.rates(before.seen, places.seen),
             places.recent,
@@ -106,8 +106,8 @@ class Collector:
         state = self._follower.wait_caught_up(FOLD_TIMEOUT_S).state
         return read_places(self._pipeline, self._reader, self._look, state, numbers)
 
-    def _members(self, places: Places) -> dict[str, tuple[Member, ...]]:
-        """P4: a member's file is what it said with the positions of the partitions that it has."""
+    def _members(self, places: Places, view: LiveView | None) -> dict[str, tuple[Member, ...]]:
+        """P4: a member's file is what it said with the positions, or the live view, of the partitions that it has."""
         groups = self._pipeline.groups
         named = {f"scorer {color}": groups.scorer(color) for color in COLORS}
         named |= {"publisher": groups.publisher, "comparator": groups.comparator}
@@ -122,7 +122,7 @@ class Collector:
                 (member.client_id, {part.partition for part in member.assignment.topic_partitions}) for member in found
             ]
             members[name] = tuple(
-                Member(name, client, tuple(sorted(numbers)), _said(places, name, client, numbers))
+                Member(name, client, tuple(sorted(numbers)), _said(places, view, name, client, numbers))
                 for client, numbers in sorted(each, key=lambda one: one[0])
             )
         return members
@@ -150,8 +150,10 @@ class Collector:
         return _evidence("topic", pair, summary_of(snapshots, state.live)) if snapshots else None
 
 
-def _said(places: Places, group: str, client: str, numbers: set[int]) -> str | None:
-    if group == "publisher":
+def _said(places: Places, view: LiveView | None, group: str, client: str, numbers: set[int]) -> str | None:
+    if group == "comparator":
+        said = [rules for number, rules in view.rules.items() if number in numbers] if view is not None else []
+    elif group == "publisher":
         # a member that has just taken a partition over has not claimed it yet: the position is its predecessor's
         said = [p.rules for n, p in places.settling.items() if n in numbers and p.transactional_id == client]
     else:

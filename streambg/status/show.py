@@ -12,7 +12,7 @@ from rich.text import Text
 
 from streambg.control.state import ControlState
 from streambg.records.outcome import short_digest
-from streambg.records.source import COLORS
+from streambg.records.source import COLORS, Color
 from streambg.status.report import Lane, Status, lag, pending, role
 
 
@@ -26,63 +26,58 @@ def conclusion(notes: list[str], summary: str) -> Text:
 
 def page(status: Status, notes: list[str]) -> RenderableType:
     """All of it."""
-    parts: list[RenderableType] = [
+    return Group(
         conclusion(notes, status.state.summary()),
+        "",
         _colors(status),
+        "",
         _partitions(status),
+        "",
         _evidence(status),
-    ]
-    if status.live_view is not None:
-        parts.append(_answers(status.live_view))
-    parts += [_outcomes(status), *_processes(status), _commands(status), _servers(status)]
-    return Group(*parts)
+        *([_answers(status.live_view)] if status.live_view is not None else []),
+        _outcomes(status),
+        "",
+        *_processes(status),
+        _commands(status),
+        _servers(status),
+    )
 
 
 def _colors(status: Status) -> RenderableType:
-    table = Table(
-        "color",
-        "role",
-        "model",
-        "digest",
-        "deployment",
-        "scorers",
-        "events/s",
-        "behind",
-        "age p50",
-        "p99",
-        "errors",
-        title=f"pipeline {status.pipeline}",
-    )
-    for color in COLORS:
-        deployment, recent, behind = status.state.slots[color], status.recent[color], lag(status, color)
-        table.add_row(
-            color,
-            role(status.state, color),
-            deployment.model if deployment else "",
-            short_digest(deployment.digest) if deployment else "",
-            str(deployment.id) if deployment else "",
-            str(len(status.members[f"scorer {color}"])),
-            f"{status.rates.scored[color]:,.0f}",
-            "-" if behind is None else f"{behind:,}",
-            _milliseconds(recent.age_p50_ms),
-            _milliseconds(recent.age_p99_ms),
-            f"{recent.errors} of {recent.rows:,}" if recent.rows else "-",
-        )
+    """One column a color: it fits any terminal."""
+    table = _table(f"pipeline {status.pipeline}", *COLORS)
+    columns = [_color(status, color) for color in COLORS]
+    for name in columns[0]:
+        table.add_row(name, *(column[name] for column in columns))
+    rates = status.rates
     return Group(
         table,
         Text(
-            f"events/s over the last {status.rates.seconds:.1f} s (input {status.rates.input:,.0f}, "
-            f"settled {status.rates.settled:,.0f}); age, from the event's time to its scoring, and errors: of each "
-            "color's last answers",
+            f"events/s over the last {rates.seconds:.1f} s (input {rates.input:,.0f}, settled {rates.settled:,.0f}); "
+            "age (from the event's time to its scoring) and errors: of each color's last answers",
             "dim",
         ),
     )
 
 
+def _color(status: Status, color: Color) -> dict[str, str]:
+    deployment, recent, behind = status.state.slots[color], status.recent[color], lag(status, color)
+    ages = f"{_milliseconds(recent.age_p50_ms)}, {_milliseconds(recent.age_p99_ms)}"
+    return {
+        "role": role(status.state, color),
+        "model": deployment.model if deployment else "-",
+        "digest": short_digest(deployment.digest) if deployment else "-",
+        "deployment": str(deployment.id) if deployment else "-",
+        "scorers": str(len(status.members[f"scorer {color}"])),
+        "events/s": f"{status.rates.scored[color]:,.0f}",
+        "behind": "-" if behind is None else f"{behind:,}",
+        "age p50, p99": ages if recent.rows else "-",
+        "errors": f"{recent.errors:,} of {recent.rows:,}" if recent.rows else "-",
+    }
+
+
 def _partitions(status: Status) -> Table:
-    table = Table(
-        "partition", "input end", "blue", "green", "settled", "behind", "waits", "for", "cutover@epoch", "publisher"
-    )
+    table = _table("partition", "input end", *COLORS, "settled", "behind", "waits", "cutover@epoch", "slot")
     for lane in status.lanes:
         table.add_row(
             str(lane.partition),
@@ -90,12 +85,16 @@ def _partitions(status: Status) -> Table:
             *("-" if (covered := lane.covered[color]) is None else str(covered) for color in COLORS),
             "-" if lane.settled is None else str(lane.settled),
             str(lane.behind),
-            f"{lane.waits_ms} ms" if lane.waits_ms else "",
-            ", ".join(lane.waits_for),
+            _waits(lane),
             _cutover(lane, status.state),
-            f"slot {lane.publisher.rpartition('.')[2]}" if lane.publisher else "-",
+            lane.publisher.rpartition(".")[2] if lane.publisher else "-",
         )
     return table
+
+
+def _waits(lane: Lane) -> str:
+    who = f" for {', '.join(lane.waits_for)}" if lane.waits_for else ""
+    return f"{lane.waits_ms / 1_000:.1f} s{who}" if lane.waits_ms else ""
 
 
 def _cutover(lane: Lane, state: ControlState) -> str:
@@ -119,7 +118,7 @@ def _evidence(status: Status) -> Text:
 def _answers(view: Mapping[str, Any]) -> Table:
     """What the comparator's live view says of both sides since the pair began."""
     summary = view["summary"]
-    table = Table("answers compared", "rows", "errors", "unanswered", "mean score", "age p50", "p99")
+    table = _table("answers compared", "rows", "errors", "unanswered", "mean score", "age p50, p99")
     for side in ("live", "candidate"):
         color = summary[side]
         ages = color["latency_quantiles"]
@@ -129,8 +128,7 @@ def _answers(view: Mapping[str, Any]) -> Table:
             f"{color['errors']:,}",
             f"{color['unanswered']:,}",
             "-" if color["score_mean"] is None else f"{color['score_mean']:.4f}",
-            _milliseconds(ages.get("p50")),
-            _milliseconds(ages.get("p99")),
+            f"{_milliseconds(ages.get('p50'))}, {_milliseconds(ages.get('p99'))}",
         )
     return table
 
@@ -151,7 +149,7 @@ def _outcomes(status: Status) -> Text:
 
 
 def _processes(status: Status) -> list[RenderableType]:
-    table = Table("process", "slot", "partitions", "file's rules", box=None, pad_edge=False)
+    table = _table("process", "slot", "partitions", "file's rules")
     for group, members in status.members.items():
         for member in members:
             numbers = ", ".join(str(number) for number in member.partitions) or "none"
@@ -160,7 +158,7 @@ def _processes(status: Status) -> list[RenderableType]:
 
 
 def _commands(status: Status) -> Table:
-    table = Table("offset", "last commands", "by", "when", "outcome", box=None, pad_edge=False)
+    table = _table("offset", "last commands", "by", "when", "outcome")
     for command in status.commands:
         when = datetime.fromtimestamp(command.appended_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
         outcome = Text("accepted", "green") if command.refusal is None else Text(f"refused: {command.refusal}", "red")
@@ -175,6 +173,11 @@ def _servers(status: Status) -> Text:
         f"servers: Kafka {servers.bootstrap}, {servers.brokers} brokers, cluster {servers.cluster_id}; "
         f"Redis {servers.redis}: {redis}"
     )
+
+
+def _table(*columns: str) -> Table:
+    """Without lines: what matters must fit 80 columns."""
+    return Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
 
 
 def _milliseconds(value: float | None) -> str:

@@ -38,6 +38,7 @@ class Living:
     collector: Collector
     publisher: Process
     green: Process
+    comparator: Process
 
     def status(self) -> Any:
         """As `--output json` prints it, without the start of a process."""
@@ -61,12 +62,13 @@ class Living:
         )
 
     def restart(self, file: Path | None = None) -> None:
-        """Publisher and green's scorer, with the pipeline's file or another one."""
-        for process in (self.publisher, self.green):
+        """Publisher, green's scorer and comparator, with the pipeline's file or another one."""
+        for process in (self.publisher, self.green, self.comparator):
             process.popen.terminate()
             process.popen.wait(20)
         self.publisher = self.run.start("publisher", file=file)
         self.green = self.run.start("scorer", "--color", "green", file=file)
+        self.comparator = self.run.start("comparator", file=file)
 
     def attention(self) -> str:
         return "\n".join(self.status()["attention"])
@@ -92,7 +94,7 @@ def living(kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory)
         run.start("scorer", "--color", "blue")
         green = run.start("scorer", "--color", "green")
         publisher = run.start("publisher")
-        run.start("comparator")
+        comparator = run.start("comparator")
         run.feed(120)
         run.put(b"no json", b"bad", 1)
         run.flush()
@@ -108,7 +110,7 @@ def living(kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory)
         with pytest.raises(Exception, match="prepared for"):
             run.say("promote", candidate=candidate + 7)
         with Collector(run.pipeline) as collector:
-            yield Living(run, collector, publisher, green)
+            yield Living(run, collector, publisher, green, comparator)
 
 
 # -- the same numbers from the raw topics -----------------------------------------------------------------------------
@@ -243,10 +245,12 @@ def test_with_redis_down_the_evidence_comes_from_its_topic(living: Living) -> No
 
 
 def test_P4_a_process_that_runs_another_pipeline_file_is_named(living: Living) -> None:
-    """A publisher says it with its first commit, a scorer with its assignment: before any event comes."""
+    """A publisher says it with its first commit, a scorer with its assignment, a comparator with its next view: before
+    any event comes.
+    """
     other = living.file("other.yaml", "candidate: 60s", "candidate: 3s")
     living.restart(other)
-    names = [f"{name} slot 0 runs another pipeline file" for name in ("publisher", "scorer green")]
+    names = [f"{name} slot 0 runs another pipeline file" for name in ("publisher", "scorer green", "comparator")]
     until(lambda: all(name in living.attention() for name in names), 60, f"{names}")
     checked = living.call("--check")
     assert checked.returncode == 1

@@ -195,7 +195,7 @@ def test_P9_what_the_candidate_passed_over_is_unanswered_and_what_live_has_not_i
 
 
 def field(comparison: Comparison, at_ms: int, live: Color | None = "blue") -> bytes:
-    return encode_field(comparison, at_ms, "sensors", live, {"blue": 0, "green": None})
+    return encode_field(comparison, at_ms, "sensors", live, {"blue": 0, "green": None}, "ab12cd34")
 
 
 def test_the_view_puts_partitions_together_and_leaves_out_the_old() -> None:
@@ -253,7 +253,7 @@ def test_what_fails_while_comparing_ends_the_session_and_drops_what_was_compared
     monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: type[Exception], said: str
 ) -> None:
     """The events come again from the last snapshot; nothing half-compared stays to be kept."""
-    site = Site("p", "in", {}, "p.evidence", "redis://127.0.0.1:1/0", "p.0", {}, {}, {})
+    site = Site("p", "in", {}, "p.evidence", "redis://127.0.0.1:1/0", "p.0", {}, {}, {}, "ab12cd34")
     comparator = Comparator(site, lambda: pytest.fail("nothing is connected"), 0)
     desk = comparator.desk
     work_through(desk, Work(FOLDED, True, [compared()]))

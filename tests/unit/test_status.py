@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,8 @@ from partition_bench import HOME
 from predictions import answers, fetched
 from rich.console import Console
 
+from streambg.cli import status as cli
+from streambg.cli.common import Output
 from streambg.records.batch import Batch
 from streambg.records.coverage import Coverage
 from streambg.records.outcome import DeadLetter
@@ -245,3 +248,33 @@ def test_the_page_says_the_conclusion_first_and_brackets_are_no_markup() -> None
     assert "refused: prepared for [another]" in text
     waits = status(lane(3, waits_ms=1_440, waits_for=("green",), stands=True))
     assert printed(waits).startswith("ATTENTION: partition 3 waits 1.4 s for green")
+
+
+# -- --watch ----------------------------------------------------------------------------------------------------------
+
+
+def looks(*each: tuple[str, bool]) -> Generator[cli.Look]:
+    """Then Ctrl-C."""
+    for words, fine in each:
+        yield {"said": words}, words, fine
+    raise KeyboardInterrupt
+
+
+def test_watch_ends_with_ctrl_c_and_the_last_looks_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli._watch(looks(("one", True), ("two", False)), Output.JSON) is False
+    assert cli._watch(looks(("one", False), ("two", True)), Output.JSON) is True
+    assert capsys.readouterr().out == '{"said": "one"}\n{"said": "two"}\n' * 2
+    monkeypatch.setattr(cli, "stdout", Console(file=io.StringIO()))
+    cli._watch(looks(("one", True), ("two", True)), Output.TEXT)
+    assert cli.stdout.file.getvalue() == "one\ntwo\n", "not on a terminal: one block a look"  # type: ignore[attr-defined] # a StringIO
+
+
+def test_watch_refreshes_in_place_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(cli, "stdout", Console(file=written, force_terminal=True, width=80, height=20))
+    cli._watch(looks(("one", True), ("two", True)), Output.TEXT)
+    text = written.getvalue()
+    assert text.index("one") < text.index("\x1b[2K") < text.index("two"), "the line of the first look is erased"
+    assert text.endswith("\x1b[?25h"), "the cursor is back"
