@@ -50,6 +50,10 @@ def status(
     check: Annotated[
         bool, typer.Option("--check", help="Exit 0 where all is well, 1 where a person should look.")
     ] = False,
+    ignore_record: Annotated[
+        list[int] | None,
+        typer.Option(metavar="OFFSET", help="Pass this record of the control log, as all processes were told to (P5)."),
+    ] = None,
     pipeline: PipelineOption = DEFAULT_PIPELINE,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -58,10 +62,11 @@ def status(
     With --watch and --output json it prints one line of JSON a look; --check then judges the last one.
     """
     config = connected_pipeline(pipeline)
+    collector = Collector(config, ignore_record or ())
     if watch:
-        fine = _watch(_looks(config, interval), output)
+        fine = _watch(_looks(collector, config, interval), output)
     else:
-        with Collector(config) as collector:
+        with collector:
             document, shown, fine = _look(collector, config)
         if output is Output.JSON:
             print_json(document)
@@ -77,9 +82,9 @@ def _look(collector: Collector, config: Pipeline) -> Look:
     return as_json(found, notes), page(found, notes), not notes
 
 
-def _looks(config: Pipeline, interval: float) -> Generator[Look]:
+def _looks(collector: Collector, config: Pipeline, interval: float) -> Generator[Look]:
     """For ever. What cannot be read is a look as well: a broker that is away comes back."""
-    with Collector(config) as collector:
+    with collector:
         while True:
             started = time.monotonic()
             try:

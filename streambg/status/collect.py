@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streambg.comparing.evidence_log import EvidenceReader
@@ -22,6 +22,7 @@ from streambg.control.follower import ControlFollower
 from streambg.control.state import ControlState
 from streambg.errors import StreambgError
 from streambg.kafka import admin, profiles
+from streambg.kafka.errors import translate
 from streambg.kafka.looking import Look
 from streambg.publishing.tail import read_cutovers
 from streambg.records.source import COLORS
@@ -43,11 +44,11 @@ APART_S = 1.0
 class Collector:
     """Looks as often as it is asked to, with the same clients: `with Collector(pipeline) as collector`."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, ignore_records: Collection[int] = ()) -> None:
         self._pipeline = pipeline
         self._reader: Mapping[str, Any] = {**profiles.reader(pipeline, CLIENT), **verbs.QUIET}
         follow = {**profiles.reader(pipeline, CLIENT, follow=True), **verbs.QUIET}
-        self._follower = ControlFollower(follow, pipeline.topics.control)
+        self._follower = ControlFollower(follow, pipeline.topics.control, ignore_records)
         self._admin = AdminClient({**profiles.admin(pipeline, CLIENT), **verbs.QUIET})
         self._look = Look(self._reader)
         self._evidence: EvidenceReader | None = None
@@ -116,7 +117,9 @@ class Collector:
         for name, group in named.items():
             try:
                 found = described[group].result().members
-            except KafkaException:
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                    raise translate(error, f"describing the group {group}") from error
                 found = []  # a group that never was
             each = [
                 (member.client_id, {part.partition for part in member.assignment.topic_partitions}) for member in found
