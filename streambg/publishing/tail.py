@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streambg.errors import SessionEnded
 from streambg.kafka.looking import Spot, read_on
 from streambg.publishing.resume import Tail
 from streambg.records.cutover import Cutover, decode_cutover

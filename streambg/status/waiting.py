@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from streambg.control.state import ControlState
+from streambg.errors import Gap
 from streambg.publishing.answers import Fetch
 from streambg.publishing.outcomes import Home
 from streambg.publishing.partition import Partition
@@ -45,7 +46,10 @@ def waiting(
     for color in COLORS:
         for fetch in batches[color]:
             partition.offer(color, fetch)
-    partition.advance(1)  # whole batches; whether anything moves is all that counts
+    try:
+        partition.advance(1)  # whole batches; whether anything moves is all that counts
+    except Gap:
+        return Wait(settled + 1, (), None)  # it halts, and says why
     stands = partition.waiting
     if stands is None:
         return Wait(settled + 1, (), None)
