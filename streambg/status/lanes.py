@@ -30,7 +30,9 @@ def lanes(
     """One a partition of the input. Raises Unreachable."""
     state, seen = control.state, places.seen
     starts = {n: settled + 1 if settled is not None else state.start_of(n) for n, settled in seen.settled.items()}
-    waiting_since = _first_events(pipeline, look, {n: at for n, at in starts.items() if at < seen.ends[n]})
+    waiting_since = _first_events(
+        pipeline, look, {n: max(at, places.begins[n]) for n, at in starts.items() if at < seen.ends[n]}
+    )
     found = []
     for number, end in seen.ends.items():
         position, cutover = places.settling.get(number), cutovers.get(number, [])
@@ -43,6 +45,7 @@ def lanes(
         found.append(
             Lane(
                 number,
+                places.begins[number],
                 end,
                 {color: seen.covered[color][number] for color in COLORS},
                 seen.settled[number],
@@ -60,9 +63,7 @@ def lanes(
 
 def _first_events(pipeline: Pipeline, look: Look, starts: Mapping[int, int]) -> dict[int, int]:
     """Partition -> time (ms since 1970) of the first event at or above its start, where there is one."""
-    topic = pipeline.topics.input
-    spots = {(topic, number): max(at, look.ends(topic, number)[0]) for number, at in starts.items()}
-    read = look.read_on(spots, limit=1)
+    read = look.read_on({(pipeline.topics.input, number): at for number, at in starts.items()}, limit=1)
     return {number: messages[0].timestamp()[1] for (_, number), messages in read.items() if messages}
 
 

@@ -25,7 +25,7 @@ class Places:
 
     published: a publisher's (log offset, metadata) by predictions topic and partition; settling: of the two of a
     partition the one that says most. scored: a scorer's (next source offset, metadata) by color and partition;
-    logs: (first, end) of each predictions partition.
+    logs: (first, end) of each predictions partition; begins: the input's first offsets.
     """
 
     seen: Seen
@@ -33,6 +33,7 @@ class Places:
     settling: Mapping[int, PublisherPosition]
     scored: Mapping[Color, Mapping[int, tuple[int, ScorerPosition]]]
     logs: Mapping[Spot, tuple[int, int]]
+    begins: Mapping[int, int]
     recent: Mapping[Color, Recent]
 
 
@@ -59,7 +60,8 @@ def read_places(
     covered = {
         color: {n: _covered(state, color, last[color][n], scored[color].get(n)) for n in numbers} for color in COLORS
     }
-    ends = {n: look.ends(topics.input, n)[1] for n in numbers}
+    input_logs = {n: look.ends(topics.input, n) for n in numbers}
+    ends = {n: end for n, (_, end) in input_logs.items()}
     settled = {n: settling[n].settled if n in settling else None for n in numbers}
     return Places(
         Seen(settled_at, covered_at, time.monotonic(), ends, covered, settled),
@@ -67,6 +69,7 @@ def read_places(
         settling,
         scored,
         logs,
+        {n: begin for n, (begin, _) in input_logs.items()},
         {color: recent([batch for batches in last[color].values() for batch in batches]) for color in COLORS},
     )
 

@@ -27,6 +27,7 @@ class Lane:
     """
 
     partition: int
+    input_begin: int
     input_end: int
     covered: Mapping[Color, int | None]
     settled: int | None
@@ -129,7 +130,10 @@ def attention(status: Status, max_lag_ms: int) -> list[str]:
         if not members and _needed(group, state):
             found.append(f"{group} has no member: start it")
     for lane in status.lanes:
-        if lane.waits_ms > (STANDS_MS if lane.stands else max_lag_ms):
+        gone = _gone(lane, state)
+        if gone is not None:
+            found.append(gone)
+        elif lane.waits_ms > (STANDS_MS if lane.stands else max_lag_ms):
             found.append(_waits(lane))
         elif lane.epoch is not None and lane.epoch < state.epoch and lane.behind > 0:
             found.append(f"partition {lane.partition}: epoch {state.epoch} is pending, it publishes by {lane.epoch}")
@@ -161,6 +165,19 @@ def _needed(group: str, state: ControlState) -> bool:
             deployment = state.slots[color]
             return deployment is not None and deployment.standing is not Standing.RETIRED
     return True
+
+
+def _gone(lane: Lane, state: ControlState) -> str | None:
+    """P29: events that live has not answered and the input no longer holds."""
+    assert state.live is not None
+    covered = lane.covered[state.live]
+    owed = max(lane.unsettled, state.gap_end(lane.partition), covered + 1 if covered is not None else 0)
+    if lane.input_begin <= owed:
+        return None
+    return (
+        f"partition {lane.partition}: {state.live} answers {owed} next, the input begins at {lane.input_begin}: "
+        f"what lies between is gone; `streambg accept-gap {lane.partition}` goes on (P29)"
+    )
 
 
 def _waits(lane: Lane) -> str:

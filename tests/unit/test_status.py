@@ -95,6 +95,7 @@ def test_P12_batches_of_a_replaced_deployment_are_no_answer() -> None:
 def lane(partition: int = 0, **more: Any) -> Lane:
     """Settled up to 9 of 10."""
     facts: dict[str, Any] = {
+        "input_begin": 0,
         "input_end": 10,
         "covered": {"blue": 9, "green": 9},
         "settled": 9,
@@ -154,6 +155,21 @@ def test_P14_a_partition_that_waits_names_the_color_and_for_how_long() -> None:
     assert notes(status(both)) == ["partition 3 waits 7.0 s for blue and green (15 events behind)"]
     busy = lane(3, input_end=25, waits_ms=7_000, waits_for=("publisher",))
     assert notes(status(busy)) == ["partition 3 waits 7.0 s for the publisher (15 events behind)"]
+
+
+def test_P29_events_that_retention_took_from_live_are_a_gap_that_a_person_accepts() -> None:
+    assert notes(status(lane(3, input_begin=15, input_end=20))) == [
+        (
+            "partition 3: blue answers 10 next, the input begins at 15: what lies between is gone; "
+            "`streambg accept-gap 3` goes on (P29)"
+        )
+    ]
+    assert notes(status(lane(3, input_begin=10, input_end=20))) == []
+    answered = lane(3, input_begin=15, input_end=20, covered={"blue": 14, "green": 9})
+    assert notes(status(answered)) == [], "live's answers are there; the publisher needs no more"
+    log = control()
+    log.say("accept-gap", partition=3, first=10, end=15)
+    assert not any("is gone" in note for note in notes(status(lane(3, input_begin=15, input_end=20), log=log)))
 
 
 def test_P19_an_epoch_is_pending_where_events_wait_and_none_is_published_under_it() -> None:
