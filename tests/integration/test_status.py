@@ -23,7 +23,7 @@ from waiting import until
 from streambg.config import load
 from streambg.servers.ports import free_port
 from streambg.status.collect import Collector
-from streambg.status.report import as_json, attention
+from streambg.status.report import STANDS_MS, as_json, attention
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +43,7 @@ class Living:
     def status(self) -> Any:
         """As `--output json` prints it, without the start of a process."""
         found = self.collector.look()
-        return as_json(found, attention(found, self.run.pipeline.rollout.max_lag_ms))
+        return json.loads(json.dumps(as_json(found, attention(found, self.run.pipeline.rollout.max_lag_ms))))
 
     def printed(self, *words: str) -> Any:
         done = self.call(*words, "--output", "json")
@@ -63,8 +63,10 @@ class Living:
 
     def restart(self, file: Path | None = None) -> None:
         """Publisher, green's scorer and comparator, with the pipeline's file or another one."""
-        for process in (self.publisher, self.green, self.comparator):
+        processes = (self.publisher, self.green, self.comparator)
+        for process in processes:
             process.popen.terminate()
+        for process in processes:
             process.popen.wait(20)
         self.publisher = self.run.start("publisher", file=file)
         self.green = self.run.start("scorer", "--color", "green", file=file)
@@ -266,10 +268,15 @@ def test_P14_a_partition_that_waits_names_the_color(living: Living) -> None:
     living.green.popen.terminate()
     living.green.popen.wait(20)
     run.feed(60)
-    words = until(lambda: " for green (" in living.attention() and living.attention(), 30, "it waits for green")
-    assert "waits" in str(words)
-    shown = living.status()
-    lane = next(lane for lane in shown["partitions"] if lane["waits_for"] == ["green"])
+
+    def waits() -> Any:
+        shown = living.status()
+        return shown if " for green (" in "\n".join(shown["attention"]) else None
+
+    shown = until(waits, 30, "it waits for green")
+    lane = next(lane for lane in shown["partitions"] if lane["waits_for"] == ["green"] and lane["waits_ms"] > STANDS_MS)
+    waited = f"partition {lane['partition']} waits {lane['waits_ms'] / 1_000:.1f} s"
+    assert f"{waited} for green ({lane['behind']} events behind)" in shown["attention"]
     assert lane["behind"] == lane["input_end"] - 1 - lane["settled"] > 0
     assert lane["covered"]["blue"] == lane["input_end"] - 1 > lane["covered"]["green"]
     assert shown["colors"]["green"]["lag"] > 0
