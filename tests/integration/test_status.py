@@ -248,7 +248,7 @@ def test_with_redis_down_the_evidence_comes_from_its_topic(living: Living) -> No
 
 def test_P4_a_process_that_runs_another_pipeline_file_is_named(living: Living) -> None:
     """A publisher says it with its first commit, a scorer with its assignment, a comparator with its next view: before
-    any event comes.
+    any event comes. (Over 15 s on two busy cores: three processes start twice.)
     """
     other = living.file("other.yaml", "candidate: 60s", "candidate: 3s")
     living.restart(other)
@@ -259,7 +259,6 @@ def test_P4_a_process_that_runs_another_pipeline_file_is_named(living: Living) -
     assert all(f"ATTENTION: {name}" in checked.stdout for name in names)
     living.restart()
     until(lambda: living.status()["ok"], 60, "the present file is fine")
-    assert living.call("--check").returncode == 0
 
 
 def test_P14_a_partition_that_waits_names_the_color(living: Living) -> None:
