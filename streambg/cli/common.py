@@ -7,16 +7,22 @@ import json
 import os
 import socket
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from streambg import topicplan
 from streambg.config import Pipeline, load
 from streambg.errors import ConfigError
+from streambg.looking.words import parse_since
+from streambg.topicplan import Role
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -41,11 +47,35 @@ def load_pipeline(path: Path) -> Pipeline:
     return load(path, os.environ)
 
 
-def connected_pipeline(path: Path) -> Pipeline:
-    """The pipeline file, its broker reachable and its topics there. Raises ConfigError, Unreachable, Misconfigured."""
+def connected_pipeline(path: Path, role: Role | None = None) -> Pipeline:
+    """The pipeline file, its broker reachable and its topics there. Raises ConfigError, Unreachable, Misconfigured.
+
+    role: whose rights are enough; only the topics that it reads and writes are looked at.
+    """
     pipeline = load_pipeline(path)
-    topicplan.check(pipeline, topicplan.connect(pipeline))
+    topicplan.check(pipeline, topicplan.connect(pipeline), role)
     return pipeline
+
+
+def since_of(text: str) -> int:
+    """`2h` or a time, as ms since 1970. Raises ConfigError."""
+    try:
+        return parse_since(text, int(time.time() * 1_000))
+    except ValueError as error:
+        raise ConfigError(str(error), way_out="--since 2h") from None
+
+
+@contextmanager
+def counted(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr while something is read: call it with (so many, of how many)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=stderr, transient=True) as bars:
+        task = bars.add_task(what, total=None)
+
+        def show(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=max(1, total))
+
+        yield show
 
 
 def actor() -> str:

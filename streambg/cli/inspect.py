@@ -1,0 +1,235 @@
+"""`streambg inspect`: one event, from the input record to its outcome, and why; or outcomes as they come."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import suppress
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from streambg.cli.common import (
+    DEFAULT_PIPELINE,
+    Output,
+    OutputOption,
+    PipelineOption,
+    connected_pipeline,
+    counted,
+    load_pipeline,
+    print_json,
+    since_of,
+    stderr,
+    stdout,
+)
+from streambg.config import Pipeline
+from streambg.control import verbs
+from streambg.errors import ConfigError, StreambgError
+from streambg.kafka import profiles
+from streambg.kafka.reading import LogReader
+from streambg.looking.collect import CLIENT, Scenery
+from streambg.looking.event import Answered, Event, Letter, Published, as_json, status_words
+from streambg.looking.following import follow as outcomes
+from streambg.looking.scanning import Match, Scanned, by_field, by_key, scan
+from streambg.looking.words import as_fields, show, show_time
+from streambg.records.outcome import short_digest
+from streambg.records.source import COLORS, Source, parse_source
+
+app = typer.Typer()
+# Each event costs some 100 looks at single records.
+MOST = 1_000
+
+
+@app.command(epilog="Example:  streambg inspect sensors/3@6821  |  streambg inspect --key m1 --since 2h  |  --follow")
+def inspect(
+    position: Annotated[str | None, typer.Argument(help="topic/partition@offset of the event in the input.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Events of this record key, the newest.")] = None,
+    field: Annotated[str | None, typer.Option("--field", help="Events with this field: event_id=e-17.")] = None,
+    last: Annotated[int, typer.Option("--last", min=1, max=MOST, help="With --key, --field: how many.")] = 1,
+    since: Annotated[
+        str, typer.Option("--since", help="With --key, --field: how far back; 90s, 2h, 7d or 2026-11-27T14:30.")
+    ] = "1d",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Outcomes as they come, until Ctrl-C.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Values as they are: nothing cut, nothing masked.")] = False,
+    pipeline: PipelineOption = DEFAULT_PIPELINE,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """One event: the input record, what both colors said, what came out, and why.
+
+    A position is found at once; --key and --field read the input from --since on. With --follow one line an outcome
+    (JSON lines with --output json); --key then shows only that key's.
+    """
+    if follow:
+        if position is not None or field is not None:
+            raise ConfigError("--follow shows all outcomes, or those of a --key", way_out="leave the rest out")
+        _follow(connected_pipeline(pipeline, "audit"), key, full, output)
+        return
+    if sum(given is not None for given in (position, key, field)) != 1:
+        raise ConfigError(
+            "one event is asked for by its position, --key or --field",
+            way_out="streambg inspect sensors/3@6821, or --key m1, or --field event_id=e-17",
+        )
+    since_ms = since_of(since)
+    config = load_pipeline(pipeline)
+    with Scenery(config) as scenery:
+        scanned: Scanned | None = None
+        if position is not None:
+            sources: tuple[Source, ...] = (source_of(position),)
+        else:
+            scanned = _scan(config, scenery.partitions, _match(config, key, field), since_ms, last)
+            sources = scanned.found
+        events = [scenery.event(source) for source in sources]
+    _print(events, scanned, since_ms, full, output)
+
+
+def source_of(text: str) -> Source:
+    """Raises ConfigError where it is no position."""
+    try:
+        return parse_source(text)
+    except ValueError as error:
+        raise ConfigError(str(error), way_out="for example sensors/3@6821") from None
+
+
+def _match(config: Pipeline, key: str | None, field: str | None) -> Match:
+    if key is not None:
+        return by_key(key.encode())
+    name, is_pair, value = (field or "").partition("=")
+    if not is_pair or not name:
+        raise ConfigError(f"{field!r} is no field", way_out="--field NAME=VALUE, for example --field event_id=e-17")
+    return by_field(config, name, value)
+
+
+def _scan(config: Pipeline, partitions: int, match: Match, since_ms: int, last: int) -> Scanned:
+    reader = {**profiles.reader(config, CLIENT), **verbs.QUIET}
+    with counted("reading the input") as progress, LogReader(reader) as log:
+        return scan(log, config, partitions, since_ms, match, last, progress)
+
+
+def _print(events: list[Event], scanned: Scanned | None, since_ms: int, full: bool, output: Output) -> None:
+    if scanned is not None:
+        looked = f"{scanned.looked:,} records of the input since {show_time(since_ms)}"
+        if not events:
+            raise StreambgError(f"no such event among {looked}", way_out="look further back: --since 7d")
+        more = f"; the newest {len(events)} of {scanned.matches:,} matches" if scanned.matches > len(events) else ""
+        stderr.print(f"looked at {looked}{more}", highlight=False)
+    if output is Output.JSON:
+        shown = [as_json(event, full=full) for event in events]
+        print_json(shown[0] if scanned is None else shown)
+        return
+    for event in events:
+        _show(event, full)
+
+
+# -- one event, as text ------------------------------------------------------------------------------------------------
+
+
+def _show(event: Event, full: bool) -> None:
+    wrong = event.status == "lost" or event.why.doubt
+    color = "red" if wrong else "green" if event.status == "published" else "yellow"
+    _line(f"[bold]{event.source}[/] [{color}]{escape(status_words(event))}[/]")
+    _line(f"why      {escape(event.why.text)}")
+    if wrong:
+        _line(f"[red]ATTENTION[/] {escape(event.why.doubt)}: `streambg audit` judges it")
+    _line(f"input    {escape(_input(event, full))}")
+    if event.span is not None:
+        upto = f"to {event.span.upto}" if event.span.upto is not None else "on"
+        _line(f"epoch    {event.span.epoch}, which decides from {event.span.first} {upto}")
+    _line(f"outcome  {escape(_outcome(event.outcome, full))}")
+    if event.answers is not None:
+        stdout.print(_answers(event.answers, full))
+
+
+def _line(text: str) -> None:
+    stdout.print(text, highlight=False, soft_wrap=True)
+
+
+def _input(event: Event, full: bool) -> str:
+    given = event.given
+    if given is None:
+        return event.input_words
+    return f"{show_time(given.time_ms)} key {show(given.key, full=full)} value {show(given.value, full=full)}"
+
+
+def _outcome(outcome: Published | Letter | None, full: bool) -> str:
+    match outcome:
+        case Published():
+            value = show(outcome.value, full=full)
+            return f"output record {outcome.offset}, {show_time(outcome.time_ms)}: {value}; header {outcome.header}"
+        case Letter():
+            reasons = "; ".join(f"{color}: {reason}" for color, reason in outcome.letter.reasons.items())
+            return f"dead letter {outcome.offset}, {show_time(outcome.time_ms)}: {reasons}"
+        case _:
+            return "none"
+
+
+def _answers(answers: Any, full: bool) -> Table:
+    table = Table("color", "deployment", "model", "said", "answer", "scores", "scored", "batches: (after, upto]@log")
+    for color in COLORS:
+        answered: Answered = answers[color]
+        deployment, row = answered.deployment, answered.row
+        said = show(row.value, full=full) if row else answered.reply.words(color)
+        batches = [
+            f"({held.head.after}, {held.head.upto}]@{held.log_offset} {held.verdict.value}"
+            f"{' sample' if held.head.sample else ''}"
+            f"{f' (deployment {held.head.deployment})' if held in answered.replaced else ''}"
+            for held in answered.held
+        ]
+        table.add_row(
+            color,
+            str(deployment.id) if deployment else "",
+            escape(f"{deployment.model} {short_digest(deployment.digest)}") if deployment else "",
+            answered.reply.said,
+            escape(said),
+            " ".join(f"{score:.6g}" for score in row.scores) if row and row.ok else "",
+            show_time(row.scored_at) if row else "",
+            escape("\n".join(batches)),
+        )
+    return table
+
+
+# -- outcomes as they come ---------------------------------------------------------------------------------------------
+
+
+def _follow(config: Pipeline, key: str | None, full: bool, output: Output) -> None:
+    wanted = key.encode() if key is not None else None
+    stderr.print(f"outcomes of {config.name} from now on; Ctrl-C ends", highlight=False)
+    # nobody reads any more (`| head`)
+    with suppress(BrokenPipeError):
+        for outcome in outcomes(config, lambda: False):
+            if wanted is None or outcome.key == wanted:
+                _say(outcome, full, output)
+
+
+def _say(outcome: Published | Letter, full: bool, output: Output) -> None:
+    """One line, at once; not through rich, which would wrap it."""
+    if output is Output.JSON:
+        text = json.dumps(_as_line(outcome, full), ensure_ascii=False)
+    else:
+        clock = time.strftime("%H:%M:%S", time.localtime(outcome.time_ms / 1_000))
+        text = f"{clock} {_words(outcome, full)}"
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _words(outcome: Published | Letter, full: bool) -> str:
+    key = show(outcome.key, full=full)
+    if isinstance(outcome, Letter):
+        letter = outcome.letter
+        reasons = "; ".join(f"{color}: {reason}" for color, reason in letter.reasons.items())
+        return f"{letter.source} dead letter epoch={letter.epoch} key={key} {reasons}"
+    return f"{outcome.header} key={key} {show(outcome.value, full=full)}"
+
+
+def _as_line(outcome: Published | Letter, full: bool) -> dict[str, Any]:
+    at = {"time": show_time(outcome.time_ms), **as_fields("key", outcome.key)}
+    if isinstance(outcome, Letter):
+        letter = outcome.letter
+        said = {"chosen": letter.chosen, "reasons": dict(letter.reasons)}
+        return {"source": str(letter.source), "kind": "dead letter", "epoch": letter.epoch, **at, **said}
+    stamped = outcome.outcome
+    value = as_fields("value", outcome.value) if full else {"value": show(outcome.value)}
+    told = {"color": stamped.color, "model": stamped.model, "why": stamped.why}
+    return {"source": str(stamped.source), "kind": "output", "epoch": stamped.epoch, **at, **told, **value}
