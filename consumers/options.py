@@ -15,6 +15,7 @@ from streambg.config import Pipeline, load
 from streambg.errors import StreambgError, Unreachable
 from streambg.process import logs
 from streambg.process.frame import leave
+from streambg.topicplan import Role
 
 CTRL_C = 130
 
@@ -37,19 +38,22 @@ def parser(what: str, example: str) -> argparse.ArgumentParser:
     return options
 
 
-def _await_topics(pipeline: Pipeline) -> None:
-    """A process may start before its broker does. Raises Misconfigured where topics are missing or unequal."""
+def _await_topics(pipeline: Pipeline, role: Role) -> None:
+    """A process may start before its broker does. Raises Misconfigured where topics are missing or unequal.
+
+    Only the role's own topics are asked for: it may not be allowed to see others.
+    """
     for attempt in stamina.retry_context(on=Unreachable, attempts=None, timeout=None, wait_max=5.0):
         with attempt:
-            topicplan.check(pipeline, topicplan.connect(pipeline))
+            topicplan.check(pipeline, topicplan.connect(pipeline), role)
 
 
-def run(name: str, options: argparse.Namespace, process: Callable[[Pipeline], int]) -> None:
+def run(role: Role, options: argparse.Namespace, process: Callable[[Pipeline], int]) -> None:
     """Load the pipeline, run, and leave with the exit code of what went wrong."""
-    logs.configure(name, console=None if options.log == "auto" else options.log == "console")
+    logs.configure(role, console=None if options.log == "auto" else options.log == "console")
     try:
         pipeline = load(options.pipeline, os.environ)
-        _await_topics(pipeline)
+        _await_topics(pipeline, role)
         code = process(pipeline)
     except StreambgError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")

@@ -21,7 +21,7 @@ def main() -> None:
         follower = sites.follower(pipeline, f"scorer.{chosen.color}.{chosen.slot}", chosen.ignore_record)
         return Scorer(site, follower, pipeline.registry, pipeline.input.carry, chosen.metrics_port).run()
 
-    run(f"scorer.{chosen.color}", chosen, scorer)
+    run("scorer.blue" if chosen.color == "blue" else "scorer.green", chosen, scorer)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Batch:
     upto: int
     sample: bool
     rows: dict[int, tuple[bool, bytes]]  # source offset -> (an answer?, value or reason)
+    wire: bytes
 
 
 @dataclass
@@ -115,7 +116,7 @@ def _batch(message: Message) -> Batch:
     offsets = np.frombuffer(wire[7], "<i8").tolist()
     statuses = np.frombuffer(wire[9], np.uint8).tolist()
     rows = {o: (status == 0, value) for o, status, value in zip(offsets, statuses, wire[12], strict=True)}
-    return Batch(message.offset() or 0, wire[1], wire[2], wire[3], wire[4], rows)
+    return Batch(message.offset() or 0, wire[1], wire[2], wire[3], wire[4], rows, message.value() or b"")
 
 
 def _all(bootstrap: str, topic: str, partitions: int) -> list[Message]:

@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from streambg.cli.common import (
@@ -22,10 +23,12 @@ from streambg.cli.common import (
 )
 from streambg.cli.completing import ColorArgument, Ref
 from streambg.control import verbs
+from streambg.control.commands import VERBS
 from streambg.control.fold import Entry
 from streambg.control.sender import Sent
 from streambg.control.verbs import Said
 from streambg.errors import ConfigError
+from streambg.records.outcome import short_digest
 from streambg.records.source import COLORS, Color
 
 app = typer.Typer()
@@ -211,38 +214,54 @@ def retire(
     say(sent, output)
 
 
-@app.command(epilog="Example:  streambg history --last 20")
+@app.command(epilog="Example:  streambg history --last 20 --refused")
 def history(
     last: Annotated[int, typer.Option(min=1, help="How many records, the newest last.")] = 50,
+    verb: Annotated[list[str] | None, typer.Option("--verb", help="Only this verb; repeatable.")] = None,
+    accepted: Annotated[
+        bool | None, typer.Option("--accepted/--refused", help="Only what was accepted, or only what was refused.")
+    ] = None,
     pipeline: PipelineOption = DEFAULT_PIPELINE,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """The control log: every command, accepted or refused, and why."""
+    if unknown := next((each for each in verb or () if each not in VERBS), None):
+        raise ConfigError(f"{unknown!r} is no verb of the control log", way_out=f"one of {', '.join(VERBS)}")
     config = connected_pipeline(pipeline)
     entries: list[Entry] = []
     control = verbs.client(config)
     control.follower.on_entry = entries.append
     with control:
         control.state()
-    rows = [_row(entry) for entry in entries[-last:]]
+    chosen = [
+        entry
+        for entry in entries
+        if (not verb or (entry.envelope is not None and entry.envelope.verb in verb))
+        and accepted in (None, entry.accepted)
+    ]
+    rows = [_row(entry) for entry in chosen[-last:]]
     if output is Output.JSON:
         print_json(rows)
         return
     table = Table("offset", "appended", "command", "by", "reason", "outcome", title=f"{config.topics.control}")
     for row in rows:
-        outcome = "[green]accepted[/]" if row["accepted"] else f"[red]refused[/]: {row['refusal']}"
-        table.add_row(str(row["offset"]), row["appended"], row["command"], row["actor"], row["reason"], outcome)
+        outcome = "[green]accepted[/]" if row["accepted"] else f"[red]refused[/]: {escape(row['refusal'])}"
+        said = [escape(row[name]) for name in ("command", "actor", "reason")]
+        table.add_row(str(row["offset"]), row["appended"], *said, outcome)
     stdout.print(table)
 
 
 def _row(entry: Entry) -> dict[str, Any]:
     envelope = entry.envelope
-    shown = {key: value for key, value in envelope.args.items() if key not in ("rules", "start")} if envelope else {}
-    words = [f"{key}={value}" for key, value in shown.items() if value not in (None, False)]
+    args = {key: value for key, value in envelope.args.items() if key not in ("rules", "start")} if envelope else {}
+    shown = {key: _short(key, value) for key, value in args.items() if value not in (None, False)}
+    words = [f"{key}={value}" for key, value in shown.items()]
     return {
         "offset": entry.offset,
         "appended": datetime.fromtimestamp(entry.appended_ms / 1_000, UTC).isoformat(timespec="milliseconds"),
         "command": f"{envelope.verb} {' '.join(words)}".strip() if envelope else "",
+        "verb": envelope.verb if envelope else None,
+        "args": args,
         "id": envelope.id if envelope else None,
         "actor": envelope.actor if envelope else "",
         "reason": envelope.reason if envelope else "",
@@ -251,3 +270,8 @@ def _row(entry: Entry) -> dict[str, Any]:
         "refusal": entry.refusal,
         "in_force": entry.state.summary(),
     }
+
+
+def _short(key: str, value: Any) -> Any:
+    """A digest as tables show it; all of it is in the JSON."""
+    return short_digest(value) if key == "digest" and isinstance(value, str) else value

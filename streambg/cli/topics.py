@@ -22,6 +22,8 @@ from streambg.cli.common import (
 )
 from streambg.errors import ConfigError
 from streambg.topicplan import Action
+from streambg.topicplan.acls import ROLES, AclRole, commands, principals
+from streambg.topicplan.acls import acls as needed
 from streambg.topicplan.broker import refuse_impossible
 
 app = typer.Typer(
@@ -86,6 +88,60 @@ def apply(
         print_json({"pipeline": config.name, "actions": [_shown(action) for action in actions]})
     elif not work:
         stdout.print("Nothing to do.")
+
+
+@app.command(epilog="Example:  streambg topics acls --principal publisher=svc-fraud-out --role publisher")
+def acls(
+    prefix: Annotated[
+        str | None,
+        typer.Option("--principal-prefix", help="Of all principals; the role follows. Default: User:<pipeline>-"),
+    ] = None,
+    principal: Annotated[
+        list[str] | None, typer.Option("--principal", help="One role's principal: publisher=svc-out; repeatable.")
+    ] = None,
+    role: Annotated[list[str] | None, typer.Option("--role", help="Only this role's rights; repeatable.")] = None,
+    pipeline: PipelineOption = DEFAULT_PIPELINE,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Print the rights each role needs on a cluster with ACLs, as kafka-acls commands; nothing is granted.
+
+    Roles: scorer.blue, scorer.green, publisher, comparator, operator (the verbs, status, history), audit (also
+    inspect and dead-letters), topics (topics plan and apply). Needs no broker.
+    """
+    config = load_pipeline(pipeline)
+    declared = topicplan.load_topics(config)
+    pairs = [text.partition("=") for text in principal or ()]
+    if wrong := next((name for name, _, value in pairs if not value), None):
+        raise ConfigError(f"{wrong!r} names no principal", way_out="--principal ROLE=NAME")
+    named = {_role(name): value for name, _, value in pairs}
+    wanted = {_role(name) for name in role or ROLES}
+    who = principals(config, prefix, named)
+    found = [acl for acl in needed(config, declared) if acl.role in wanted]
+    if output is Output.JSON:
+        print_json([{"principal": who[acl.role], **asdict(acl)} for acl in found])
+        return
+    for each in ROLES:
+        if each in wanted:
+            lines = commands([acl for acl in found if acl.role == each], who, config.kafka.bootstrap)
+            _plain(f"# {each}: {who[each]}", *lines)
+    yours = {"Write": [], "Read": []}  # type: dict[str, list[str]]
+    for topic in declared:
+        yours["Write"] += [topic.name] if "yours" in topic.writers else []
+        yours["Read"] += [topic.name] if "yours" in topic.readers else []
+    _plain(*(f"# your own programs: {operation} on {', '.join(names)}" for operation, names in yours.items()))
+
+
+def _role(name: str) -> AclRole:
+    for role in ROLES:
+        if role == name:
+            return role
+    raise ConfigError(f"{name!r} is no role", way_out=f"one of {', '.join(ROLES)}")
+
+
+def _plain(*lines: str) -> None:
+    """To be copied into a shell: never wrapped."""
+    for line in lines:
+        typer.echo(line)
 
 
 def _shown(action: Action) -> dict[str, Any]:

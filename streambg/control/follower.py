@@ -15,6 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from streambg.control.fold import ControlFold, Entry
 from streambg.control.state import ControlState
 from streambg.errors import Gap, StreambgError, Unreachable
+from streambg.kafka.errors import is_denied, translate
 
 # P6: a view is good while an end offset read within the last 10 s has been folded to. Asking every 2 s leaves room
 # for four lost answers.
@@ -174,8 +175,8 @@ class ControlFollower:
     def _judge(self, error: KafkaError) -> None:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise Gap(f"{self.topic}: {error.str()}", way_out="the control log must never be truncated or recreated")
-        if error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART):
-            raise StreambgError(f"{self.topic}: {error.str()}", way_out="streambg topics apply; READ on the topic")
+        if is_denied(error) or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise translate(error, f"reading {self.topic}")
         log.warning("control_read", why=error.str())
 
     def _publish(self, fresh_at: float) -> None:

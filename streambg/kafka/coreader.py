@@ -12,8 +12,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streambg.errors import Fenced, SessionEnded
-from streambg.kafka.errors import is_fenced
+from streambg.errors import Fenced, SessionEnded, StreambgError
+from streambg.kafka.errors import is_denied, is_fenced, translate
 from streambg.records.source import COLORS, Color
 
 Position = tuple[Color, int]
@@ -167,7 +167,9 @@ class CoReader:
             self._failure = error
 
 
-def _ended(error: KafkaError) -> Fenced | SessionEnded:
+def _ended(error: KafkaError) -> StreambgError:
+    if is_denied(error):
+        return translate(error, "reading predictions")
     if is_fenced(error):
         return Fenced(
             f"another process runs under this name: {error.str()}",

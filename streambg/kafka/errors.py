@@ -80,6 +80,11 @@ def is_fenced(error: KafkaError) -> bool:
     return error.code() in FENCED_CODES or (error.code() == KafkaError._FATAL and "fenced" in error.str())
 
 
+def is_denied(error: KafkaError) -> bool:
+    """A right is missing: no new session mends that."""
+    return error.code() in _RIGHTS
+
+
 def kafka_error(error: KafkaException | KafkaError) -> KafkaError | None:
     """The KafkaError inside; None where the client raised one without."""
     if isinstance(error, KafkaError):
@@ -103,9 +108,7 @@ def _about_access(code: int, said: str) -> StreambgError | None:
     if code in _LOGIN:
         return Denied(said, way_out="check kafka.client: security.protocol, sasl.* and ssl.*, and the broker's log")
     if code in _RIGHTS:
-        return Denied(
-            said, way_out=f"grant this user the rights on {_RIGHTS[code]}; topics/*.yaml says who needs which"
-        )
+        return Denied(said, way_out=f"this user lacks a right on {_RIGHTS[code]}: `streambg topics acls` prints them")
     if code == KafkaError._INVALID_ARG:
         return ConfigError(said, way_out="correct kafka.client in the pipeline file")
     return None

@@ -65,6 +65,7 @@ class Scenery:
             for number, found in cutovers.items()
         }
         self.log = LogReader(config, looks=True)
+        self._predictions: dict[tuple[Color, int], Predictions] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -125,14 +126,20 @@ class Scenery:
         covered: dict[Color, int | None] = {}
         for color in COLORS:
             deployment = state.slots[color]
-            log = Predictions(self.log, topics.predictions(color), partition)
-            covered[color] = _last_covered(log, deployment) if deployment else None
+            covered[color] = _last_covered(self._log_of(color, partition), deployment) if deployment else None
         return Reached(
             self.log.ends(topics.input, partition),
             origins[0] if origins else state.start_of(partition),
             self.settled.get(partition),
             covered,
         )
+
+    def _log_of(self, color: Color, partition: int) -> Predictions:
+        """Its end is that of the first look, after `settled` was read: what is settled is in it."""
+        if (color, partition) not in self._predictions:
+            topic = self.pipeline.topics.predictions(color)
+            self._predictions[color, partition] = Predictions(self.log, topic, partition)
+        return self._predictions[color, partition]
 
     def _given(self, source: Source, reached: Reached) -> Given | None:
         low, high = reached.input
@@ -184,7 +191,7 @@ class Scenery:
         deployment = state.slots[color]
         if deployment is None:
             return Answered(None, Reply("none"))
-        log = Predictions(self.log, self.pipeline.topics.predictions(color), source.partition)
+        log = self._log_of(color, source.partition)
         found = search(log, deployment.id, source.offset)
         counted = next((held for held in found.held if held.verdict is Verdict.ACCEPTED), None)
         row = log.row(counted, source.offset) if counted is not None else None
@@ -282,7 +289,7 @@ def _said(found: Search, counted: Held | None, row: Row | None) -> Said:
         case Reach.GONE:
             return "gone"
         case Reach.BEFORE:
-            return "sampled"
+            return "later"
         case Reach.NOT_YET:
             return "not yet"
         case _:

@@ -147,9 +147,8 @@ def status_words(event: Event) -> str:
             first = f"; {before:,} before it come first" if before else ""
             return f"not settled yet: settled is {_number(reached.settled)}{first}"
         case "beyond the end":
-            return (
-                f"not there yet: the partition ends at {reached.input[1]}, {at - reached.input[1] + 1:,} more to come"
-            )
+            end = reached.input[1]
+            return f"not there yet: the partition ends at {end}; {at - end + 1:,} to come, this one the last of them"
         case "below the origin":
             return f"never owed: the pipeline began at {reached.origin} in this partition (P27)"
         case "expired":

@@ -18,8 +18,15 @@ from streambg.publishing.table import Act, Side
 from streambg.records.outcome import DeadLetter, Outcome
 from streambg.records.source import COLORS, Color, other
 
-Said = Literal["ok", "error", "missing", "sampled", "not yet", "gone", "none"]
-_STATES = {"ok": table.OK, "error": table.ERROR, "missing": table.MISSING, "sampled": table.SAMPLED}
+# sampled, later: unanswered by P9, because it scored a sample then, or its answers begin above
+Said = Literal["ok", "error", "missing", "sampled", "later", "not yet", "gone", "none"]
+_STATES = {
+    "ok": table.OK,
+    "error": table.ERROR,
+    "missing": table.MISSING,
+    "sampled": table.SAMPLED,
+    "later": table.SAMPLED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,9 @@ class Reply:
             case "missing":
                 return f"{color} has no row for it"
             case "sampled":
-                return f"{color} did not answer it: it scored a sample then, or began later"
+                return f"{color} did not answer it: it scored a sample then"
+            case "later":
+                return f"{color} did not answer it: its answers begin later"
             case "none":
                 return f"{color} has no deployment"
             case "gone":
@@ -114,7 +123,9 @@ def published(outcome: Outcome, choice: Choice | None, replies: Replies, state: 
     reply = replies[passed]
     match outcome.why:
         case "absent":
-            detail = reply.words(passed) if reply.said in ("missing", "sampled") else f"{passed} did not answer it"
+            detail = (
+                reply.words(passed) if reply.said in ("missing", "sampled", "later") else f"{passed} did not answer it"
+            )
         case "error":
             detail = reply.words(passed) if reply.said == "error" else f"{passed}'s answer was an error"
         case _:

@@ -16,9 +16,9 @@ from confluent_kafka.admin import AdminClient
 
 from streambg.control.follower import LEASE_S, ControlFollower
 from streambg.control.state import ControlState
-from streambg.errors import Fenced, Gap, SessionEnded
+from streambg.errors import Fenced, Gap, SessionEnded, StreambgError
 from streambg.kafka.coreader import CoReader, Position
-from streambg.kafka.errors import is_fenced
+from streambg.kafka.errors import is_denied, is_fenced, translate
 from streambg.publishing import resume
 from streambg.publishing.answers import Fetch
 from streambg.publishing.deadlines import Deadlines
@@ -347,7 +347,7 @@ class Session:
         self._let_go()
         self._reader.close()
 
-    def _translated(self, error: KafkaException) -> Fenced | SessionEnded:
+    def _translated(self, error: KafkaException) -> StreambgError:
         cause = error.args[0]
         if cause.fatal() and not is_fenced(cause) and self._producer is not None:
             # a fatal state hides its cause behind _FATAL; only another transactional call tells it
@@ -360,4 +360,6 @@ class Session:
                 f"another publisher runs as {self.site.transactional_id}: {cause.str()}",
                 way_out="give each publisher its own --slot; this one stops",
             )
+        if is_denied(cause):
+            return translate(cause, "publishing")
         return SessionEnded(f"{cause.name()}: {cause.str()}")

@@ -17,8 +17,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from streambg.control.follower import ControlFollower
 from streambg.control.state import ControlState, Deployment, Standing
-from streambg.errors import Fenced, Gap, SessionEnded
-from streambg.kafka.errors import is_fenced
+from streambg.errors import Fenced, Gap, SessionEnded, StreambgError
+from streambg.kafka.errors import is_denied, is_fenced, translate
 from streambg.kafka.positions import read_settled
 from streambg.records.batch import HEADER_NAME, Batch, Headers, describe, encode
 from streambg.records.cutover import ScorerPosition, decode_scorer_position, encode_position
@@ -335,7 +335,10 @@ def in_force(state: ControlState, color: Color) -> Deployment | None:
     return deployment if deployment is not None and deployment.standing is not Standing.RETIRED else None
 
 
-def ended(error: KafkaError) -> Fenced | SessionEnded:
+def ended(error: KafkaError) -> StreambgError:
+    """What ends the session; or, where no new one would mend it, the process."""
+    if is_denied(error):
+        return translate(error, "scoring")
     if is_fenced(error):
         return Fenced(f"another scorer runs under this name: {error.str()}", way_out="give each scorer its own --slot")
     return SessionEnded(f"{error.name()}: {error.str()}")
