@@ -122,7 +122,8 @@ def _batch(message: Message) -> Batch:
 def _all(bootstrap: str, topic: str, partitions: int) -> list[Message]:
     """Every visible record, partition after partition."""
     config: dict[str, Any] = {"bootstrap.servers": bootstrap, "group.id": "raw", "enable.partition.eof": True}
-    consumer = Consumer({**config, "isolation.level": "read_committed", "enable.auto.commit": False})
+    config |= {"isolation.level": "read_committed", "enable.auto.commit": False, "fetch.wait.max.ms": 10}
+    consumer = Consumer(config)
     records = []
     try:
         for number in range(partitions):

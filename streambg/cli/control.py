@@ -228,14 +228,9 @@ def history(
     if unknown := next((each for each in verb or () if each not in VERBS), None):
         raise ConfigError(f"{unknown!r} is no verb of the control log", way_out=f"one of {', '.join(VERBS)}")
     config = connected_pipeline(pipeline)
-    entries: list[Entry] = []
-    control = verbs.client(config)
-    control.follower.on_entry = entries.append
-    with control:
-        control.state()
     chosen = [
         entry
-        for entry in entries
+        for entry in verbs.entries(config)
         if (not verb or (entry.envelope is not None and entry.envelope.verb in verb))
         and accepted in (None, entry.accepted)
     ]

@@ -12,7 +12,9 @@ from confluent_kafka.admin import AdminClient
 
 from streambg.config import Pipeline
 from streambg.control import readiness
-from streambg.control.sender import ControlClient, Sent
+from streambg.control.fold import Entry
+from streambg.control.follower import ControlFollower
+from streambg.control.sender import FOLD_TIMEOUT_S, ControlClient, Sent
 from streambg.control.state import ControlState, Phase
 from streambg.errors import Misconfigured, Refused
 from streambg.kafka import admin, profiles
@@ -47,6 +49,21 @@ def client(pipeline: Pipeline) -> ControlClient:
         {**profiles.idempotent_producer(pipeline, CLIENT, linger_ms=0), **QUIET},
         pipeline.topics.control,
     )
+
+
+def entries(pipeline: Pipeline) -> list[Entry]:
+    """The whole control log as it is now, folded; reading it needs no right to write it.
+
+    Raises Unreachable, Denied, Gap, UpgradeFirst.
+    """
+    found: list[Entry] = []
+    reader = {**profiles.reader(pipeline, CLIENT, follow=True), **QUIET}
+    follower = ControlFollower(reader, pipeline.topics.control, on_entry=found.append).start()
+    try:
+        follower.wait_caught_up(FOLD_TIMEOUT_S)
+    finally:
+        follower.stop()
+    return found
 
 
 def deploy(

@@ -13,7 +13,6 @@ from typing import Any, Self
 from streambg import topicplan
 from streambg.config import Pipeline
 from streambg.control import verbs
-from streambg.control.fold import Entry
 from streambg.control.state import ControlState, Deployment
 from streambg.errors import ConfigError
 from streambg.kafka import profiles
@@ -54,7 +53,8 @@ class Scenery:
         topicplan.check(pipeline, admin, "audit")
         facts = describe(admin, [topics.input])[topics.input]
         self.partitions = facts.partitions
-        self.states = _states(pipeline)
+        # the state that each accepted command brought, by its epoch
+        self.states = {entry.state.epoch: entry.state for entry in verbs.entries(pipeline) if entry.accepted}
         config: dict[str, Any] = {**profiles.reader(pipeline, CLIENT), **verbs.QUIET}
         predictions = [topics.predictions(color) for color in COLORS]
         self.settled = read_settled(config, pipeline.groups.publisher, predictions, range(self.partitions))
@@ -266,16 +266,6 @@ class Scenery:
 
 def _replies(answers: Mapping[Color, Answered]) -> dict[Color, Reply]:
     return {color: answered.reply for color, answered in answers.items()}
-
-
-def _states(pipeline: Pipeline) -> dict[int, ControlState]:
-    """The state that each accepted command brought, by its epoch."""
-    entries: list[Entry] = []
-    control = verbs.client(pipeline)
-    control.follower.on_entry = entries.append
-    with control:
-        control.state()
-    return {entry.state.epoch: entry.state for entry in entries if entry.accepted}
 
 
 def _last_covered(log: Predictions, deployment: Deployment) -> int | None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,15 +19,16 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, bu
 )
 from pipelines import Process, Running, pipeline
 from secure_broker import PASSWORD, Secure, secure_broker
+from typer.testing import CliRunner, Result
 from waiting import until
 
+from streambg.cli.main import app
 from streambg.errors import Denied
 from streambg.topicplan.acls import ROLES
 
 pytestmark = pytest.mark.integration
 
 NAME = "vault"
-DENIED = Denied.exit_code
 KINDS = {
     "topic": ResourceType.TOPIC,
     "group": ResourceType.GROUP,
@@ -54,24 +52,17 @@ class Vault:
     run: Running
     secure: Secure
     acls: list[dict[str, str]]
+    admin: AdminClient
 
     def env(self, role: str) -> dict[str, str]:
         user = f"{NAME}-{role.replace('.', '-')}"
         return {"WHERE": self.secure.sasl, "PROTOCOL": "sasl_plaintext", "WHO": user, "WORD": PASSWORD}
 
-    def cli(self, role: str, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "streambg", *words]
-        env = {**os.environ, **self.env(role), "COLUMNS": "200"}
-        return subprocess.run(
-            command, cwd=self.run.folder, env=env, capture_output=True, text=True, timeout=120, check=False
-        )
+    def cli(self, role: str, *words: str) -> Result:
+        return CliRunner().invoke(app, [*words, "-p", str(self.run.pipeline.file)], env=self.env(role))
 
     def start(self, role: str, module: str, *options: str) -> Process:
         return self.run.start(module, *options, env=self.env(role))
-
-    @property
-    def admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.secure.plain})
 
     def grant(self, acls: list[dict[str, str]]) -> None:
         for future in self.admin.create_acls(
@@ -112,9 +103,9 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
             "sasl.password: '${WORD}'}"
         )
         run.pipeline.file.write_text(text.replace(f'bootstrap: "{secure.plain}"', f'bootstrap: "${{WHERE}}", {client}'))
-        made = Vault(run, secure, [])
+        made = Vault(run, secure, [], AdminClient({"bootstrap.servers": secure.plain}))
         printed = made.cli("operator", "topics", "acls", "--output", "json")
-        assert printed.returncode == 0, printed.stderr
+        assert printed.exit_code == 0, printed.output
         made.acls.extend(json.loads(printed.stdout))
         made.grant(made.acls)
         yield made
@@ -123,7 +114,7 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
 def test_the_printed_rights_are_enough(vault: Vault, redis_url: str) -> None:
     run = vault.run
     first = vault.cli("operator", "deploy", "blue", "m:1", "--start", "earliest")
-    assert first.returncode == 0, first.stderr
+    assert first.exit_code == 0, first.exception
     processes = [
         vault.start("scorer.blue", "scorer", "--color", "blue"),
         vault.start("scorer.green", "scorer", "--color", "green"),
@@ -136,52 +127,58 @@ def test_the_printed_rights_are_enough(vault: Vault, redis_url: str) -> None:
     run.drained()
     for words in (["deploy", "green", "m:2"], ["shift", "50%"], ["status"], ["history"]):
         done = vault.cli("operator", *words)
-        assert done.returncode == 0, (words, done.stderr)
+        assert done.exit_code == 0, (words, done.exception)
     run.feed(60)
     run.drained()
     run.with_port(processes[-1])
     until(lambda: processes[-1].health()["ok"], 30, "the comparator is well")
     assert [process.popen.poll() for process in processes] == [None] * 4
+    file = run.folder / "letters.jsonl"
     event = f"{run.pipeline.topics.input}/0@5"
     for words in (
         ["audit"],
         ["inspect", event],
         ["inspect", "--key", "k3"],
-        ["dead-letters", "export", "letters.jsonl"],
+        ["dead-letters", "export", str(file)],
     ):
         done = vault.cli("audit", *words)
-        assert done.returncode == 0, (words, done.stderr)
-    assert len((run.folder / "letters.jsonl").read_text().splitlines()) == 1
+        assert done.exit_code == 0, (words, done.exception)
+    assert len(file.read_text().splitlines()) == 1
     planned = vault.cli("topics", "topics", "plan", "--partitions", "3")
-    assert planned.returncode == 0, planned.stderr
+    assert planned.exit_code == 0, planned.exception
     run.expect_exactly_once()
 
 
 def test_a_missing_right_is_named_and_ends_the_process(vault: Vault) -> None:
-    """P21: no new session mends it, so the process ends with the code of `Denied`."""
+    """P21: no new session mends it, so the process ends with the code of `Denied`; nothing was settled meanwhile."""
     run = vault.run
-    for process in run.processes:
-        process.popen.terminate()
-        process.popen.wait(20)
+    scorers, others = run.processes[:2], run.processes[2:]
+    _end(others)
+    run.feed(30)
     settled = run.settled()
-    missing = {
-        ("publisher", "Write", "-answers"): ("publisher",),
-        ("publisher", "Write", ".publisher."): ("publisher",),
-        ("scorer.blue", "Write", ".predictions.blue"): ("scorer", "--color", "blue"),
-    }
-    for (role, operation, name), words in missing.items():
-        acl = next(
-            a for a in vault.acls if (a["role"], a["operation"]) == (role, operation) and a["name"].endswith(name)
-        )
-        vault.revoke(acl)
-        process = vault.start(role, *words)
-        run.feed(30)
-        until(lambda process=process: process.popen.poll() is not None, 30, f"{role} ends without {name}")  # type: ignore[misc] # bound now
-        said = process.log.read_text()
-        assert process.popen.returncode == DENIED, said
-        assert "streambg topics acls" in said
-        vault.grant([acl])
+    for name in ("-answers", ".publisher."):
+        _ends_without(vault, vault.the("publisher", "Write", name), "publisher")
+    _end(scorers)
+    run.feed(30)
+    _ends_without(vault, vault.the("scorer.blue", "Write", ".predictions.blue"), "scorer", "--color", "blue")
     assert run.settled() == settled
-    done = vault.cli("topics", "deploy", "green", "m:1")
-    assert done.returncode == DENIED, done.stderr
-    assert "streambg topics acls" in done.stderr
+    refused = vault.cli("audit", "pause")
+    assert isinstance(refused.exception, Denied)
+    assert "streambg topics acls" in refused.exception.way_out
+
+
+def _end(processes: list[Process]) -> None:
+    for process in processes:
+        process.popen.terminate()
+    for process in processes:
+        process.popen.wait(20)
+
+
+def _ends_without(vault: Vault, acl: dict[str, str], module: str, *options: str) -> None:
+    vault.revoke(acl)
+    process = vault.start(acl["role"], module, *options)
+    until(lambda: process.popen.poll() is not None, 30, f"{module} ends without {acl['operation']} {acl['name']}")
+    said = process.log.read_text()
+    assert process.popen.returncode == Denied.exit_code, said
+    assert "streambg topics acls" in said
+    vault.grant([acl])
