@@ -108,7 +108,9 @@ def _about_access(code: int, said: str) -> StreambgError | None:
     if code in _LOGIN:
         return Denied(said, way_out="check kafka.client: security.protocol, sasl.* and ssl.*, and the broker's log")
     if code in _RIGHTS:
-        return Denied(said, way_out=f"this user lacks a right on {_RIGHTS[code]}: `streambg topics acls` prints them")
+        return Denied(
+            said, way_out=f"grant this user the rights on {_RIGHTS[code]}: `streambg topics acls` prints them"
+        )
     if code == KafkaError._INVALID_ARG:
         return ConfigError(said, way_out="correct kafka.client in the pipeline file")
     return None

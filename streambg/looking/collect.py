@@ -100,9 +100,10 @@ class Scenery:
         choice = self._choice(source, state, given, answers)
         gone = settled and outcome is None and (source.offset < reached.input[0] or self._expired(source))
         status = _status(outcome, settled, given, gone)
-        told = self._why(outcome, status, choice, answers, state)
         if status == "waiting" and choice is not None:
             told = self._waiting(source, reached, choice, answers)
+        else:
+            told = self._why(outcome, status, choice, answers, state)
         if outcome is not None and span is not None and span.epoch != epoch:
             told = Why(
                 told.text, told.doubt or f"stamped with epoch {epoch}, by the cutovers epoch {span.epoch} decides"
@@ -173,10 +174,10 @@ class Scenery:
         deadline = time.monotonic() + COMMIT_S
         while True:
             found = next((o for log in self._outcomes(source.partition) if (o := log.of(source.offset))), None)
-            # only of the newest events the outcome may come a moment after the position
-            newest = settled is not None and source.offset <= settled and self._newest(source.partition, source.offset)
-            if found is not None or not newest or time.monotonic() > deadline:
+            if found is not None or settled is None or source.offset > settled or time.monotonic() > deadline:
                 return found
+            if not self._newest(source.partition, source.offset):
+                return None  # only of the newest events the outcome may come a moment after the position
             time.sleep(LOOK_AGAIN_S)
 
     def _newest(self, partition: int, source: int) -> bool:
