@@ -195,10 +195,13 @@ def _answers(answers: Any, full: bool) -> Table:
 
 def _follow(config: Pipeline, key: str | None, full: bool, output: Output) -> None:
     wanted = key.encode() if key is not None else None
-    stderr.print(f"outcomes of {config.name} from now on; Ctrl-C ends", highlight=False)
+
+    def began() -> None:
+        stderr.print(f"outcomes of {config.name} from now on; Ctrl-C ends", highlight=False)
+
     # nobody reads any more (`| head`)
     with suppress(BrokenPipeError):
-        for outcome in outcomes(config, lambda: False):
+        for outcome in outcomes(config, began):
             if wanted is None or outcome.key == wanted:
                 _say(outcome, full, output)
 

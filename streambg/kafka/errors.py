@@ -32,7 +32,8 @@ _LOGIN = frozenset(
 _RIGHTS = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "the topic",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "the consumer group",
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "the cluster",
+    # what an idempotent producer hears that may write no topic at all
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "the cluster, or on the topics it writes",
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "the transactional id",
     KafkaError.DELEGATION_TOKEN_AUTHORIZATION_FAILED: "the delegation token",
 }

@@ -20,7 +20,7 @@ from streambg.looking.collect import CLIENT
 from streambg.looking.event import Letter, Published
 from streambg.looking.logs import parse_letter, parse_output
 
-# Between two looks at Ctrl-C.
+# So long Ctrl-C waits at the most.
 POLL_S = 0.2
 RECORDS = 500
 # As every client of ours, so that added partitions are followed too (P13).
@@ -28,9 +28,10 @@ LOOK_FOR_PARTITIONS_S = profiles.METADATA_REFRESH_MS / 1_000
 WATERMARK_S = 10.0
 
 
-def follow(pipeline: Pipeline, stopping: Callable[[], bool]) -> Iterator[Published | Letter]:
-    """What is written from now on, in the order it arrives here; within a partition in source order.
+def follow(pipeline: Pipeline, began: Callable[[], None]) -> Iterator[Published | Letter]:
+    """What is written from now on, for ever, in the order it arrives here; within a partition in source order.
 
+    `began` is called once it is certain that nothing written after is missed.
     Raises Unreachable, Denied; Gap where retention overtakes the reader. A broker that restarts is waited for.
     """
     topics = (pipeline.topics.output, pipeline.topics.dead_letters)
@@ -40,8 +41,9 @@ def follow(pipeline: Pipeline, stopping: Callable[[], bool]) -> Iterator[Publish
     try:
         followed: dict[str, int] = dict.fromkeys(topics, 0)
         _add(consumer, admin, followed, from_end=True)
+        began()
         look_at = time.monotonic() + LOOK_FOR_PARTITIONS_S
-        while not stopping():
+        while True:
             if time.monotonic() > look_at:
                 look_at = time.monotonic() + LOOK_FOR_PARTITIONS_S
                 _look(consumer, admin, followed)
