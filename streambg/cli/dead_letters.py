@@ -102,7 +102,9 @@ def show_(
     if output is Output.JSON:
         print_json(line)
         return
-    stdout.print(f"[bold]{source}[/] dead letter {letter.offset} under epoch {line['epoch']}, {line['written']}")
+    stdout.print(
+        f"[bold]{source}[/] dead letter {letter.offset} under epoch {line['epoch']}, {line['written']}", soft_wrap=True
+    )
     for color, reason in letter.letter.reasons.items():
         chosen = " (chosen)" if color == letter.letter.chosen else ""
         stdout.print(f"{color}{chosen}: {escape(reason)}", highlight=False, soft_wrap=True)
@@ -141,4 +143,4 @@ def export(
         print_json({"file": str(file), "letters": written, "gone": gone})
         return
     lost = f"; the events of {gone:,} are no longer in the input" if gone else ""
-    stderr.print(f"{written:,} letters in {file}{lost}", highlight=False)
+    stderr.print(f"{written:,} letters in {file}{lost}", highlight=False, soft_wrap=True)

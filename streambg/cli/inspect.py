@@ -114,7 +114,7 @@ def _print(events: list[Event], scanned: Scanned | None, since_ms: int, full: bo
         if not events:
             raise StreambgError(f"no such event among {looked}", way_out="look further back: --since 7d")
         more = f"; the newest {len(events)} of {scanned.matches:,} matches" if scanned.matches > len(events) else ""
-        stderr.print(f"looked at {looked}{more}", highlight=False)
+        stderr.print(f"looked at {looked}{more}", highlight=False, soft_wrap=True)
     if output is Output.JSON:
         shown = [as_json(event, full=full) for event in events]
         print_json(shown[0] if scanned is None else shown)
@@ -197,7 +197,7 @@ def _follow(config: Pipeline, key: str | None, full: bool, output: Output) -> No
     wanted = key.encode() if key is not None else None
 
     def began() -> None:
-        stderr.print(f"outcomes of {config.name} from now on; Ctrl-C ends", highlight=False)
+        stderr.print(f"outcomes of {config.name} from now on; Ctrl-C ends", highlight=False, soft_wrap=True)
 
     # nobody reads any more (`| head`)
     with suppress(BrokenPipeError):

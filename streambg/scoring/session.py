@@ -112,6 +112,11 @@ class Session:
             self._settle_accounts()
         except KafkaException as error:
             raise ended(error.args[0]) from error
+        except SystemError as error:
+            # the client raises its fatal error while a delivery callback runs; Python says so of the callback
+            if not isinstance(error.__cause__, KafkaException):
+                raise
+            raise ended(error.__cause__.args[0]) from error
         finally:
             self._lanes = {}  # whatever may be committed is: closing the consumer revokes
             self._producer.purge()
