@@ -15,7 +15,7 @@ from streambg.config.values import show_duration, show_weight
 from streambg.control.state import ControlState
 from streambg.publishing import table
 from streambg.publishing.table import Act, Side
-from streambg.records.outcome import DeadLetter, Outcome
+from streambg.records.outcome import GIVEN_UP, DeadLetter, Outcome
 from streambg.records.source import COLORS, Color, other
 
 # sampled, later: unanswered by P9, because it scored a sample then, or its answers begin above
@@ -137,6 +137,8 @@ def published(outcome: Outcome, choice: Choice | None, replies: Replies, state: 
 def dead(letter: DeadLetter, choice: Choice | None) -> Why:
     """Why nobody's answer was published."""
     chosen, second = letter.chosen, other(letter.chosen)
+    if letter.reasons.get(chosen) == GIVEN_UP:
+        return Why(f"it was given up: a recorded `accept-gap`, settled under epoch {letter.epoch}; nobody was asked")
     said = letter.reasons.get(second, "none")
     match said:
         case "none":

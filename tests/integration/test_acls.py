@@ -62,7 +62,7 @@ class Vault:
         return CliRunner().invoke(app, [*words, "-p", str(self.run.pipeline.file)], env=self.env(role))
 
     def start(self, role: str, module: str, *options: str) -> Process:
-        return self.run.start(module, *options, env=self.env(role))
+        return self.run.start(module, *options, environment=self.env(role))
 
     def grant(self, acls: list[dict[str, str]]) -> None:
         for future in self.admin.create_acls(

@@ -197,7 +197,7 @@ def test_a_process_does_not_start_on_unequal_partitions(pipeline: Pipeline, admi
     with pytest.raises(Misconfigured) as caught:
         topicplan.check(pipeline, admin, "scorer.blue")
     assert f"`{pipeline.name}.predictions.blue` has 2 partitions, `{pipeline.name}-events` has 4" in caught.value.what
-    topicplan.check(pipeline, admin, "operator")
+    topicplan.check(pipeline, admin, "comparator")
 
 
 def test_no_broker(tmp_path: Path, unique: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from streambg.looking import why
 from streambg.looking.event import Event, Given, Reached, as_json, status_words
 from streambg.looking.why import Choice, Reply, choice_of
 from streambg.looking.words import as_fields, parse_since, show, show_time
-from streambg.records.outcome import DeadLetter, Outcome, Why
+from streambg.records.outcome import GIVEN_UP, DeadLetter, Outcome, Why
 from streambg.records.rules import Rules
 from streambg.records.source import Color, Source
 
@@ -100,6 +100,13 @@ def test_P17_dead_letters(reasons: Mapping[str, str], says: str) -> None:
     assert told.text.startswith(says)
     assert told.text.endswith("blue was chosen: bucket 4000 >= weight 1000 (10 %) at epoch 5")
     assert not told.doubt
+
+
+def test_P29_an_accepted_gap_is_no_failure_of_a_color() -> None:
+    letter = DeadLetter(AT, 5, "blue", {"blue": GIVEN_UP, "green": GIVEN_UP})
+    assert why.dead(letter, chosen(412)) == why.Why(
+        "it was given up: a recorded `accept-gap`, settled under epoch 5; nobody was asked"
+    )
 
 
 @pytest.mark.parametrize(
