@@ -39,7 +39,7 @@ def first_unanswered(facts: Facts, state: ControlState) -> int:
 
 
 def survey(pipeline: Pipeline, group: str, state: ControlState) -> list[Back]:
-    """Fence every publisher of this pipeline, then read where they stand.
+    """End what publishers of this pipeline have open, then read where they stand.
 
     Raises Refused while a publisher or the old service is a member of its group; Gap, Unreachable, Denied.
     """
@@ -49,7 +49,7 @@ def survey(pipeline: Pipeline, group: str, state: ControlState) -> list[Back]:
     admin = AdminClient({**site.admin, **groups.QUIET})
     for name, who in ((site.group, "the publishers"), (group, "the old service")):
         _require_nobody(name, who, groups.members(admin, name))
-    # a publisher that was killed or is paused must not publish behind what is read now
+    # what a killed publisher left open must not appear behind what is read now
     fence_the_dead(site.producer, site.all_transactional_ids, ())
     config = groups.reader(pipeline, group)
     reader = Consumer({**profiles.reader(pipeline, groups.CLIENT, group=site.group), **groups.QUIET})

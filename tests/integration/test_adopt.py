@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from pipelines import ROOT, Running, pipeline
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 from waiting import until
 
@@ -100,7 +101,8 @@ def event_ids(run: Running) -> dict[tuple[int, int], int]:
 
 def streambg(run: Running, *words: str) -> Any:
     """The JSON of a verb. Raises what went wrong."""
-    said = CliRunner().invoke(app, [*words, "-p", str(run.pipeline.file), "--output", "json"])
+    with capture_logs():  # `main` shows errors only
+        said = CliRunner().invoke(app, [*words, "-p", str(run.pipeline.file), "--output", "json"])
     if said.exception is not None:
         raise said.exception
     return json.loads(said.stdout)
