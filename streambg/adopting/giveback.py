@@ -72,6 +72,6 @@ def give_back(pipeline: Pipeline, group: str, state: ControlState, backs: Sequen
 def _require_nobody(name: str, who: str, members: Sequence[Member]) -> None:
     if members:
         raise Refused(
-            f"the group {name} has {len(members)} members, it must have none: {', '.join(map(str, members[:NAMED]))}",
+            f"the group {name} must have no members, it has {len(members)}: {', '.join(map(str, members[:NAMED]))}",
             way_out=f"stop {who}; one that was killed leaves the group after its session timeout",
         )

@@ -83,7 +83,8 @@ class Takeover:
 def decide(survey: Survey, state: ControlState, ours: Collection[str], reset: Reset | None) -> Takeover:
     """Begin at the group's committed offsets. `ours`: groups of this pipeline, which nobody takes over from."""
     begins = [begin(lane, reset) for lane in survey.lanes]
-    return Takeover(begins, [*_pipeline(survey, state, ours), *_group(survey), *_undecided(begins)])
+    undecided = [] if _unknown(survey) else _undecided(begins)
+    return Takeover(begins, [*_pipeline(survey, state, ours), *_group(survey), *undecided])
 
 
 def begin(lane: Lane, reset: Reset | None) -> Begin:
@@ -123,7 +124,7 @@ def _pipeline(survey: Survey, state: ControlState, ours: Collection[str]) -> lis
 
 def _group(survey: Survey) -> list[str]:
     found = []
-    if all(lane.committed is None for lane in survey.lanes):
+    if _unknown(survey):
         there = sorted(survey.groups - {survey.group})
         found.append(
             f"the group {survey.group} has committed nothing in this input; groups of the cluster: "
@@ -131,11 +132,16 @@ def _group(survey: Survey) -> list[str]:
         )
     if survey.members:
         found.append(
-            f"the group {survey.group} has {len(survey.members)} members, it must have none: "
+            f"the group {survey.group} must have no members, it has {len(survey.members)}: "
             f"{_some([str(member) for member in survey.members])}; stop the old service and what starts it again (one "
             "that was killed leaves the group after its session timeout)"
         )
     return found
+
+
+def _unknown(survey: Survey) -> bool:
+    """A group that never worked here, by a wrong name most likely: no decision about partitions helps."""
+    return all(lane.committed is None for lane in survey.lanes)
 
 
 def _undecided(begins: Sequence[Begin]) -> list[str]:

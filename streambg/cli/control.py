@@ -237,7 +237,11 @@ def history(
 
 def _row(entry: Entry) -> dict[str, Any]:
     envelope = entry.envelope
-    shown = {key: value for key, value in envelope.args.items() if key not in ("rules", "start")} if envelope else {}
+    shown = (
+        {key: value for key, value in envelope.args.items() if key not in ("rules", "start", "output")}
+        if envelope
+        else {}
+    )
     words = [f"{key}={value}" for key, value in shown.items() if value not in (None, False)]
     return {
         "offset": entry.offset,
