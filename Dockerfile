@@ -8,7 +8,7 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
 COPY requirements-run.lock /build/
 RUN pip install --only-binary :all: --require-hashes -r /build/requirements-run.lock
 
-COPY LICENSE README.md pipeline.yaml pyproject.toml /build/
+COPY LICENSE README.md docker-compose.yml pipeline.yaml pyproject.toml /build/
 COPY consumers /build/consumers
 COPY topics /build/topics
 COPY streambg /build/streambg

@@ -68,7 +68,8 @@ class PartitionAudit:
             floor, settled = NOWHERE, self._origin - 1
         self._open_ended = settled is None
         self._settled = span.end - 1 if settled is None else settled
-        bounds = Bounds(self._origin, self._settled, span.end, floor)
+        self._begin = history.state.output_begin(partition)
+        bounds = Bounds(self._origin, self._settled, span.end, floor, self._begin)
         self._output = self._stream("output", bounds)
         self._letters = self._stream("dead-letters", bounds)
         self._lanes: dict[Color, Lane] = {
@@ -99,7 +100,8 @@ class PartitionAudit:
     def _reach(self) -> _Reach:
         first, first_letter = self._output.begin(), self._letters.begin()
         retained = letters = self._origin
-        if self._records.span("output", self._partition).start > 0:
+        # what expired below the beginning was never ours
+        if self._records.span("output", self._partition).start > (self._begin or 0):
             retained = max(self._origin, first) if first is not None else NOWHERE
         # by key, any outcome may have been compacted away
         complete = NOWHERE if "output" in self._records.compacted else retained

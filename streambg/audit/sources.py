@@ -43,6 +43,17 @@ class Chunk:
     def __len__(self) -> int:
         return len(self.offsets)
 
+    def since(self, row: int) -> Chunk:
+        """The rows from `row` on."""
+        return Chunk(
+            self.offsets[row:],
+            self.keys[row:],
+            self.times[row:],
+            self.values[row:],
+            self.headers[row:],
+            self.log_append,
+        )
+
 
 class Records(Protocol):
     """A pipeline's topics as one reader sees them."""

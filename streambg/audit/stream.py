@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,13 +23,15 @@ Int64 = npt.NDArray[np.int64]
 class Bounds:
     """Source offsets of one partition: owed from `origin` to `settled`; the input ends before `input_end`.
 
-    floor_epoch: outcomes with a smaller epoch belong to an earlier topic of the input's name (P25).
+    floor_epoch: outcomes with a smaller epoch belong to an earlier topic of the input's name (P25). output_begin: what
+    stands below this log offset of the output is from before this pipeline; None: nobody knows where it began.
     """
 
     origin: int
     settled: int
     input_end: int
     floor_epoch: int
+    output_begin: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +107,10 @@ class Stream:
 
     def __init__(self, role: Role, chunks: Iterator[Chunk], parser: Parser, bounds: Bounds, tally: Tally) -> None:
         self._role = role
-        self._parsed = (parser(chunk) for chunk in chunks if len(chunk))
         self._bounds = bounds
+        self._begin = bounds.output_begin if role == "output" else None
         self._tally = tally
+        self._parsed = (parser(chunk) for chunk in self._ours(chunks))
         self._loaded: _Loaded | None = None
         self._at = 0  # the next row of the loaded chunk
         self._highest = -1
@@ -145,6 +149,15 @@ class Stream:
             if end < len(column):
                 break
         return _join(ahead), behind
+
+    def _ours(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        """Without what stands before the beginning, whatever its headers say."""
+        begin = self._begin or 0
+        for chunk in chunks:
+            before = bisect.bisect_left(chunk.offsets, begin)
+            self._tally.earlier += before
+            if before < len(chunk):
+                yield chunk.since(before) if before else chunk
 
     def _load(self) -> bool:
         """Is there a row to take? Reads the next chunks until there is."""
@@ -213,7 +226,7 @@ class Stream:
         found = "no streambg header" if raw is None else repr(raw[:SHOWN_BYTES])
         if parsed.statuses[row] == Status.WRONG_PARTITION:
             self._add(Kind.WRONG_PARTITION, parsed, row, f"outcomes of partition {self._tally.partition}", found)
-        elif self._began or (parsed.statuses[:row] == Status.OUTCOME).any():
+        elif self._begin is not None or self._began or (parsed.statuses[:row] == Status.OUTCOME).any():
             self._add(Kind.FOREIGN, parsed, row, "outcomes: only the publisher writes here", found)
         else:
             self._tally.earlier += 1  # the topic had another life before

@@ -248,7 +248,11 @@ def history(
 
 def _row(entry: Entry) -> dict[str, Any]:
     envelope = entry.envelope
-    args = {key: value for key, value in envelope.args.items() if key not in ("rules", "start")} if envelope else {}
+    args = (
+        {key: value for key, value in envelope.args.items() if key not in ("rules", "start", "output")}
+        if envelope
+        else {}
+    )
     shown = {key: _short(key, value) for key, value in args.items() if value not in (None, False)}
     words = [f"{key}={value}" for key, value in shown.items()]
     return {

@@ -51,14 +51,14 @@ def accept_gap(
     if output is Output.JSON and not yes:
         raise ConfigError("--output json asks nobody", way_out="add --yes")
     config = connected_pipeline(pipeline)
-    gap = gaps.decide(gaps.measure(config, partition), first, end)
-    if not yes:
-        stderr.print(
-            f"{config.input.topic}/{partition}: {gap.first} to {gap.end - 1} will not be answered; at most "
-            f"{gap.dead_letters_at_most:,} dead letters",
-            highlight=False,
-        )
-        typer.confirm("Give them up for good?", abort=True, err=True)
     with verbs.client(config) as control:
+        gap = gaps.decide(gaps.measure(config, partition, control.state()), first, end)
+        if not yes:
+            stderr.print(
+                f"{config.input.topic}/{partition}: {gap.first} to {gap.end - 1} will not be answered; at most "
+                f"{gap.dead_letters_at_most:,} dead letters",
+                highlight=False,
+            )
+            typer.confirm("Give them up for good?", abort=True, err=True)
         sent = gaps.accept(control, gap, Said(actor(), reason), expected_epoch=expected_epoch)
     say(sent, output, gap=asdict(gap))

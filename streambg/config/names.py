@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from streambg.records.source import COLORS, Color
 
+# Kafka's own limit is 249; `<p>.predictions.green` and `streambg.<p>.scorer.green` must fit with room for more.
+PIPELINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
+
 
 @dataclass(frozen=True, slots=True)
 class Topics:

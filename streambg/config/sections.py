@@ -25,8 +25,6 @@ from streambg.config.redaction import Settings, redact, redact_text
 from streambg.config.values import Millis, Number, Wait, Whole
 from streambg.records.rules import Rules
 
-# Kafka's own limit is 249; `<p>.predictions.green` and `streambg.<p>.scorer.green` must fit with room for more.
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
 _TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 _FIELD = r"^.{1,200}$"
 
@@ -156,7 +154,7 @@ class Rollout(Section):
 class Pipeline(Section):
     """A whole pipeline file. Made by `streambg.config.load`; its repr and its dump show no secret."""
 
-    name: Annotated[str, Field(pattern=_NAME)] = Field(alias="pipeline")
+    name: Annotated[str, Field(pattern=names.PIPELINE_NAME)] = Field(alias="pipeline")
     kafka: Kafka
     redis: Url
     input: Input

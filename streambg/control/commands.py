@@ -34,13 +34,18 @@ class _Args(BaseModel):
 
 
 class DeployArgs(_Args):
-    """`rules` is the text of the sections that decide (P4); `start` the first deploy's offsets (P11)."""
+    """`rules` is the text of the sections that decide (P4).
+
+    The first deploy's alone: `start`, the first source offset owed per partition (P11), and `output`, where the log of
+    the output ended: what stands below is from before this pipeline (P25).
+    """
 
     color: Literal["blue", "green"]
     model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*:[a-z0-9][a-z0-9._-]*$", max_length=200)]
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
     rules: Annotated[str, Field(max_length=200_000)]
     start: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    output: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     sample: Annotated[int, Field(ge=1, le=10_000)] | None = None
     gives_up_rollback: bool = False
     rescore: bool = False
@@ -51,12 +56,12 @@ class DeployArgs(_Args):
         Rules.from_text(text)
         return text
 
-    @field_validator("start")
+    @field_validator("start", "output")
     @classmethod
-    def _partitions(cls, start: dict[str, int]) -> dict[str, int]:
-        if any(not partition.isdecimal() for partition in start):
+    def _partitions(cls, offsets: dict[str, int]) -> dict[str, int]:
+        if any(not partition.isdecimal() for partition in offsets):
             raise ValueError("partitions are written as numbers")
-        return start
+        return offsets
 
 
 class ShiftArgs(_Args):

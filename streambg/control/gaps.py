@@ -9,6 +9,7 @@ from typing import Any
 from streambg.config import Pipeline
 from streambg.control import verbs
 from streambg.control.sender import ControlClient, Sent
+from streambg.control.state import ControlState
 from streambg.control.verbs import Said
 from streambg.errors import Refused
 from streambg.kafka import profiles
@@ -80,8 +81,11 @@ def decide(ground: Ground, first: int | None, end: int | None) -> Gap:
     return Gap(ground.partition, begins, end, ground.input_start)
 
 
-def measure(pipeline: Pipeline, partition: int) -> Ground:
-    """Raises Refused where the input has no such partition, Unreachable."""
+def measure(pipeline: Pipeline, partition: int, state: ControlState) -> Ground:
+    """`state` says which records of the output are this pipeline's (P25).
+
+    Raises Refused where the input has no such partition, Unreachable.
+    """
     count = verbs.partitions_of_input(pipeline)
     if not 0 <= partition < count:
         raise Refused(
@@ -91,7 +95,8 @@ def measure(pipeline: Pipeline, partition: int) -> Ground:
     topics = pipeline.topics
     predictions = [topics.predictions(color) for color in COLORS]
     settled = read_settled(reader, pipeline.groups.publisher, predictions, [partition]).get(partition)
-    tail = read_tails(reader, topics.output, topics.dead_letters, {partition: -1})[partition]
+    begins = {partition: state.output_begin(partition) or 0}
+    tail = read_tails(reader, topics.output, topics.dead_letters, {partition: -1}, begins)[partition]
     known = [offset for offset in (settled, tail.offset if tail else None) if offset is not None]
     with Look(reader) as look:
         start, end = look.ends(topics.input, partition)

@@ -77,6 +77,7 @@ def _deploy_first(state: ControlState, offset: int, args: Args) -> Verdict:
         live=args.color,
         slots=_with_slot(state, deployment),
         origin=deployment.start,
+        output_ends={int(partition): end for partition, end in args.output.items()},
     )
 
 

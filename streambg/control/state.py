@@ -81,6 +81,8 @@ class ControlState:
     rules_digest: str = ""
     # where the pipeline's first deploy began: the origin of the guarantee in each partition (P11, P27)
     origin: Mapping[int, int] = field(default_factory=dict)
+    # where the log of the output ended then; empty where that deploy did not say
+    output_ends: Mapping[int, int] = field(default_factory=dict)
     # of the deployment the last promote took out of office, while P2 allows the way back
     rollback_to: int | None = None
     # the last accepted gap of each partition; no deployment since answers below its end (P29)
@@ -119,6 +121,10 @@ class ControlState:
     def gap_end(self, partition: int) -> int:
         """Answers begin here at the earliest, after an accepted gap; 0 where there is none (P29)."""
         return self.gaps[partition].end if partition in self.gaps else 0
+
+    def output_begin(self, partition: int) -> int | None:
+        """First log offset of the output that can hold an outcome of this pipeline (P25); None where nobody said."""
+        return self.output_ends.get(partition, 0) if self.output_ends else None
 
     def summary(self) -> str:
         """One line for people: what is in force."""

@@ -103,6 +103,7 @@ def deploy(
     }
     if state.phase is Phase.EMPTY:
         args["start"] = {str(partition): at for partition, at in resolve(pipeline, start or "latest").items()}
+        args["output"] = {str(partition): end for partition, end in output_ends(pipeline).items()}
     return _send(control, "deploy", args, said, state, expected_epoch)
 
 
@@ -207,11 +208,27 @@ def ready(pipeline: Pipeline, state: ControlState, said: Said, force: bool) -> N
 
 def partitions_of_input(pipeline: Pipeline, client: AdminClient | None = None) -> int:
     """The input's. Raises Misconfigured where it does not exist."""
-    topic = pipeline.input.topic
+    return _partitions(pipeline, pipeline.input.topic, client)
+
+
+def _partitions(pipeline: Pipeline, topic: str, client: AdminClient | None = None) -> int:
     found = admin.describe(client or AdminClient({**profiles.admin(pipeline, CLIENT), **QUIET}), [topic])
     if topic not in found:
-        raise Misconfigured(f"the input topic {topic} does not exist", way_out="streambg topics apply")
+        raise Misconfigured(f"the topic {topic} does not exist", way_out="streambg topics apply")
     return found[topic].partitions
+
+
+def output_ends(pipeline: Pipeline) -> dict[int, int]:
+    """Where the output's log ends now, open transactions included: what stands below is nobody's outcome (P25)."""
+    topic = pipeline.output.topic
+    consumer = Consumer({**profiles.reader(pipeline, CLIENT, stable=False), **QUIET})
+    try:
+        return {
+            number: int(consumer.get_watermark_offsets(TopicPartition(topic, number), WATERMARK_TIMEOUT_S)[1])
+            for number in range(_partitions(pipeline, topic))
+        }
+    finally:
+        consumer.close()
 
 
 def resolve(pipeline: Pipeline, start: Start) -> dict[int, int]:

@@ -66,8 +66,9 @@ class Answers:
         self.dropped: Counter[str] = Counter()  # repeat, hole, replaced, unknown -> batches
         self.rows = 0
         self.bytes = 0
-        self.first_after: int | None = None  # where the deployment's answers begin, once a batch of it was folded here
-        self.hole: int | None = None  # the `after` of a batch that nothing leads to yet (P8)
+        # (log offset, `after`) of the deployment's first batch here, and of one that nothing leads to yet (P8)
+        self.first: tuple[int, int] | None = None
+        self.hole: tuple[int, int] | None = None
         self._segments: deque[_Segment] = deque()
         self._blocked: deque[Fetch] = deque()
         self._folded = -1
@@ -80,7 +81,7 @@ class Answers:
         self._folded = folded
         if deployment != (self.coverage.deployment if self.coverage else None):
             self._segments.clear()
-            self.first_after = self.hole = None
+            self.first = self.hole = None
             self.coverage = Coverage(deployment) if deployment is not None else None
         blocked, self._blocked = self._blocked, deque()
         for fetch in blocked:
@@ -113,19 +114,20 @@ class Answers:
             return
         before = self.coverage
         take, self.coverage = before.take(batch.after, batch.upto, batch.sample)
-        self._note(take, before, batch)
+        self._note(take, before, fetch)
         if take is not Take.ACCEPTED:
             self._drop(fetch, take.value)
             return
         reach = before.covered if before.covered is not None else batch.after
         self._segments.append(_Segment(fetch, before, int(np.searchsorted(batch.offsets, reach, "right"))))
 
-    def _note(self, take: Take, before: Coverage, batch: Batch) -> None:
+    def _note(self, take: Take, before: Coverage, fetch: Fetch) -> None:
+        here = fetch.log_offset, fetch.batch.after
         if before.covered is None:
-            self.first_after = batch.after
+            self.first = here
         if take is Take.HOLE:
-            self.hole = batch.after
-        elif self.hole is not None and take is Take.ACCEPTED and batch.upto >= self.hole:
+            self.hole = self.hole or here
+        elif self.hole is not None and take is Take.ACCEPTED and fetch.batch.upto >= self.hole[1]:
             self.hole = None
 
     def _drop(self, fetch: Fetch, why: str) -> None:

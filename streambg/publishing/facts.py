@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from streambg.control.state import ControlState
 from streambg.publishing import resume
-from streambg.publishing.resume import Committed, Facts
+from streambg.publishing.resume import Committed, Facts, Tail
 from streambg.publishing.tail import first_stamped, read_cutovers, read_tails
 from streambg.records.cutover import decode_publisher_position
 from streambg.records.source import COLORS, Color
@@ -45,8 +46,13 @@ class Site:
     rules: str  # `Rules.short` of its own pipeline file, said in every position (P4)
 
 
-def read_facts(site: Site, admin: AdminClient, consumer: Consumer, numbers: Collection[int]) -> list[Facts]:
-    """In P24's order: committed positions (stable), then tails. The dead must be fenced by now."""
+def read_facts(
+    site: Site, admin: AdminClient, consumer: Consumer, numbers: Collection[int], state: ControlState
+) -> list[Facts]:
+    """In P24's order: committed positions (stable), then tails. The dead must be fenced by now.
+
+    state: says which records of the output can be ours (P25). Before the first deploy none is.
+    """
     positions = [TopicPartition(site.predictions[color], number) for number in sorted(numbers) for color in COLORS]
     committed: dict[tuple[str, int], Committed] = {}
     for found in consumer.committed(positions, COMMITTED_TIMEOUT_S):
@@ -56,9 +62,12 @@ def read_facts(site: Site, admin: AdminClient, consumer: Consumer, numbers: Coll
     topic_id, cluster_id = identify(admin, site.input)
     cutovers = read_cutovers(site.reader, site.cutovers)
     floors = {number: resume.epoch_floor(cutovers.get(number, []), topic_id) for number in numbers}
-    tails = read_tails(site.reader, site.output, site.dead_letters, floors)
+    begins = {number: state.output_begin(number) or 0 for number in numbers}
+    tails: dict[int, Tail | None] = dict.fromkeys(numbers)
+    if state.live is not None:
+        tails = read_tails(site.reader, site.output, site.dead_letters, floors, begins)
     stamped = {
-        number: first_stamped(site.reader, (site.output, site.dead_letters), number, tail.epoch)
+        number: first_stamped(site.reader, {site.output: begins[number], site.dead_letters: 0}, number, tail.epoch)
         for number, tail in tails.items()
         if tail is not None and resume.missing_record(tail, cutovers.get(number, []), topic_id)
     }

@@ -123,24 +123,26 @@ class Partition:
 
     @property
     def gap(self) -> tuple[int, int] | None:
-        """P29: [first, end) source offsets that a command gave up and that are not settled yet.
-
-        Raises Gap where it begins above settled + 1: who sent it knew another settled offset than the topics.
-        """
+        """P29: [first, end) source offsets up to the end of an accepted gap, where they are not settled yet."""
         accepted = self._state.gaps.get(self.home.partition)
         if accepted is None or accepted.end <= self.settled + 1:
             return None
-        if accepted.first > self.settled + 1:
-            raise Gap(
-                f"partition {self.home.partition}: the gap accepted at epoch {accepted.epoch} begins at "
-                f"{accepted.first}, settled is {self.settled}: what lies between would be skipped",
-                way_out=f"streambg accept-gap {self.home.partition} --from {self.settled + 1} --to {accepted.end}",
-            )
         return self.settled + 1, accepted.end
 
     def give_up(self, offsets: Sequence[int], keys: Sequence[bytes | None], upto: int) -> Records:
-        """P29: dead letters for the input's records in the gap up to `upto`; settled moves there."""
+        """P29: dead letters for the input's records in the gap up to `upto`; settled moves there.
+
+        Raises Gap where one lies before the gap: who sent the command knew another settled offset than the topics.
+        (Offsets without a record may: settled passes them, and the tail does not say so when positions were lost.)
+        """
         assert self._state.live is not None
+        accepted = self._state.gaps[self.home.partition]
+        if offsets and offsets[0] < accepted.first:
+            raise Gap(
+                f"partition {self.home.partition}: the gap accepted at epoch {accepted.epoch} begins at "
+                f"{accepted.first}, settled is {self.settled}: {offsets[0]} would be skipped",
+                way_out=f"streambg accept-gap {self.home.partition} --from {self.settled + 1} --to {accepted.end}",
+            )
         cutovers = self._cutovers() if offsets else ()
         records = given_up(offsets, keys, self._scene(self._state.live), cutovers)
         self._settle(upto)
@@ -158,14 +160,14 @@ class Partition:
             return
         answers, (start, end) = self.answers[live], self._rereads[live]
         words = ""
-        # where the log still has its beginning, nothing of it is gone: the deployment's answers do begin there (P9)
-        if start > 0 and answers.first_after is not None and answers.first_after > self.settled:
-            words = f"the first answers that are left begin above {answers.first_after}"
+        # what was written since is no loss, and where the log still has its beginning nothing is gone: the deployment's
+        # answers do begin there (P9)
+        if start > 0 and answers.first is not None and answers.first[0] < end and answers.first[1] > self.settled:
+            words = f"the first answers that are left begin above {answers.first[1]}"
+        elif answers.next_offset >= end and answers.hole is not None and answers.hole[0] < end:
+            words = f"its answers reach {answers.covered} and go on above {answers.hole[1]}"
         elif answers.next_offset >= end:
-            if answers.hole is not None:
-                words = f"its answers reach {answers.covered} and go on above {answers.hole}"
-            else:
-                del self._rereads[live]
+            del self._rereads[live]
         if words:
             raise Gap(
                 f"partition {self.home.partition}: {live}'s predictions were read again from {start} to {end} because "

@@ -281,7 +281,9 @@ class Session:
         fence_the_dead(site.producer, suspects, members(self._admin, site.group))
         self._producer = self._new_producer()
         self._group_metadata = self._reader.consumer.consumer_group_metadata()  # P22: used unchanged until revoke
-        facts = read_facts(site, self._admin, self._reader.consumer, numbers)
+        # the log's end before the tails are read: whoever published before us had folded no further (P25)
+        known = self._follower.wait_caught_up(CALL_TIMEOUT_S).state
+        facts = read_facts(site, self._admin, self._reader.consumer, numbers, known)
         snapshot = self._follower.wait_caught_up(CALL_TIMEOUT_S)
         for fact in facts:
             if resume.needed_epoch(fact) > snapshot.folded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -27,9 +27,12 @@ Parse = Callable[[Message], Tail | None]
 
 
 def read_tails(
-    config: Mapping[str, Any], output: str, dead_letters: str, floors: Mapping[int, int]
+    config: Mapping[str, Any], output: str, dead_letters: str, floors: Mapping[int, int], begins: Mapping[int, int]
 ) -> dict[int, Tail | None]:
-    """The tail of each partition in `floors`, whose value is the least epoch that counts there."""
+    """The tail of each partition in `floors`, whose value is the least epoch that counts there.
+
+    begins: the first log offset of the output that counts; below it stand other people's records, millions perhaps.
+    """
     consumer = Consumer({**config, "enable.partition.eof": True})
     try:
         found: dict[Spot, Tail | None] = {}
@@ -38,6 +41,9 @@ def read_tails(
             todo[output, partition] = _output_tail
             todo[dead_letters, partition] = _dead_letter_tail
         ends = {spot: _watermarks(consumer, *spot) for spot in todo}
+        for partition, begin in begins.items():
+            low, high = ends[output, partition]
+            ends[output, partition] = (min(max(low, begin), high), high)
         look, deadline = FIRST_LOOK, time.monotonic() + DEADLINE_S
         while todo:
             starts = {spot: max(ends[spot][0], ends[spot][1] - look) for spot in todo}
@@ -100,21 +106,23 @@ def _dead_letter_tail(message: Message) -> Tail | None:
     return None if letter.supersedes else Tail(letter.source.offset, letter.epoch)
 
 
-def first_stamped(config: Mapping[str, Any], topics: Collection[str], partition: int, epoch: int) -> int | None:
+def first_stamped(config: Mapping[str, Any], begins: Mapping[str, int], partition: int, epoch: int) -> int | None:
     """The first source offset stamped with `epoch` in any of the outcome topics that still hold it (P25).
 
+    begins: the first log offset that counts in each of them.
     Epochs never go back within a partition, so each log is searched by halves: a dozen reads of one record.
     """
     consumer = Consumer({**config, "enable.partition.eof": True})
     try:
-        found = [_first_of(consumer, (topic, partition), epoch) for topic in topics]
+        found = [_first_of(consumer, (topic, partition), begin, epoch) for topic, begin in begins.items()]
     finally:
         consumer.close()
     return min((offset for offset in found if offset is not None), default=None)
 
 
-def _first_of(consumer: Consumer, spot: Spot, epoch: int) -> int | None:
+def _first_of(consumer: Consumer, spot: Spot, begin: int, epoch: int) -> int | None:
     low, high = _watermarks(consumer, *spot)
+    low = max(low, begin)
     first: int | None = None
     while low < high:
         middle = (low + high) // 2

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from streambg.config import Pipeline
 from streambg.config.environment import expand
 from streambg.config.explain import explain
+from streambg.config.shipped import shipped
 from streambg.config.values import parse_duration
 from streambg.config.yamlfile import Document, Problem, read
 from streambg.errors import ConfigError
@@ -113,13 +114,8 @@ class Declared(_File):
 
 def directory(pipeline: Pipeline) -> Path:
     """`topics/` beside the pipeline file; else the package's own; in a checkout, the repository's."""
-    package = Path(__file__).parents[1]
     beside = pipeline.file.parent / "topics"
-    candidates = (beside, package / "template" / "topics", package.parent / "topics")
-    for candidate in candidates:
-        if (candidate / "control.yaml").is_file():
-            return candidate
-    raise ConfigError(f"no topic files in {beside}", way_out="copy `topics/` of the package beside the pipeline file")
+    return beside if (beside / "control.yaml").is_file() else shipped("topics")
 
 
 def load_topics(pipeline: Pipeline) -> list[Declared]:

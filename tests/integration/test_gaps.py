@@ -94,13 +94,13 @@ def test_P27_without_positions_and_outcomes_it_halts_until_a_person_says_where_t
         run.drained()
         topics = run.pipeline.topics
         reader = profiles.reader(run.pipeline, "test")
-        assert first_stamped(reader, (topics.output, topics.dead_letters), 0, 0) == 0
+        assert first_stamped(reader, {topics.output: 0, topics.dead_letters: 0}, 0, 0) == 0
         second = run.say("deploy", "green", "m:2").epoch
         run.in_force(publisher, second)
         run.feed(30)
         run.drained()
-        assert first_stamped(reader, (topics.output, topics.dead_letters), 0, second) == 50, "P25"
-        assert first_stamped(reader, (topics.output, topics.dead_letters), 0, 99) is None
+        assert first_stamped(reader, {topics.output: 0, topics.dead_letters: 0}, 0, second) == 50, "P25"
+        assert first_stamped(reader, {topics.output: 0, topics.dead_letters: 0}, 0, 99) is None
 
         publisher.popen.terminate()
         publisher.popen.wait(20)

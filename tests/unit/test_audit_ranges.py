@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 from corruptions import change, drop, said, wrong_value
-from recorded import RULES, TOPIC, Recording, standard
+from recorded import COMMANDS, RULES, TOPIC, Recording, standard
 
 from streambg.audit import audit_records
 from streambg.audit.report import Range, Report, not_auditable
@@ -271,3 +271,46 @@ def test_the_json_report_names_ranges_and_findings() -> None:
     assert data["counts"]["wrong_value"] == 1
     assert data["partitions"][0]["ranges"][0].keys() == {"check", "first", "last", "not_auditable"}
     assert data["findings"][0]["source"].startswith(f"{TOPIC}/0@")
+
+
+# -- P25: an output that had another life before ----------------------------------------------------------------------
+
+
+def adopted(**said: int) -> Recording:
+    """The standard recording, whose first deploy says where the output's partitions ended."""
+    (at, verb, args), *others = COMMANDS
+    output = {"0": 0, "1": 0, "2": 0} | {partition[1:]: end for partition, end in said.items()}
+    return standard(commands=((at, verb, {**args, "output": output}), *others))
+
+
+def of_an_old_service(recording: Recording, number: int) -> None:
+    """`number` records before all others: one of an earlier pipeline on the same input, then foreign ones."""
+    log = recording.log("output")
+    log[:0] = [log[50]] + [replace(log[50], header=None)] * (number - 1)
+    recording.renumber("output")
+
+
+def test_P25_what_stands_before_the_first_deploys_word_is_from_before() -> None:
+    recording = adopted(p0=45)
+    of_an_old_service(recording, 45)
+    report = audit_records(recording)
+    assert (report.ok, report.earlier) == (True, 45), report.findings
+    assert report.outcomes == standard().expected["events"]
+
+
+def test_P25_a_foreign_record_behind_that_word_fails_even_before_the_first_outcome() -> None:
+    recording = adopted(p0=44)
+    of_an_old_service(recording, 46)
+    report = audit_records(recording)
+    assert (report.verdict, report.earlier) == ("failed", 44)
+    assert {kind: number for kind, number in report.counts.items() if number} == {Kind.FOREIGN: 2}
+
+
+def test_P35_expired_records_of_the_old_service_hide_nothing_of_ours() -> None:
+    recording = adopted(p0=45)
+    of_an_old_service(recording, 45)
+    del recording.log("output")[45]
+    recording.starts["output", 0] = 40
+    assert audit_records(recording).counts[Kind.LOST] == 1, "all of our outcomes must be there"
+    recording.starts["output", 0] = 46
+    assert audit_records(recording).counts[Kind.LOST] == 0, "the first ones may have expired"

@@ -33,13 +33,13 @@ GROUPS = {path: command for path, command in TREE.items() if hasattr(command, "c
 VERBS = {path: command for path, command in TREE.items() if path not in GROUPS}
 
 
-def example_of(command: Any) -> list[str]:
-    """The words of its example, without `streambg`."""
-    head, example = (command.epilog or "").split("  ", 1)
+def examples_of(command: Any) -> list[list[str]]:
+    """The words of each of its examples, without `streambg`."""
+    head, examples = (command.epilog or "").split("  ", 1)
     assert head in ("Example:", "Start with:")
-    program, *words = shlex.split(example)
-    assert program == "streambg"
-    return words
+    found = [shlex.split(example) for example in examples.split(";  ")]
+    assert {program for program, *_ in found} == {"streambg"}
+    return [words for _, *words in found]
 
 
 def parse(words: list[str]) -> str:
@@ -62,8 +62,9 @@ def test_it_says_what_it_does_and_gives_an_example_that_parses(path: str) -> Non
     command = TREE[path]
     assert command.help
     assert command.help.strip()[-1] in ".:", "a sentence"
-    called = parse(example_of(command))
-    assert called == path if path in VERBS else called.startswith(path), "an example of another verb"
+    for words in examples_of(command):
+        called = parse(words)
+        assert called == path if path in VERBS else called.startswith(path), "an example of another verb"
 
 
 @pytest.mark.parametrize("path", TREE)
@@ -71,7 +72,7 @@ def test_its_help_can_be_asked_for(path: str) -> None:
     done = CliRunner().invoke(app, [*path.split(), "--help"], terminal_width=200)
     assert done.exit_code == 0
     assert "Usage:" in done.stdout
-    assert f"  streambg {' '.join(example_of(TREE[path])[:1])}" in done.stdout
+    assert f"  streambg {' '.join(examples_of(TREE[path])[0][:1])}" in done.stdout
 
 
 @pytest.mark.parametrize("path", VERBS)

@@ -36,6 +36,7 @@ def test_P1_first_deploy_goes_live_and_epochs_are_offsets_of_accepted_commands()
     assert log.fold.state.epoch == 3
     assert log.fold.state.origin == {0: 5}
     assert log.fold.state.start_of(7) == 0
+    assert log.fold.state.output_begin(0) is None, "that deploy did not say where the output ended"
 
 
 def test_P1_a_promote_prepared_before_a_deploy_is_refused() -> None:
@@ -283,3 +284,12 @@ def test_laws_of_every_state(commands: list[tuple[str, object, object]]) -> None
         assert state.weight == 0 or state.phase is Phase.CANDIDATE
         assert (state.rollback_to is not None) == (state.phase is Phase.WARM)
         assert state.phase is Phase.ALONE or state.other_deployment is not None
+
+
+def test_P25_the_first_deploy_says_where_the_output_ended() -> None:
+    log = Log()
+    assert log.deploy("blue", "m:1", start={"0": 5}, output={"0": 70, "1": 0}).accepted
+    assert [log.fold.state.output_begin(partition) for partition in (0, 1, 2)] == [70, 0, 0]
+    assert log.deploy("green", "m:2", output={"0": 99}).accepted
+    assert log.fold.state.output_begin(0) == 70, "only the first one says it"
+    assert not Log().deploy("blue", "m:1", output={"one": 1}).accepted

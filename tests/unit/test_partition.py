@@ -315,9 +315,11 @@ def test_P29_a_gap_elsewhere_or_settled_already_is_none() -> None:
 def test_P29_a_gap_that_begins_above_settled_halts_with_the_way_out() -> None:
     bench = Bench()
     bench.say("accept-gap", partition=3, first=5, end=9)
-    with pytest.raises(Gap, match="begins at 5, settled is -1") as raised:
-        bench.partition.advance(10)
+    with pytest.raises(Gap, match="begins at 5, settled is -1: 2 would be skipped") as raised:
+        bench.partition.give_up([2, 5], [key(2), key(5)], 5)
     assert raised.value.way_out == "streambg accept-gap 3 --from 0 --to 9"
+    bench.partition.give_up([5], [key(5)], 8)
+    assert bench.partition.settled == 8, "no event lies between"
 
 
 def test_P25_a_missing_cutover_record_is_written_before_the_next_ones() -> None:
@@ -339,6 +341,8 @@ def test_P25_a_missing_cutover_record_is_written_before_the_next_ones() -> None:
         ((5, 9), [answers(0, 15, 21), answers(0, 23, 25), answers(0, 21, 26)], ""),  # closed before the log's end
         ((5, 7), [answers(0, 15, 21)], ""),
         ((0, 7), [answers(0, 22, 25)], ""),  # nothing was deleted: a deployment may begin there (P9)
+        ((5, 6), [answers(0, 15, 21), answers(0, 23, 25)], ""),  # a hole that came since is the scorer's to close (P8)
+        ((5, 5), [answers(0, 22, 25)], ""),  # the deployment has begun since
     ],
 )
 def test_P27_answers_that_are_read_again_must_lead_on_from_settled(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from partition_judge import judge, judge_that_all_is_settled
 from partition_walk import Op, World
@@ -50,6 +50,12 @@ openings: st.SearchStrategy[list[Op]] = st.sampled_from(
 
 
 @settings(max_examples=WALKS, deadline=None)
+@example(  # positions deleted, and a hole that came after the log was taken up again is no loss (P27)
+    0,
+    4,
+    [*TWO, ("promote", 0), ("publish", 9), ("grow", 9), ("flow", 8), ("fire", 3)],
+    [("kill", 8), ("lose", 1), ("flow", 3)],
+)
 @given(st.sampled_from([0, 3, 5]), st.sampled_from([4, MAX_WAITING_ROWS]), openings, walks)
 def test_P14_to_P29_exactly_one_outcome_per_event_by_the_color_the_rules_allow(
     gaps: int, room: int, opening: list[Op], walk: list[Op]
