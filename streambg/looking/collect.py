@@ -119,7 +119,10 @@ class Scenery:
                 f"{source.topic} is not the input of {self.pipeline.name}", way_out=f"its input is {topic}: {topic}/0@0"
             )
         if source.partition >= self.partitions:
-            raise ConfigError(f"{topic} has {self.partitions} partitions, from 0 on; there is no {source.partition}")
+            raise ConfigError(
+                f"{topic} has {self.partitions} partitions, from 0 on; there is no {source.partition}",
+                way_out=f"a partition up to {self.partitions - 1}: {topic}/{self.partitions - 1}@{source.offset}",
+            )
 
     def _reached(self, partition: int) -> Reached:
         topics, state = self.pipeline.topics, self.state
