@@ -36,7 +36,7 @@ from streambg.looking.words import show, show_time
 app = typer.Typer(
     help="Events that no color could answer: count, list, show, export.",
     no_args_is_help=True,
-    epilog="Example:  streambg dead-letters list --since 1d",
+    epilog="Example:  streambg dead-letters list --last 5",
 )
 SinceOption = Annotated[
     str | None, typer.Option("--since", help="Written since: 90s, 2h, 7d or 2026-11-27T14:30. Default: all there are.")

@@ -43,7 +43,7 @@ app = typer.Typer()
 MOST = 1_000
 
 
-@app.command(epilog="Example:  streambg inspect sensors/3@6821;  streambg inspect --key m1 --last 5 --since 2h")
+@app.command(epilog="Example:  streambg inspect sensors/3@6821")
 def inspect(
     position: Annotated[str | None, typer.Argument(help="topic/partition@offset of the event in the input.")] = None,
     key: Annotated[str | None, typer.Option("--key", help="Events of this record key, the newest.")] = None,

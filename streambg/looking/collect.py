@@ -121,7 +121,7 @@ class Scenery:
         if source.partition >= self.partitions:
             raise ConfigError(
                 f"{topic} has {self.partitions} partitions, from 0 on; there is no {source.partition}",
-                way_out=f"{topic}/0@OFFSET to {topic}/{self.partitions - 1}@OFFSET",
+                way_out=f"a partition up to {self.partitions - 1}: {topic}/{self.partitions - 1}@{source.offset}",
             )
 
     def _reached(self, partition: int) -> Reached:

@@ -40,7 +40,6 @@ class Acl:
 _ABOUT: tuple[tuple[AclRole, tuple[Part, ...], Operation, str], ...] = (
     ("scorer.blue", ("predictions.green",), "Describe", "the publisher's positions say where a candidate begins (P11)"),
     ("scorer.green", ("predictions.blue",), "Describe", "the publisher's positions say where a candidate begins (P11)"),
-    ("operator", PARTS, "Describe", "are all topics there, with equal partitions?"),
     ("audit", ("input", "output", "dead-letters"), "DescribeConfigs", "is one compacted? (P35)"),
     ("topics", PARTS, "Describe", "topics plan"),
     ("topics", PARTS, "DescribeConfigs", "topics plan"),
