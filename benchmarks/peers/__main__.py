@@ -17,6 +17,7 @@ from streambg.cli.common import Output, OutputOption, print_json
 from streambg.errors import StreambgError
 from streambg.process import logs
 from streambg.running.stopping import Stopping
+from streambg.servers.kafka_config import KAFKA_VERSION
 
 CTRL_C = 130
 WRONG = 1
@@ -55,7 +56,7 @@ def peers(
             fine = driver.run(wanted, lambda text: console.print(f"{time.monotonic() - began:6.1f} s  {text}"))
     found = driver.everything(wanted)
     if page is not None:
-        page.write_text(report.page(found, results.machine()), encoding="utf-8")
+        page.write_text(report.page(found, results.machine(), KAFKA_VERSION), encoding="utf-8")
         console.print(f"written: {page}")
     if output is Output.JSON:
         print_json({name: results.as_json(each) for name, each in found.items()})

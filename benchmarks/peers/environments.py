@@ -65,7 +65,7 @@ def python(name: str, build: Path) -> Path:
 
 
 def java_program(build: Path) -> list[str]:
-    """The command that runs the Kafka Streams program, compiled if need be. Raises Unreachable without Java or Maven."""
+    """The command of the Kafka Streams program, compiled if need be. Raises Unreachable without Java or Maven."""
     java = find_java()
     if isinstance(java, str):
         raise Unreachable(java, way_out="install a JDK 17, or leave Kafka Streams out with --only")

@@ -1,4 +1,4 @@
-"""The work everybody does: an event of 144 bytes in, a score of three features out. Same numbers, same bytes. Pure."""
+"""The work everybody does: an event of 144 bytes in, a score of three features out. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def event(number: int, stamp: int) -> bytes:
     """Event `number` made at `stamp` (microseconds since 1970): 144 bytes of JSON with ten fields."""
     text = (
         f'{{"id":{number},"ts":{stamp},"user":"u{number % USERS:04d}","merchant":"m{number % 500:03d}",'
-        f'"amount":{number % 1000}.25,"n24":{number % 7},"device":0.{number % 90 + 10},"chan":"web","new":false,"note":"'
+        f'"amount":{number % 1000}.25,"n24":{number % 7},"device":0.{number % 90 + 10},'
+        '"chan":"web","new":false,"note":"'
     )
     return f'{text}{"x" * (BYTES - len(text) - 2)}"}}'.encode()
 

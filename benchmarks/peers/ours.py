@@ -37,7 +37,7 @@ NAME, TITLE = "streambg", "streambg"
 SAID = Said("bench-peers", "measuring")
 SCALES = {"blue": "1.0", "green": "0.99"}
 # Speeds as in peer.Pace; what the publisher and the comparator read is written by the scorers beforehand.
-PACE = Pace(warm=200_000, hop=180_000, join=0)
+PACE = Pace(warm=200_000, hop=300_000, join=0)
 PREDICTIONS = 3_000_000
 SCORED_S = 240.0
 LOOK_S = 0.2

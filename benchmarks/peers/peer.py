@@ -66,7 +66,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """`guarantees`: what it documents. `works`: rows it can take part in. settings, cannot: sentences for the report."""
+    """`guarantees`: its own words by ours. `works`: what it takes part in. settings, cannot: sentences for the page."""
 
     name: str
     title: str

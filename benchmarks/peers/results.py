@@ -49,7 +49,7 @@ class Found:
 
 
 def machine() -> Machine:
-    """This one."""
+    """As it is here and now."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     names = [
         line.partition(":")[2].strip()
@@ -73,7 +73,7 @@ def read(folder: Path, name: str) -> Found:
         for key, cell in json.loads(file.read_text(encoding="utf-8"))["cells"].items():
             guarantee, _, row = key.partition("/")
             if guarantee in GUARANTEES and row in ROWS:
-                found.cells[guarantee, row] = Cell(**cell)  # type: ignore[index] # narrowed by the line above
+                found.cells[guarantee, row] = Cell(**cell)
     return found
 
 

@@ -83,12 +83,14 @@ PEERS: tuple[Peer, ...] = (
         # the first million events cost twice as much, until the JVM has compiled the way
         pace=Pace(warm=1_000_000, hop=220_000, join=50_000, join_warm=200_000),
         settings="one thread; exactly_once_v2 with its default commit of 100 ms, at_least_once with 1 s; linger 5 ms, "
-        "batches of 128 KiB, static membership, 1 GiB heap; Jackson; KStream-KStream join on RocksDB with its changelog; "
-        "the publisher's merge as a processor by hand that keeps what waits in memory",
+        "batches of 128 KiB, static membership, 1 GiB heap; Jackson; KStream-KStream join on RocksDB with its "
+        "changelog; the publisher's merge is a processor by hand that keeps what waits in memory",
         guarantees={"at-least-once": "at_least_once", "exactly-once": "exactly_once_v2"},
         cannot=(
-            ("the publisher's merge is not crash safe: what waits for the other color is lost with the process (a state "
-            "store would keep it, at the cost of a store)"),
+            (
+                "the publisher's merge is not crash safe: what waits for the other color is lost with the process (a "
+                "store would keep it, at the cost of a store)"
+            ),
             "a model in Python is out of its reach: Java, or a call to another process for each event",
         ),
         works=("hop", "join", "publish"),
@@ -99,8 +101,9 @@ PEERS: tuple[Peer, ...] = (
         make=_quix_streams,
         version=lambda: environments.pinned("quix-streams", "quixstreams"),
         pace=Pace(warm=20_000, hop=40_000, join=10_000, join_warm=3_000),
-        settings="processing_guarantee as named, commit_interval 100 ms exactly-once and 1 s at-least-once, its own orjson "
-        "codec, linger 5 ms, a fixed transactional.id, static membership; join_interval of 0 ms on RocksDB with its changelog",
+        settings="processing_guarantee as named, commit_interval 100 ms exactly-once and 1 s at-least-once, its own "
+        "orjson codec, linger 5 ms, a fixed transactional.id, static membership; join_interval of 0 ms on RocksDB "
+        "with its changelog",
         guarantees={"at-least-once": "at-least-once", "exactly-once": "exactly-once"},
         cannot=("an answer's partition cannot be chosen: it is the key's hash",),
     ),
@@ -110,8 +113,8 @@ PEERS: tuple[Peer, ...] = (
         make=_bytewax,
         version=lambda: environments.pinned("bytewax", "bytewax"),
         pace=Pace(warm=50_000, hop=80_000, join=40_000),
-        settings="one worker, batches of 1,000, recovery partitions with a snapshot every 0.5 s, idempotent producer, msgspec; "
-        "the operator `join`",
+        settings="one worker, batches of 1,000, recovery partitions with a snapshot every 0.5 s, idempotent "
+        "producer, msgspec; the operator `join`",
         guarantees={"at-least-once": "recovery partitions"},
         cannot=(
             "exactly-once: its Kafka sink has no transactions",
@@ -124,8 +127,8 @@ PEERS: tuple[Peer, ...] = (
         make=_faststream,
         version=lambda: environments.pinned("faststream", "faststream"),
         pace=Pace(warm=30_000, hop=60_000, join=100_000),
-        settings="aiokafka broker on uvloop, batches of 2,000, AckPolicy.ACK (after the answers' delivery), one publish_batch "
-        "for each partition, apply_types off, msgspec; the join is a dictionary in memory",
+        settings="aiokafka broker on uvloop, batches of 2,000, AckPolicy.ACK (after the answers' delivery), one "
+        "publish_batch for each partition, apply_types off, msgspec; the join is a dictionary in memory",
         guarantees={"at-least-once": "AckPolicy.ACK"},
         cannot=(
             "exactly-once: no transactions",
@@ -139,8 +142,9 @@ PEERS: tuple[Peer, ...] = (
         make=_faust,
         version=lambda: environments.pinned("faust", "faust-streaming"),
         pace=Pace(warm=5_000, hop=10_000, join=10_000, join_warm=3_000, crash=500),
-        settings="take_events(1,000) and sends gathered before the acknowledgement, uvloop, linger 5 ms, commit every 0.5 s, "
-        "static membership, session 10 s, msgspec; processing_guarantee as named; the join is a dictionary in memory",
+        settings="take_events(1,000) and sends gathered before the acknowledgement, uvloop, linger 5 ms, commit "
+        "every 0.5 s, static membership, session 10 s, msgspec; processing_guarantee as named; the join is a "
+        "dictionary in memory",
         guarantees={"at-least-once": "at_least_once", "exactly-once": "exactly_once"},
         cannot=(
             "a join of two streams is not implemented: the dictionary is by hand",

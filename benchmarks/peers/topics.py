@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # it is there
 from confluent_kafka.cimpl import NewTopic
 
 from benchmarks.peers import event
@@ -15,9 +15,10 @@ from streambg.errors import StreambgError
 CALL_S = 30.0
 # Records handed to the client between two looks at its queue; the queue takes 100,000.
 CHUNK = 20_000
-# The stream's clock while it is filled: events 50 us apart, as at 20,000 a second. Joins by time see this clock.
+# The stream's clock while it is filled: events 50 us apart, as at 20,000 a second. Joins by time see this clock. It
+# begins an hour ago, so that it does not run into the future, and nothing is old enough for a retention.
 STEP_US = 50
-START_US = 1_700_000_000_000_000
+BEGIN_US = 3_600_000_000
 READ = 5_000
 # A whole topic is read at 300,000 records a second and more; a reader that hears nothing for this long is stuck.
 QUIET_S = 30.0
@@ -32,6 +33,7 @@ class Topics:
         self.bootstrap = bootstrap
         self._admin = AdminClient({"bootstrap.servers": bootstrap})
         self._filled: dict[str, int] = {}
+        self._begin = time.time_ns() // 1_000 - BEGIN_US
 
     def create(self, *names: str) -> None:
         """With eight partitions each."""
@@ -45,7 +47,7 @@ class Topics:
             future.result(CALL_S)
 
     def filled(self, name: str, count: int, make: Make = event.event) -> str:
-        """The topic with at least `count` events numbered from 0, `make(number, stamp)` each; made at the first call."""
+        """The topic with at least `count` events from number 0 on, `make(number, stamp)` each."""
         have = self._filled.get(name)
         if have is None:
             self.create(name)
@@ -60,7 +62,7 @@ class Topics:
             {"bootstrap.servers": self.bootstrap, "linger.ms": 50, "acks": "all", "enable.idempotence": True}
         )
         for number in numbers:
-            stamp = START_US + number * STEP_US
+            stamp = self._begin + number * STEP_US
             while True:
                 try:
                     producer.produce(
@@ -77,7 +79,8 @@ class Topics:
 
     def ends(self, name: str) -> dict[int, int]:
         """By partition, up to what is committed."""
-        wanted = {TopicPartition(name, number): OffsetSpec.latest() for number in range(event.PARTITIONS)}
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call] # no types of its own
+        wanted = {TopicPartition(name, number): latest for number in range(event.PARTITIONS)}
         found = self._admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=CALL_S)
         return {place.partition: future.result(CALL_S).offset for place, future in found.items()}
 

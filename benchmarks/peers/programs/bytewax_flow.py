@@ -1,4 +1,4 @@
-"""The hop and the join in Bytewax: at-least-once through its recovery partitions (its Kafka sink has no transactions)."""
+"""The hop and the join in Bytewax, at-least-once by its recovery partitions: its Kafka sink has no transactions."""
 
 import math
 import os

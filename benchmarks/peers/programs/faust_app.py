@@ -1,4 +1,4 @@
-"""The hop and a join by hand in Faust: `faust -A faust_app worker`. Traps that cost a day are named where they are met."""
+"""The hop and a join by hand in Faust: `faust -A faust_app worker`."""
 
 import asyncio
 import math
