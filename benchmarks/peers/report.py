@@ -11,13 +11,13 @@ from benchmarks.peers.results import Found, Machine
 from benchmarks.peers.roster import PEERS
 
 METHOD = f"""\
-One broker (Apache Kafka {{kafka}}, one node, the JVM's own compiler settings) and every contender in turn, each with its
-own topics of 8 partitions, on the same machine; nothing is pinned, and the broker shares the processors with whoever
-is measured. So trust the ratios within a column, not the absolute figures; runs differ by a tenth and more.
+One broker (Apache Kafka {{kafka}}, one node, the JVM's own compiler settings) and every contender in turn, each with
+its own topics of 8 partitions, on the same machine; nothing is pinned, and the broker shares the processors with
+whoever is measured. So trust the ratios within a column, not the absolute figures; runs differ by a tenth and more.
 
 - **hop**: consume an event (144 bytes of JSON, ten fields), decode, score three features, encode, produce. The input
-  stands in the topic beforehand. After the warm-up the median of three windows of {FULL.seconds / 3:.1f} s counts. Kafka
-  Streams is given a million events first: until the JVM has compiled the way, they cost twice as much.
+  stands in the topic beforehand. After the warm-up the median of three windows of {FULL.seconds / 3:.1f} s counts.
+  Kafka Streams is given a million events first: until the JVM has compiled the way, they cost twice as much.
 - **CPU us an event**: user and system time of the contender's processes; in brackets the broker's. **MB**: the
   largest process's peak.
 - **latency**: from the making of an event to its answer in a read_committed reader, at {RATE:,} events a second for

@@ -87,10 +87,7 @@ PEERS: tuple[Peer, ...] = (
         "changelog; the publisher's merge is a processor by hand that keeps what waits in memory",
         guarantees={"at-least-once": "at_least_once", "exactly-once": "exactly_once_v2"},
         cannot=(
-            (
-                "the publisher's merge is not crash safe: what waits for the other color is lost with the process (a "
-                "store would keep it, at the cost of a store)"
-            ),
+            "the publisher's merge is not crash safe: what waits for the other color is lost with the process",
             "a model in Python is out of its reach: Java, or a call to another process for each event",
         ),
         works=("hop", "join", "publish"),
