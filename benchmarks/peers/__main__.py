@@ -53,7 +53,9 @@ def peers(
     fine = True
     if measure:
         with Stopping():
-            fine = driver.run(wanted, lambda text: console.print(f"{time.monotonic() - began:6.1f} s  {text}"))
+            fine = driver.run(
+                wanted, lambda text: console.print(f"{time.monotonic() - began:6.1f} s  {text}", soft_wrap=True)
+            )
     found = driver.everything(wanted)
     if page is not None:
         page.write_text(report.page(found, results.machine(), KAFKA_VERSION), encoding="utf-8")

@@ -106,7 +106,7 @@ class Contest:
         warm = int(self.peer.pace.warm * sizes.part)
         source = topics.filled(self.bench.name("latency-input"), warm)
         with self._team("hop", guarantee, source) as (team, output):
-            load, watch = Load(bootstrap, source, RATE, warm), Watch(bootstrap, output, stamps)
+            load, watch = Load(bootstrap, source, RATE, warm), Watch(topics, output, stamps)
             times = (sizes.drop_s, sizes.latency_s)
             found = measure.latency(team, load, watch, partial(topics.count, output), warm, times)
         topics.delete(source)
@@ -117,7 +117,7 @@ class Contest:
         source = topics.filled(self.bench.name("crash-input"), 0)
         with (
             self._team("hop", guarantee, source) as (team, output),
-            Watch(bootstrap, output, stamps) as watch,
+            Watch(topics, output, stamps) as watch,
         ):
             load = Load(bootstrap, source, self.peer.pace.crash, 0)
             found = measure.crash(

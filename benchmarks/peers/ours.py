@@ -150,9 +150,9 @@ class Ours:
         self._deploy(pipeline, ["blue"])
         load = Load(bootstrap, source, RATE, warm)
         if whole_way:
-            watch = Watch(bootstrap, pipeline.topics.output, stamps)
+            watch = Watch(topics, pipeline.topics.output, stamps)
         else:
-            watch = Watch(bootstrap, pipeline.topics.predictions("blue"), batch_stamps)
+            watch = Watch(topics, pipeline.topics.predictions("blue"), batch_stamps)
         with self._running(pipeline, ["scorer-blue", *(["publisher"] if whole_way else [])]) as running:
             progress = partial(topics.count, pipeline.topics.output) if whole_way else partial(running.scored, "blue")
             times = (sizes.drop_s, sizes.latency_s)
@@ -189,7 +189,7 @@ class Ours:
         pipeline = self._pipeline(self.bench.name("crash"), source)
         output = pipeline.topics.output
         self._deploy(pipeline, COLORS, weight=5_000)
-        watch = Watch(bootstrap, output, stamps)
+        watch = Watch(topics, output, stamps)
         with self._running(pipeline, ["scorer-blue", "scorer-green", "publisher"]) as running, watch:
             load = Load(bootstrap, source, PACE.crash, 0)
             found = measure.crash(

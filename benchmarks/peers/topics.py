@@ -13,6 +13,7 @@ from benchmarks.peers import event
 from streambg.errors import StreambgError
 
 CALL_S = 30.0
+LOOK_S = 0.05
 # Records handed to the client between two looks at its queue; the queue takes 100,000.
 CHUNK = 20_000
 # The stream's clock while it is filled: events 50 us apart, as at 20,000 a second. Joins by time see this clock. It
@@ -20,6 +21,8 @@ CHUNK = 20_000
 STEP_US = 50
 BEGIN_US = 3_600_000_000
 READ = 5_000
+# The broker goes away at the end of a run; what matters comes as an error.
+QUIET = 0
 # A whole topic is read at 300,000 records a second and more; a reader that hears nothing for this long is stuck.
 QUIET_S = 30.0
 
@@ -31,7 +34,7 @@ class Topics:
 
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
-        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": QUIET})
         self._filled: dict[str, int] = {}
         self._begin = time.time_ns() // 1_000 - BEGIN_US
 
@@ -40,6 +43,20 @@ class Topics:
         made = self._admin.create_topics([NewTopic(name, event.PARTITIONS, 1) for name in names])
         for future in made.values():
             future.result(CALL_S)
+        for name in names:
+            self._await_leaders(name)
+
+    def _await_leaders(self, name: str) -> None:
+        """A topic is made a moment before each of its partitions has a leader that knows of it."""
+        deadline = time.monotonic() + CALL_S
+        while True:
+            try:
+                self.ends(name)
+                return
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(LOOK_S)
 
     def delete(self, *names: str) -> None:
         """Free the disk; in the background."""
@@ -59,7 +76,13 @@ class Topics:
 
     def _fill(self, name: str, numbers: range, make: Make) -> None:
         producer = Producer(
-            {"bootstrap.servers": self.bootstrap, "linger.ms": 50, "acks": "all", "enable.idempotence": True}
+            {
+                "bootstrap.servers": self.bootstrap,
+                "log_level": QUIET,
+                "linger.ms": 50,
+                "acks": "all",
+                "enable.idempotence": True,
+            }
         )
         for number in numbers:
             stamp = self._begin + number * STEP_US
@@ -93,6 +116,7 @@ class Topics:
         consumer = Consumer(
             {
                 "bootstrap.servers": self.bootstrap,
+                "log_level": QUIET,
                 "group.id": group,
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,

@@ -32,15 +32,14 @@ class Rate:
 def rate(samples: Sequence[Sample]) -> Rate:
     """Cut the span at the samples nearest to its thirds and take the median. Raises ValueError for too few samples.
 
-    Only samples where something was done count as edges, so a counter that moves once a second is cut where it moved.
+    Only moments of progress count as edges, so a counter that moves once a second is cut where it moved.
     """
-    edges = [samples[0], *(b for a, b in itertools.pairwise(samples) if b.done > a.done)] if samples else []
-    if len(edges) <= WINDOWS:
-        raise ValueError(f"{len(edges)} moments of progress, more than {WINDOWS} are needed for {WINDOWS} windows")
-    # the first edge is where we began to look, not where something moved
-    edges = edges[1:] if len(edges) > WINDOWS + 1 else edges
-    first, last = edges[0].at, edges[-1].at
-    cuts = [min(edges, key=lambda s: abs(s.at - (first + (last - first) * n / WINDOWS))) for n in range(WINDOWS + 1)]
+    edges = [later for earlier, later in itertools.pairwise(samples) if later.done > earlier.done]
+    windows = min(WINDOWS, len(edges) - 1)
+    if windows < 1:
+        raise ValueError(f"{len(edges)} moments of progress; a rate needs two")
+    first, span = edges[0].at, edges[-1].at - edges[0].at
+    cuts = [min(edges, key=lambda edge: abs(edge.at - first - span * n / windows)) for n in range(windows + 1)]
     pairs = [(a, b) for a, b in itertools.pairwise(cuts) if b.done > a.done]
     return Rate(
         median((b.done - a.done) / (b.at - a.at) for a, b in pairs),
