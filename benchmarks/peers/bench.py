@@ -28,7 +28,7 @@ class Sizes:
         return int(warm * self.part + per_second * self.seconds)
 
 
-FULL = Sizes(10.0, 8.0, 12.0, 10, 1.0)
+FULL = Sizes(9.0, 6.0, 10.0, 10, 1.0)
 # To see that everything runs; its figures say little (Kafka Streams is still being compiled).
 QUICK = Sizes(4.0, 2.0, 4.0, 2, 0.1)
 # Of the latency row, events a second.

@@ -21,7 +21,7 @@ FIRST_S = 90.0
 KILL_AFTER_S = (0.2, 2.0)
 DRAIN_S = 60.0
 # No new answer for this long, with every transaction of the dead timed out (10 s): there will be none.
-STILL_S = 20.0
+STILL_S = 12.0
 
 Progress = Callable[[], int]
 

@@ -13,7 +13,8 @@ from benchmarks.peers.roster import PEERS
 METHOD = f"""\
 One broker (Apache Kafka {{kafka}}, one node, the JVM's own compiler settings) and every contender in turn, each with
 its own topics of 8 partitions, on the same machine; nothing is pinned, and the broker shares the processors with
-whoever is measured. So trust the ratios within a column, not the absolute figures; runs differ by a tenth and more.
+whoever is measured; before the first one it is warmed up by the loop by hand. So trust the ratios within a column, not
+the absolute figures; runs differ by a tenth and more.
 
 - **hop**: consume an event (144 bytes of JSON, ten fields), decode, score three features, encode, produce. The input
   stands in the topic beforehand. After the warm-up the median of three windows of {FULL.seconds / 3:.1f} s counts.

@@ -41,7 +41,7 @@ def _bytewax(build: Path) -> Launchable:
 
     def argv(job: Job) -> list[str]:
         flow = f"{PROGRAMS / 'bytewax_flow.py'}:flow"
-        return [str(python), "-m", "bytewax.run", "-r", str(job.state), "-s", "0.5", "-b", "0", flow]
+        return [str(python), "-m", "bytewax.run", "-r", str(job.state), "-s", "1", "-b", "0", flow]
 
     return Launchable(argv, folder)
 
@@ -54,7 +54,7 @@ def _faststream(build: Path) -> Launchable:
 def _faust(build: Path) -> Launchable:
     python = environments.python("faust", build)
     run = [str(python), "-m", "faust", "--loop", "uvloop", "--workdir", str(PROGRAMS), "-A", "faust_app"]
-    return Launchable(lambda _: [*run, "worker", "--loglevel", "warning", "--without-web"])
+    return Launchable(lambda _: [*run, "worker", "--loglevel", "warn", "--without-web"])
 
 
 PEERS: tuple[Peer, ...] = (
@@ -110,7 +110,7 @@ PEERS: tuple[Peer, ...] = (
         make=_bytewax,
         version=lambda: environments.pinned("bytewax", "bytewax"),
         pace=Pace(warm=50_000, hop=80_000, join=40_000),
-        settings="one worker, batches of 1,000, recovery partitions with a snapshot every 0.5 s, idempotent "
+        settings="one worker, batches of 1,000, recovery partitions with a snapshot every second, idempotent "
         "producer, msgspec; the operator `join`",
         guarantees={"at-least-once": "recovery partitions"},
         cannot=(

@@ -47,16 +47,15 @@ class Topics:
             self._await_leaders(name)
 
     def _await_leaders(self, name: str) -> None:
-        """A topic is made a moment before each of its partitions has a leader that knows of it."""
+        """A partition is made a moment before it has a leader; who asks for its end before is told so for long."""
         deadline = time.monotonic() + CALL_S
         while True:
-            try:
-                self.ends(name)
+            known = self._admin.list_topics(name, timeout=CALL_S).topics[name].partitions
+            if len(known) == event.PARTITIONS and all(each.leader >= 0 for each in known.values()):
                 return
-            except KafkaException:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(LOOK_S)
+            if time.monotonic() > deadline:
+                raise StreambgError(f"{name} has not all of its leaders after {CALL_S:g} s")
+            time.sleep(LOOK_S)
 
     def delete(self, *names: str) -> None:
         """Free the disk; in the background."""
@@ -102,6 +101,17 @@ class Topics:
 
     def ends(self, name: str) -> dict[int, int]:
         """By partition, up to what is committed."""
+        deadline = time.monotonic() + CALL_S
+        while True:
+            try:
+                return self._ends(name)
+            except KafkaException:  # a leader that does not know yet that it is one
+                if time.monotonic() > deadline:
+                    raise
+                self._await_leaders(name)
+                time.sleep(LOOK_S)
+
+    def _ends(self, name: str) -> dict[int, int]:
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call] # no types of its own
         wanted = {TopicPartition(name, number): latest for number in range(event.PARTITIONS)}
         found = self._admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=CALL_S)
