@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from benchmarks.peers.topics import Topics
-
-Row = Literal["hop", "latency", "join", "publish", "crash"]
-ROWS: tuple[Row, ...] = ("hop", "latency", "join", "publish", "crash")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from benchmarks.peers import event, measure
-from benchmarks.peers.bench import RATE, Bench, Row
+from benchmarks.peers.bench import RATE, Bench
 from benchmarks.peers.load import Load, Watch
-from benchmarks.peers.peer import Guarantee, Job, Peer, Work
+from benchmarks.peers.peer import Guarantee, Job, Peer, Row, Work
 from benchmarks.peers.team import Program, Team
 from benchmarks.peers.topics import numbers
 

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from confluent_kafka import KafkaException
 
 from benchmarks.peers import ours, results
-from benchmarks.peers.bench import FULL, QUICK, ROWS, Bench, Row
+from benchmarks.peers.bench import FULL, QUICK, Bench
 from benchmarks.peers.contest import Contest
-from benchmarks.peers.peer import Guarantee
+from benchmarks.peers.peer import ROWS, Guarantee, Row
 from benchmarks.peers.results import Cell, Found
 from benchmarks.peers.roster import PEERS
 from benchmarks.peers.topics import Topics
@@ -145,7 +145,8 @@ def words(row: Row, figures: Mapping[str, Any]) -> str:
             counted = figures["tally"]
             return (
                 f"{figures['kills']} kills: lost {counted['lost']:,}, doubled {counted['doubled']:,} "
-                f"of {counted['owed']:,}; back after {figures['back_s']:.1f} s {figures['note']}"
+                f"of {counted['owed']:,}; back after {figures['back_s']:.1f} s; "
+                f"ended by itself {figures['ended']} times; {figures['note']}"
             )
         case _:
             rate = figures["rate"]

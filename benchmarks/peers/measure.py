@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
 from benchmarks.peers.counting import Tally, tally
 from benchmarks.peers.load import Load, Watch
@@ -19,9 +20,14 @@ LOOK_S = 0.1
 FIRST_S = 90.0
 # Between the next kill and the first answer after the last: inside a batch, between two commits, anywhere.
 KILL_AFTER_S = (0.2, 2.0)
-DRAIN_S = 60.0
+# Far more than the backlog of the slowest start takes.
+DRAIN_S = 90.0
 # No new answer for this long, with every transaction of the dead timed out (10 s): there will be none.
 STILL_S = 12.0
+# The same moments for everybody, as far as starting up lets them be.
+SEED = 20
+# A process that ends by itself again and again is no pipeline.
+MOST_ENDS = 20
 
 Progress = Callable[[], int]
 
@@ -90,11 +96,12 @@ def latency(team: Team, load: Load, watch: Watch, progress: Progress, warm: int,
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """`back_s`: median seconds from a kill to the first new answer. `note`: what else must be said."""
+    """`back_s`: median seconds from a kill to the first new answer. `ended`: how often a process ended by itself."""
 
     kills: int
     tally: Tally
     back_s: float
+    ended: int
     note: str = ""
 
 
@@ -103,50 +110,62 @@ def crash(team: Team, load: Load, progress: Progress, answered: Callable[[], lis
 
     progress: answers that a read_committed reader has seen; answered: the numbers that it sees when all is over.
     """
-    moments = random.Random(20)
+    moments = random.Random(SEED)
+    kept = _Kept(team)
     team.start()
     back: list[float] = []
     with load:
         load.start()
-        _more(team, progress, 0)
+        kept.until_more(progress, 0)
         for _ in range(kills):
-            _sleep(team, moments.uniform(*KILL_AFTER_S))
+            kept.sleep(moments.uniform(*KILL_AFTER_S))
             team.kill()
             killed, before = time.monotonic(), progress()
             team.start()
-            _more(team, progress, before)
+            kept.until_more(progress, before)
             back.append(time.monotonic() - killed)
     sent = load.delivered()
-    _drain(team, progress)
+    kept.drain(progress)
     team.stop()
-    back.sort()
-    return Crash(kills, tally(sent, answered()), back[len(back) // 2])
+    return Crash(kills, tally(sent, answered()), median(back), kept.ended)
 
 
-def _more(team: Team, progress: Progress, than: int) -> None:
-    """Wait for new answers. A team whose process ended by itself is started again, as its supervisor would."""
-    deadline = time.monotonic() + FIRST_S
-    while progress() <= than:
-        if time.monotonic() > deadline:
-            team.check()
-            raise StreambgError(f"no new answer within {FIRST_S:g} s of a kill")
-        if not team.alive:
-            team.kill()
-            team.start()
+class _Kept:
+    """Starts a team again whose process ended by itself, as its supervisor would."""
+
+    def __init__(self, team: Team) -> None:
+        self._team = team
+        self.ended = 0
+
+    def look(self) -> None:
+        if not self._team.alive:
+            self.ended += 1
+            if self.ended > MOST_ENDS:
+                self._team.check()
+            self._team.kill()
+            self._team.start()
         time.sleep(LOOK_S)
 
+    def sleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.look()
 
-def _drain(team: Team, progress: Progress) -> None:
-    """Until no answer comes any more."""
-    deadline, last, moved = time.monotonic() + DRAIN_S + STILL_S, progress(), time.monotonic()
-    while time.monotonic() - moved < STILL_S and time.monotonic() < deadline:
-        if not team.alive:
-            team.kill()
-            team.start()
-        time.sleep(LOOK_S)
-        now = progress()
-        if now > last:
-            last, moved = now, time.monotonic()
+    def until_more(self, progress: Progress, than: int) -> None:
+        deadline = time.monotonic() + FIRST_S
+        while progress() <= than:
+            self.look()
+            if time.monotonic() > deadline:
+                raise StreambgError(f"no new answer within {FIRST_S:g} s of a kill")
+
+    def drain(self, progress: Progress) -> None:
+        """Until no answer comes any more."""
+        last, moved = progress(), time.monotonic()
+        deadline = moved + DRAIN_S
+        while time.monotonic() - moved < STILL_S and time.monotonic() < deadline:
+            self.look()
+            if (now := progress()) > last:
+                last, moved = now, time.monotonic()
 
 
 def _until(team: Team, condition: Callable[[], bool], timeout: float, what: str) -> None:

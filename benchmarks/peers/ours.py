@@ -16,10 +16,10 @@ from typing import Any
 from urllib.request import urlopen
 
 from benchmarks.peers import event, measure, model
-from benchmarks.peers.bench import RATE, Bench, Row
+from benchmarks.peers.bench import RATE, Bench
 from benchmarks.peers.contest import HOP_INPUT, stamps
 from benchmarks.peers.load import Load, Watch
-from benchmarks.peers.peer import Guarantee, Pace
+from benchmarks.peers.peer import Guarantee, Pace, Row
 from benchmarks.peers.team import Program, Team
 from benchmarks.peers.topics import numbers
 from streambg import __version__, audit, topicplan

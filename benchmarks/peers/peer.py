@@ -9,6 +9,8 @@ from typing import Literal
 
 Guarantee = Literal["at-least-once", "exactly-once"]
 Work = Literal["hop", "join", "publish"]
+Row = Literal["hop", "latency", "join", "publish", "crash"]
+ROWS: tuple[Row, ...] = ("hop", "latency", "join", "publish", "crash")
 GUARANTEES: tuple[Guarantee, ...] = ("at-least-once", "exactly-once")
 
 

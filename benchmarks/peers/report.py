@@ -1,12 +1,12 @@
-"""docs/performance-peers.md: date, versions, machine, settings, method, table, and what it means. Pure."""
+"""docs/performance-peers.md: date, versions, machine, settings, method, table, and what it means."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from benchmarks.peers import ours, table
-from benchmarks.peers.bench import FULL, RATE, Row
-from benchmarks.peers.peer import GUARANTEES, Guarantee
+from benchmarks.peers.bench import FULL, RATE
+from benchmarks.peers.peer import GUARANTEES, Guarantee, Row
 from benchmarks.peers.results import Found, Machine
 from benchmarks.peers.roster import PEERS
 
@@ -144,6 +144,8 @@ def _crashes(found: Mapping[str, Found]) -> Iterator[str]:
                 continue
             counted = figures["tally"]
             words = f"{title} ({guarantee})"
+            if figures["ended"]:
+                words += f", which ended by itself {figures['ended']} times and was started again"
             if counted["lost"] or counted["doubled"]:
                 inexact.append(f"{words}: {counted['lost']:,} lost, {counted['doubled']:,} doubled")
             else:
@@ -158,7 +160,8 @@ def _peers(found: Mapping[str, Found]) -> Iterator[str]:
     for peer in PEERS:
         versions = sorted({cell.version for cell in found[peer.name].cells.values()})
         settings = peer.settings[0].upper() + peer.settings[1:]
-        yield f"**{peer.title}** {', '.join(versions) or peer.version()}. {settings}."
+        words = "; ".join(f"{guarantee} is `{own}`" for guarantee, own in peer.guarantees.items())
+        yield f"**{peer.title}** {', '.join(versions) or peer.version()}: {words}. {settings}."
         yield ""
         yield from (f"- {limit}" for limit in peer.cannot)
         yield ""

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.bench import ROWS, Row
-from benchmarks.peers.peer import GUARANTEES, Guarantee
+from benchmarks.peers.peer import GUARANTEES, ROWS, Guarantee, Row
 
 
 @dataclass(frozen=True, slots=True)

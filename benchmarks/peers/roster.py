@@ -68,7 +68,7 @@ PEERS: tuple[Peer, ...] = (
         "10 ms, static membership; the join is a dictionary in memory",
         guarantees={
             "at-least-once": "flush, then commit",
-            "exactly-once": "transactions, with the positions sent in them",
+            "exactly-once": "send_offsets_to_transaction",
         },
         cannot=(
             "the join's dictionary is gone after a crash, while the positions behind it are committed",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.peers.bench import Row
-from benchmarks.peers.peer import GUARANTEES, Guarantee
+from benchmarks.peers.peer import GUARANTEES, Guarantee, Row
 from benchmarks.peers.results import Cell, Found
 
 HEADS = (

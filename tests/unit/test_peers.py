@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers import event, report, results, table
+from benchmarks.peers import environments, event, report, results, table
 from benchmarks.peers.counting import tally
 from benchmarks.peers.driver import chosen, names
 from benchmarks.peers.environments import pinned, streams_version
@@ -19,7 +19,13 @@ from streambg.errors import ConfigError
 from streambg.servers.kafka_config import KAFKA_VERSION
 
 SPEED = {"rate": {"per_second": 25_300.0, "cpu_us": 41.26, "broker_us": 9.0}, "peak_mb": 84.6}
-KILLED = {"kills": 10, "back_s": 2.5, "note": "", "tally": {"owed": 1_000, "lost": 3, "doubled": 2, "foreign": 0}}
+KILLED = {
+    "kills": 10,
+    "back_s": 2.5,
+    "ended": 0,
+    "note": "",
+    "tally": {"owed": 1_000, "lost": 3, "doubled": 2, "foreign": 0},
+}
 
 
 # -- what was lost and doubled ----------------------------------------------------------------------------------------
@@ -136,3 +142,14 @@ def test_versions_fit() -> None:
     assert streams_version() == KAFKA_VERSION
     assert all(peer.version() for peer in PEERS)
     assert pinned("faust", "faust-streaming")
+
+
+def test_every_environment_is_pinned_by_hash_and_names_no_index() -> None:
+    pins = [environments.requirements(peer.name) for peer in PEERS]
+    files = [file for file in pins if file.is_file()]
+    assert len(files) == 4  # the loop by hand uses our own environment, Kafka Streams is Java
+    for file in files:
+        text = file.read_text()
+        blocks = [line for line in text.replace("\\\n", "").splitlines() if line and not line.startswith("#")]
+        assert all("--hash=sha256:" in block for block in blocks)
+        assert "://" not in text
