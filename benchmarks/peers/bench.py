@@ -27,6 +27,8 @@ class Sizes:
 FULL = Sizes(9.0, 6.0, 10.0, 10, 1.0)
 # To see that everything runs; its figures say little (Kafka Streams is still being compiled).
 QUICK = Sizes(4.0, 2.0, 4.0, 2, 0.1)
+# Below the build folder: a folder a run, in it one a contender.
+RUNS = "run"
 # Of the latency row, events a second.
 RATE = 2_000
 
@@ -50,6 +52,6 @@ class Bench:
 
     def folder(self, name: str) -> Path:
         """For what processes of that name write."""
-        folder = self.build / "run" / f"{os.getpid()}-{name}"
+        folder = self.build / RUNS / str(os.getpid()) / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from confluent_kafka import KafkaException
 
 from benchmarks.peers import ours, results
-from benchmarks.peers.bench import FULL, QUICK, Bench
+from benchmarks.peers.bench import FULL, QUICK, RUNS, Bench
 from benchmarks.peers.contest import Contest
 from benchmarks.peers.peer import ROWS, Guarantee, Row
 from benchmarks.peers.results import Cell, Found
@@ -75,7 +75,7 @@ def run(wanted: Wanted, say: Say) -> bool:
         if peer.name in picked:
             say(f"{peer.title} {peer.version()}: its environment")
             peer.make(wanted.build)
-    shutil.rmtree(wanted.build / "run", ignore_errors=True)
+    _forget_old_runs(wanted.build / RUNS)
     with servers.start("local", fast_start=False, progress=say) as started:
         assert started.kafka is not None
         assert started.kafka.pid is not None
@@ -96,6 +96,13 @@ def run(wanted: Wanted, say: Say) -> bool:
                 if row in picked[name]:
                     fine &= _piece(wanted, name, contender, (guarantee, row), say)
         return fine
+
+
+def _forget_old_runs(runs: Path) -> None:
+    """Each run has a folder named by its process; logs stay until the next run."""
+    for old in runs.glob("*"):
+        if not Path("/proc", old.name).exists():
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _warm(bench: Bench, say: Say) -> None:
