@@ -85,9 +85,10 @@ class Contest:
     def _two_topics(self, guarantee: Guarantee, row: Work) -> dict[str, Any]:
         pace, sizes, topics = self.peer.pace, self.bench.sizes, self.bench.topics
         # the publisher's merge is of the hop's kind
-        each, warm = (PAIRS_A_RECORD, pace.join_warm) if row == "join" else (1, pace.warm)
-        warm = int(warm * sizes.part)
-        total = sizes.events(warm, pace.join if row == "join" else pace.hop)
+        each = PAIRS_A_RECORD if row == "join" else 1
+        unmeasured = pace.join_warm if row == "join" else pace.warm
+        warm = int(unmeasured * sizes.part)
+        total = sizes.events(unmeasured, pace.join if row == "join" else pace.hop)
         for topic, color in zip(PREDICTIONS, ("blue", "green"), strict=True):
             topics.filled(topic, total, partial(event.answer, color=color))
         with self._team(row, guarantee, *PREDICTIONS) as (team, output):

@@ -63,7 +63,7 @@ PEERS: tuple[Peer, ...] = (
         title="confluent-kafka by hand",
         make=_raw_client,
         version=lambda: version("confluent-kafka"),
-        pace=Pace(warm=200_000, hop=180_000, join=220_000, join_warm=200_000),
+        pace=Pace(warm=200_000, hop=250_000, join=300_000, join_warm=200_000),
         settings="poll, then consume(2,000); msgspec; a commit or a transaction every 100 ms; linger 5 ms, fetch wait "
         "10 ms, static membership; the join is a dictionary in memory",
         guarantees={
@@ -81,7 +81,7 @@ PEERS: tuple[Peer, ...] = (
         make=_kafka_streams,
         version=environments.streams_version,
         # the first million events cost twice as much, until the JVM has compiled the way
-        pace=Pace(warm=1_000_000, hop=220_000, join=50_000, join_warm=200_000),
+        pace=Pace(warm=1_000_000, hop=250_000, join=100_000, join_warm=300_000),
         settings="one thread; exactly_once_v2 with its default commit of 100 ms, at_least_once with 1 s; linger 5 ms, "
         "batches of 128 KiB, static membership, 1 GiB heap; Jackson; KStream-KStream join on RocksDB with its "
         "changelog; the publisher's merge is a processor by hand that keeps what waits in memory",
@@ -97,7 +97,7 @@ PEERS: tuple[Peer, ...] = (
         title="Quix Streams",
         make=_quix_streams,
         version=lambda: environments.pinned("quix-streams", "quixstreams"),
-        pace=Pace(warm=20_000, hop=40_000, join=10_000, join_warm=3_000),
+        pace=Pace(warm=20_000, hop=70_000, join=10_000, join_warm=3_000),
         settings="processing_guarantee as named, commit_interval 100 ms exactly-once and 1 s at-least-once, its own "
         "orjson codec, linger 5 ms, a fixed transactional.id, static membership; join_interval of 0 ms on RocksDB "
         "with its changelog",
@@ -109,7 +109,7 @@ PEERS: tuple[Peer, ...] = (
         title="Bytewax",
         make=_bytewax,
         version=lambda: environments.pinned("bytewax", "bytewax"),
-        pace=Pace(warm=50_000, hop=80_000, join=40_000),
+        pace=Pace(warm=50_000, hop=150_000, join=80_000),
         settings="one worker, batches of 1,000, recovery partitions with a snapshot every second, idempotent "
         "producer, msgspec; the operator `join`",
         guarantees={"at-least-once": "recovery partitions"},
@@ -123,7 +123,7 @@ PEERS: tuple[Peer, ...] = (
         title="FastStream",
         make=_faststream,
         version=lambda: environments.pinned("faststream", "faststream"),
-        pace=Pace(warm=30_000, hop=60_000, join=100_000),
+        pace=Pace(warm=30_000, hop=120_000, join=200_000),
         settings="aiokafka broker on uvloop, batches of 2,000, AckPolicy.ACK (after the answers' delivery), one "
         "publish_batch for each partition, apply_types off, msgspec; the join is a dictionary in memory",
         guarantees={"at-least-once": "AckPolicy.ACK"},
