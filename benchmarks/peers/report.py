@@ -159,9 +159,8 @@ def _crashes(found: Mapping[str, Found]) -> Iterator[str]:
 def _peers(found: Mapping[str, Found]) -> Iterator[str]:
     for peer in PEERS:
         versions = sorted({cell.version for cell in found[peer.name].cells.values()})
-        settings = peer.settings[0].upper() + peer.settings[1:]
         words = "; ".join(f"{guarantee} is `{own}`" for guarantee, own in peer.guarantees.items())
-        yield f"**{peer.title}** {', '.join(versions) or peer.version()}: {words}. {settings}."
+        yield f"**{peer.title}** {', '.join(versions) or peer.version()}: {words}. Settings: {peer.settings}."
         yield ""
         yield from (f"- {limit}" for limit in peer.cannot)
         yield ""

@@ -8,7 +8,7 @@ import os
 import msgspec
 import uvloop
 from faststream import AckPolicy, FastStream
-from faststream.kafka import KafkaBroker
+from faststream.kafka import KafkaBroker, KafkaPublishMessage
 
 EVERY = 1_000
 OUTPUT = os.environ["PEER_OUTPUT"]
@@ -71,7 +71,8 @@ async def hop(batch):
     for record in batch:
         event = decode_event(record.value)
         p = 1 / (1 + math.exp(-(0.002 * event.amount + 0.1 * event.n24 - event.device)))
-        by_partition.setdefault(record.partition, []).append(encode(Answer(event.id, event.ts, p)))
+        answer = KafkaPublishMessage(encode(Answer(event.id, event.ts, p)), key=record.key)
+        by_partition.setdefault(record.partition, []).append(answer)
     await asyncio.gather(
         *(broker.publish_batch(*answers, topic=OUTPUT, partition=number) for number, answers in by_partition.items())
     )
