@@ -27,7 +27,8 @@ from streambg.config import Pipeline, load
 from streambg.control import verbs
 from streambg.control.verbs import Said
 from streambg.errors import StreambgError
-from streambg.models.registry import NewVersion, Policy, Registry
+from streambg.models.policy import Policy
+from streambg.models.registry import NewVersion, Registry
 from streambg.records.batch import decode
 from streambg.records.source import COLORS, Color
 from streambg.servers.ports import free_port
