@@ -1,6 +1,6 @@
 # Every target makes .venv from the hash-pinned lock first; uv does it when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker lint clean lock
+.PHONY: help demo test test-docker bench-peers lint clean lock lock-peers
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
@@ -28,11 +28,20 @@ test: .venv/.ready   ## every test, on a real broker and a real Redis
 test-docker: .venv/.ready   ## what needs a Docker engine: servers in containers
 	@$(BIN)/python -m pytest -m docker $(ARGS)
 
+bench-peers: .venv/.ready   ## streambg beside Kafka Streams, Quix Streams, Bytewax, ... (ARGS="--quick --only faust:hop")
+	@$(BIN)/python -m benchmarks.peers $(ARGS)
+
 lint: .venv/.ready   ## ruff, mypy strict, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+lock-peers:      ## pin the peers' environments (needs uv)
+	for name in bytewax faststream faust quix-streams; do \
+	  (cd benchmarks/peers/requirements && \
+	   uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate -o $$name.txt $$name.in) || exit 1; \
+	done
 
 lock: .venv/.ready   ## pin what pyproject.toml asks for (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-package streambg --extra dev --group lock -o requirements.lock pyproject.toml
