@@ -10,7 +10,7 @@ import typer
 from confluent_kafka import KafkaException
 
 from streambg import __version__
-from streambg.cli import audit, broker, control, dead_letters, demo, gap, inspect, models, status, topics, up
+from streambg.cli import audit, bench, broker, control, dead_letters, demo, gap, inspect, models, status, topics, up
 from streambg.cli.common import stderr
 from streambg.cli.completing import bash_completion
 from streambg.errors import StreambgError
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Start with:  streambg demo",
 )
-for group in (control.app, gap.app, status.app, inspect.app, audit.app, up.app, demo.app):
+for group in (control.app, gap.app, status.app, inspect.app, audit.app, up.app, demo.app, bench.app):
     app.registered_commands.extend(group.registered_commands)
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics.app, name="topics")

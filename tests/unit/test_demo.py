@@ -13,7 +13,7 @@ from rich.console import Console
 
 from streambg.demo import data, places, result, train
 from streambg.demo.data import PLANTED, Event, Kind, Row, Stream, load_rows, plant
-from streambg.demo.measure import Sampler, Volume, cpu_seconds
+from streambg.demo.measure import Sampler, Volume
 from streambg.demo.producing import Planted
 from streambg.demo.reckoning import behind, letters_problems
 from streambg.demo.result import Done, Result, render
