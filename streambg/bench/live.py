@@ -31,7 +31,7 @@ LOOK_S = 0.002
 # From the start of every process to the first answer: models are loaded, groups joined.
 START_S = 60.0
 EFFECT_S = 30.0
-# Weights that are taken in turn, hundredths of a percent.
+# Weights that are taken in turn, hundredths of a percent; the first is in force from the beginning.
 WEIGHTS = (1_000, 2_000)
 # Of the input's many seconds at each rate the first are not counted: what a start or a change of rate piles up.
 SETTLE_S = 10.0
@@ -193,7 +193,7 @@ class Live:
             control.state()
             for number in range(count):
                 began = time.time()
-                sent = verbs.shift(control, self.pipeline, WEIGHTS[number % 2], SAID, force=True).or_raise()
+                sent = verbs.shift(control, self.pipeline, WEIGHTS[1 - number % 2], SAID, force=True).or_raise()
                 self.until(lambda epoch=sent.epoch: epoch in self.sightings.epochs, EFFECT_S, "the effect")  # type: ignore[misc] # mypy cannot infer a lambda with a default
                 effects.append((self.sightings.epochs[sent.epoch] - began) * 1_000)
         return {"p50_ms": quantile(effects, 0.5), "p99_ms": quantile(effects, 0.99), "count": float(count)}

@@ -37,6 +37,9 @@ FLUSH_S = 60.0
 SLOWEST_A_SECOND = 5_000
 START_S = 60.0
 
+# Members that are started together share the partitions from the first generation on. A kill is no initial rebalance.
+OVERRIDES = {"group.initial.rebalance.delay.ms": "1000"}
+
 PIPELINE = """\
 pipeline: {name}
 kafka: {{bootstrap: "{bootstrap}"}}
@@ -75,10 +78,11 @@ class Stage:
 
     def __enter__(self) -> Stage:
         try:
-            self._servers = self._stack.enter_context(servers.start("local", fast_start=False, progress=self._progress))
+            started = servers.start("local", fast_start=False, overrides=OVERRIDES, progress=self._progress)
+            self._servers = self._stack.enter_context(started)
             home = consumers_home()
             self.environment = {**environment(self._servers), "PYTHONPATH": str(home)}
-            self.admin = AdminClient({"bootstrap.servers": self.bootstrap})
+            self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
             events.register(self.folder / "models")
             self.pin_broker(pinned=True)
         except BaseException:
