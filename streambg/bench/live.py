@@ -203,7 +203,6 @@ class Live:
 def live(stage: Stage, name: str, publishers: int = 1) -> Iterator[Live]:
     """Two scorers and publishers on an empty input of their own, under 2,000 events/s."""
     topic = f"{name}.input"
-    stage.create(topic, PARTITIONS)
     pipeline = stage.pipeline(name, topic, PARTITIONS, timestamp="input")
     stage.deploy(pipeline, {"blue": events.BLUE, "green": events.GREEN}, WEIGHTS[0])
     words: Sequence[tuple[str, ...]] = [

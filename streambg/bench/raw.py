@@ -173,6 +173,8 @@ def _consuming(bootstrap: str) -> dict[str, Any]:
         "isolation.level": "read_committed",
         "fetch.min.bytes": 100_000,
         "fetch.wait.max.ms": 10,
+        # else a queue that was full once is left alone for a second: the copy loops then wait most of their time
+        "fetch.queue.backoff.ms": 10,
     }
 
 

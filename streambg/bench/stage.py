@@ -85,6 +85,8 @@ class Stage:
             self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
             events.register(self.folder / "models")
             self.pin_broker(pinned=True)
+            measured, broker = (", ".join(map(str, sorted(cpus))) for cpus in (self.client_cpus, self.broker_cpus))
+            self._progress(f"broker at {self.bootstrap} on CPU {broker}; what is measured on CPU {measured}")
         except BaseException:
             self._stack.close()
             raise

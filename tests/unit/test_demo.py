@@ -21,6 +21,7 @@ from streambg.demo.screen import Numbers, Screen
 from streambg.demo.timeline import LAST_WORD, STEPS, Do, Step, due, may_send
 from streambg.errors import ConfigError
 from streambg.models.registry import Registry
+from streambg.process.usage import cpu_seconds
 from streambg.records.outcome import DeadLetter
 from streambg.records.source import Source
 from streambg.servers import detached
