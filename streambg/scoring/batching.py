@@ -71,9 +71,25 @@ def carried(row: Row | str, name: str) -> Carried:
     return value if isinstance(value, str | int | float | bool) else None
 
 
+_PLAIN = {str, int, float, bool, type(None)}
+
+
+def _column(rows: Sequence[Row | str], name: str) -> list[Carried]:
+    """`carried` of every row; looked at one by one only where one of them is not plain."""
+    values = [None if isinstance(row, str) else row.get(name) for row in rows]
+    if set(map(type, values)) <= _PLAIN:
+        return values  # type: ignore[return-value] # that is what was just looked at
+    return [carried(row, name) for row in rows]
+
+
 def carry_columns(rows: Sequence[Row | str], names: Sequence[str]) -> dict[str, list[Carried]]:
     """The declared fields, n each. A row whose fields are over the limit carries none of them: never a cut value."""
-    columns: dict[str, list[Carried]] = {name: [carried(row, name) for row in rows] for name in names}
+    columns: dict[str, list[Carried]] = {name: _column(rows, name) for name in names}
+    longest = [
+        max((len(value) for value in column if isinstance(value, str)), default=0) for column in columns.values()
+    ]
+    if sum(longest) <= MAX_CARRY_BYTES:
+        return columns
     for index in range(len(rows)):
         size = sum(len(value) for column in columns.values() if isinstance(value := column[index], str))
         if size > MAX_CARRY_BYTES:
