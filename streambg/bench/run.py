@@ -88,7 +88,7 @@ class Bench:
         """(a) to (h), one after the other in each round, so that a slow minute hits them all."""
         if self._wanted.groups & set("abcdefgh"):
             self._told("warming up")
-            self._raw(frozenset("abc"), self._forgotten)  # the broker's compiler has seen every kind of request then
+            self._raw(self._wanted.groups, self._forgotten)  # the broker's compiler has seen such requests then
         for number in range(self._wanted.rounds):
             self._told(f"round {number + 1} of {self._wanted.rounds}")
             self._raw(self._wanted.groups, self._add)

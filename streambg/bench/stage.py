@@ -38,7 +38,7 @@ SLOWEST_A_SECOND = 5_000
 START_S = 60.0
 
 # Members that are started together share the partitions from the first generation on. A kill is no initial rebalance.
-OVERRIDES = {"group.initial.rebalance.delay.ms": "1000"}
+OVERRIDES = {"group.initial.rebalance.delay.ms": "500"}
 
 PIPELINE = """\
 pipeline: {name}
