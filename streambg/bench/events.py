@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streambg.models.contract import Events
-from streambg.models.registry import NewVersion, Policy, Registry
+from streambg.models.policy import Policy
+from streambg.models.registry import NewVersion, Registry
 
 # Ten fields of JSON in 144 bytes: an ordinary payment.
 EVENT_BYTES = 144
