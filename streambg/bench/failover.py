@@ -40,7 +40,7 @@ def demo_start(stage: Stage, name: str) -> float:
         while FIRST not in demo.log.read_text(errors="replace"):
             demo.alive()
             if time.monotonic() - began > DEMO_S:
-                raise StreambgError(f"the demo published nothing within {DEMO_S:g} s", way_out=f"see {demo.log}")
+                raise StreambgError(f"the demo published nothing within {DEMO_S:g} s", way_out=demo.tail())
             time.sleep(LOOK_S)
         return time.monotonic() - began
 

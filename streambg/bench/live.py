@@ -104,7 +104,7 @@ class Sightings(threading.Thread):
         partitions = set()
         for message in messages:
             if message.error() is not None:
-                raise StreambgError(f"reading the output: {message.error()}")
+                raise StreambgError(f"reading the output: {message.error()}", way_out="measure again")
             partitions.add(message.partition() or 0)
             self.late_ms.append(now * 1_000 - message.timestamp()[1])
             self.seen.append(now)
@@ -162,8 +162,8 @@ class Live:
             if self.sightings.failure is not None:
                 raise self.sightings.failure
             if time.monotonic() > deadline:
-                logs = ", ".join(str(worker.log) for worker in self.workers.values())
-                raise StreambgError(f"not within {timeout:g} s: {what}", way_out=f"see {logs}")
+                tails = "\n".join(worker.tail() for worker in self.workers.values())
+                raise StreambgError(f"not within {timeout:g} s: {what}", way_out=tails)
             time.sleep(LOOK_S)
 
     def latency(self, rate: int, seconds: float, settle_s: float) -> Figures:

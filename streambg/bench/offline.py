@@ -67,7 +67,9 @@ def merge(file: str, events: int, partitions: int, drift: bool) -> Window:
     window = Window(events, began, time.time())
     matched = sum(comparison.evidence.figures.counts["matched"] for comparison in comparisons)
     if matched != events:
-        raise StreambgError(f"{matched} of {events} events were compared")
+        raise StreambgError(
+            f"{matched} of {events} events were compared", way_out="the recorded topics are not whole: measure again"
+        )
     return window
 
 

@@ -150,7 +150,9 @@ class Stage:
                 except BufferError:
                     producer.poll(0.1)
         if producer.flush(FLUSH_S):
-            raise StreambgError(f"{topic} could not be filled within {FLUSH_S:g} s")
+            raise StreambgError(
+                f"{topic} was not filled within {FLUSH_S:g} s", way_out="measure on a machine with less other work"
+            )
         producer.close()
 
     # -- pipelines
@@ -225,6 +227,6 @@ def await_all(done: Callable[[], int], count: int, workers: Sequence[Worker], ev
         if time.monotonic() > deadline:
             raise StreambgError(
                 f"{found} of {count} events after {START_S + count / SLOWEST_A_SECOND:.0f} s",
-                way_out=f"see {', '.join(str(worker.log) for worker in workers)}",
+                way_out="\n".join(worker.tail() for worker in workers),
             )
         time.sleep(every_s)

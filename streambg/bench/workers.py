@@ -62,8 +62,12 @@ class Worker:
             raise self._failed(code)
 
     def _failed(self, code: int) -> StreambgError:
-        tail = "\n    ".join(self.log.read_text(errors="replace").splitlines()[-LAST_LINES:])
-        return StreambgError(f"{self.name[:200]} ended with code {code}; its log ends:\n    {tail}")
+        return StreambgError(f"{self.name[:200]} ended with code {code}", way_out=self.tail())
+
+    def tail(self) -> str:
+        """The end of its log; the log itself is gone when the benchmark has ended."""
+        lines = self.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+        return "\n    ".join([f"the log of {self.name[:80]} ends:", *lines])
 
     def output(self) -> str:
         """Wait for its end; what it printed. Raises StreambgError where it failed."""

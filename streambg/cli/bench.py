@@ -51,7 +51,7 @@ def bench(
     try:
         groups = chosen([word.strip() for word in only.split(",") if word.strip()])
     except ValueError as error:
-        raise ConfigError(f"--only {only}: {error}") from error
+        raise ConfigError(f"--only {only}: {error}", way_out="letters with commas: --only a,b,d") from error
     wanted = runs.quick(groups) if quick else runs.full(groups)
     if events is not None:
         wanted = replace(wanted, events=events)
