@@ -166,7 +166,7 @@ class Session:
             forwarded,
         )
 
-    def _failed(self, messages: list[Message]) -> Fenced | Gap | SessionEnded:
+    def _failed(self, messages: list[Message]) -> StreambgError:
         """What the first error among them means."""
         message, error = next((message, error) for message in messages if (error := message.error()) is not None)
         return self._gone(message) if error.code() == KafkaError._AUTO_OFFSET_RESET else ended(error)
