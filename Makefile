@@ -1,6 +1,6 @@
 # Every target makes .venv from the hash-pinned lock first; uv does it when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker bench-peers lint clean lock lock-peers
+.PHONY: help demo test test-docker bench bench-peers lint clean lock lock-peers
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
@@ -27,6 +27,9 @@ test: .venv/.ready   ## every test, on a real broker and a real Redis
 
 test-docker: .venv/.ready   ## what needs a Docker engine: servers in containers
 	@$(BIN)/python -m pytest -m docker $(ARGS)
+
+bench: .venv/.ready   ## streambg beside the raw client's loops on one broker (ARGS="--quick", ARGS="--only a,d")
+	@$(BIN)/streambg bench $(if $(ARGS),$(ARGS),--report docs/performance.md)
 
 bench-peers: .venv/.ready   ## streambg beside Kafka Streams, Quix Streams, Bytewax, ... (ARGS="--quick --only faust:hop")
 	@$(BIN)/python -m benchmarks.peers $(ARGS)

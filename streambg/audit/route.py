@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -88,9 +89,10 @@ def bucket_of(hashed: bytes, salt: int) -> int:
     return int(xxh3_64_intdigest(hashed, salt) % ALL)
 
 
-def buckets_of(hashed: Iterable[bytes], salt: int) -> npt.NDArray[np.int64]:
+def buckets_of(hashed: Sequence[bytes], salt: int) -> npt.NDArray[np.int64]:
     """int64 (n,), each 0..9999."""
-    return np.array([xxh3_64_intdigest(item, salt) % ALL for item in hashed], np.int64)
+    digests = np.fromiter(map(xxh3_64_intdigest, hashed, repeat(salt)), np.uint64, len(hashed))
+    return (digests % ALL).astype(np.int64)
 
 
 def hashed_column(

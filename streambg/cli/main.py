@@ -13,6 +13,7 @@ from streambg import __version__
 from streambg.cli import (
     adopt,
     audit,
+    bench,
     broker,
     control,
     dead_letters,
@@ -48,6 +49,7 @@ for group in (
     audit.app,
     up.app,
     demo.app,
+    bench.app,
 ):
     app.registered_commands.extend(group.registered_commands)
 app.add_typer(broker.app, name="broker")

@@ -22,10 +22,11 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-# P20, per (partition, color): a color that runs ahead is paused here. 64 full batches; with two colors and 64
-# partitions of full queues the bytes decide: 64 * 2 * 4 MiB = 512 MiB at the very worst, in practice one color waits.
-MAX_ROWS = 64_000
-MAX_BYTES = 4 * 1024 * 1024
+# P20, per (partition, color): a color that runs ahead is paused here. What one answer of the broker brings of a
+# partition (CO_FETCH_BYTES) fits four times; 64 partitions of one color that waits stay at 64 MiB on the wire, and rows
+# cost three times as much here as there.
+MAX_ROWS = 16_000
+MAX_BYTES = 1024 * 1024
 # A paused color is read again when half of it is compared: each pause throws away what the client had prefetched.
 RESUME_AT = 0.5
 

@@ -44,7 +44,7 @@ def site_of(pipeline: Pipeline, slot: int) -> Site:
         pipeline.topics.evidence,
         pipeline.redis,
         name,
-        profiles.consumer(pipeline, pipeline.groups.comparator, name, name),
+        profiles.co_reader(pipeline, pipeline.groups.comparator, name, name),
         profiles.reader(pipeline, f"{name}.reader"),
         # histograms are mostly small numbers in 8 bytes each: a snapshot shrinks to a third
         {**profiles.idempotent_producer(pipeline, name), "compression.type": "lz4"},

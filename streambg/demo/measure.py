@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streambg.errors import StreambgError
 from streambg.kafka.errors import translate
+from streambg.process.usage import cpu_seconds
 from streambg.records.cutover import decode_cutover
 
-TICKS = os.sysconf("SC_CLK_TCK")
 # A dead process's CPU time is what it was at the last look: half a second of a process that is killed is missed.
 LOOK_S = 0.5
 READ = 2_000
 READ_S = 30.0
-
-
-def cpu_seconds(pid: int) -> float | None:
-    """User and system time of a process and its threads; None when it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return None
-    # after the command in brackets, which may hold anything: utime and stime are fields 14 and 15 (man 5 proc)
-    fields = stat.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 class Sampler(threading.Thread):

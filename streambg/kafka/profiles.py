@@ -34,6 +34,11 @@ FETCH_WAIT_MS = 10
 FETCH_MIN_BYTES = 100_000
 # At 5 Mbit/s, the slowest link of the fault tests, 4 MiB take 7 s: a full answer arrives before SOCKET_TIMEOUT_MS.
 FETCH_MAX_BYTES = 4 * 1024 * 1024
+# One answer to a reader of both colors holds a part of each partition of eight, not whole MiB of a few: a color that
+# runs ahead on one partition is paused (P20), and a pause throws away what was prefetched.
+CO_FETCH_BYTES = FETCH_MAX_BYTES // 16
+# Two whole answers in the client; what a batch of answers weighs is ten times what an event does, so less may wait.
+CO_QUEUED_KBYTES = 2 * FETCH_MAX_BYTES // 1024
 # Prefetched records of one client; with one answer on its way the bound is 20 MiB whatever a color does (P20).
 QUEUED_KBYTES = 16_384
 # How soon fetching goes on once the queue has room (default 1 s: gaps in a busy stream), or after a failed fetch.
@@ -111,6 +116,17 @@ def consumer(
         "heartbeat.interval.ms": HEARTBEAT_MS,
         "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
         **_reading(FETCH_WAIT_MS, FETCH_MIN_BYTES),
+    }
+
+
+def co_reader(
+    pipeline: Pipeline, group: str, client_id: str, instance_id: str, *, connection_log: bool = False
+) -> ClientConfig:
+    """A member of a group that reads both colors' predictions: a publisher, a comparator."""
+    return {
+        **consumer(pipeline, group, client_id, instance_id, connection_log=connection_log),
+        "max.partition.fetch.bytes": CO_FETCH_BYTES,
+        "queued.max.messages.kbytes": CO_QUEUED_KBYTES,
     }
 
 

@@ -26,6 +26,12 @@ _JSON_NAMES = {list: "array", str: "string", int: "number", float: "number", boo
 
 def json_rows(values: Sequence[bytes | None]) -> list[Row | str]:
     """Each value as a dict, or the reason why it is none. The last of a doubled key counts."""
+    try:
+        whole = list(map(_decode, values))  # type: ignore[arg-type] # a null is a TypeError, and judged below
+        if set(map(type, whole)) <= {dict}:
+            return whole
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
+        pass  # one of them is no row: each is looked at by itself
     rows: list[Row | str] = []
     for value in values:
         if value is None:

@@ -33,7 +33,7 @@ def publisher(pipeline: Pipeline, slot: int) -> PublisherSite:
         group=pipeline.groups.publisher,
         transactional_id=name,
         all_transactional_ids=frozenset(pipeline.transactional_ids),
-        consumer=profiles.consumer(pipeline, pipeline.groups.publisher, name, name, connection_log=True),
+        consumer=profiles.co_reader(pipeline, pipeline.groups.publisher, name, name, connection_log=True),
         reader=profiles.reader(pipeline, f"{name}.reader"),
         producer=profiles.transactional_producer(pipeline, name),
         admin=profiles.admin(pipeline, f"{name}.admin"),

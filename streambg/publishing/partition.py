@@ -82,7 +82,9 @@ class Partition:
         self.answers[color].offer(fetch)
         # a color that catches up below settled must not fill its queue: the head may wait for it (P20)
         self.answers[color].settle(self.settled)
-        self._stale = True
+        waiting = self.waiting
+        if waiting is None or waiting.side != "other" or waiting.what != "answer" or color != self._state.live:
+            self._stale = True  # more of live's answers decides nothing while the candidate's is waited for
 
     def fire(self, waiting: Waiting) -> None:
         """The deadline of what it waits for has passed, and that color's log was read to its end (P18).

@@ -8,6 +8,7 @@ other keys first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,8 @@ def bucket_keys(
     A null key is not the empty key (P13).
     """
     chosen = keys if column is None else [field_bytes(value) for value in column]
+    if None not in chosen:
+        return list(chosen)  # type: ignore[arg-type] # None is not in it
     return [
         key if key is not None else identity(source_topic, partition, offset)
         for key, offset in zip(chosen, offsets, strict=True)
@@ -56,5 +59,5 @@ def bucket_keys(
 
 def buckets(salt: int, keys: Sequence[bytes]) -> npt.NDArray[np.int64]:
     """int64 (n,), each 0..9999."""
-    digest = xxhash.xxh3_64_intdigest
-    return np.fromiter((digest(key, salt) % BUCKETS for key in keys), np.int64, len(keys))
+    digests = np.fromiter(map(xxhash.xxh3_64_intdigest, keys, repeat(salt)), np.uint64, len(keys))
+    return (digests % BUCKETS).astype(np.int64)

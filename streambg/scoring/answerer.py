@@ -11,7 +11,7 @@ import numpy as np
 from streambg.models.answering import answer_rows
 from streambg.models.contract import Model, Row, Schema
 from streambg.models.features import FeatureCheck
-from streambg.scoring.batching import Polled, Scored, carry_columns, sampled
+from streambg.scoring.batching import Polled, Scored, carry_columns, of_kept, sampled
 
 Decode = Callable[[Sequence[bytes | None]], list[Row | str]]
 
@@ -44,15 +44,15 @@ class Answerer:
         kept = None
         if sample is not None:
             kept = sampled(rows, polled, sample, self.deployment, self._fields.bucket, self._topic, partition)
-        chosen = range(len(rows)) if kept is None else kept
+        chosen = of_kept(rows, kept)
         # before the model sees the rows: what travels beside its answer is the event's, whatever the model does to them
-        carry = carry_columns(rows if kept is None else [rows[i] for i in kept], self._fields.carry)
+        carry = carry_columns(chosen, self._fields.carry)
         started = time.perf_counter()
         answered = answer_rows(
             self._model,
-            rows if kept is None else [rows[i] for i in kept],
-            [polled.keys[i] for i in chosen],
-            np.array([polled.times[i] for i in chosen], np.int64),
+            chosen,
+            of_kept(polled.keys, kept),
+            np.array(of_kept(polled.times, kept), np.int64),
             self._schema,
             self._check,
         )

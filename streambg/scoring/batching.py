@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from streambg.records.batch import (
 from streambg.records.bucket import bucket, field_bytes, identity
 
 Row = Mapping[str, object]
+T = TypeVar("T")
 
 # Columns cost about this per row besides key, value and carried fields: offset, time, score 8 bytes each, framing.
 ROW_OVERHEAD = 48
@@ -28,7 +30,10 @@ ROW_OVERHEAD = 48
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """What one poll brought of one partition: columns of n records in source order."""
+    """What one poll brought of one partition: columns of n records in source order.
+
+    forwarded: the headers that go along with each; None where no record has any.
+    """
 
     offsets: list[int]
     keys: list[bytes | None]
@@ -66,15 +71,36 @@ def carried(row: Row | str, name: str) -> Carried:
     return value if isinstance(value, str | int | float | bool) else None
 
 
+_PLAIN = {str, int, float, bool, type(None)}
+
+
+def _column(rows: Sequence[Row | str], name: str) -> list[Carried]:
+    """`carried` of every row; looked at one by one only where one of them is not plain."""
+    values = [None if isinstance(row, str) else row.get(name) for row in rows]
+    if set(map(type, values)) <= _PLAIN:
+        return values  # type: ignore[return-value] # that is what was just looked at
+    return [carried(row, name) for row in rows]
+
+
 def carry_columns(rows: Sequence[Row | str], names: Sequence[str]) -> dict[str, list[Carried]]:
     """The declared fields, n each. A row whose fields are over the limit carries none of them: never a cut value."""
-    columns: dict[str, list[Carried]] = {name: [carried(row, name) for row in rows] for name in names}
+    columns: dict[str, list[Carried]] = {name: _column(rows, name) for name in names}
+    longest = [
+        max((len(value) for value in column if isinstance(value, str)), default=0) for column in columns.values()
+    ]
+    if sum(longest) <= MAX_CARRY_BYTES:
+        return columns
     for index in range(len(rows)):
         size = sum(len(value) for column in columns.values() if isinstance(value := column[index], str))
         if size > MAX_CARRY_BYTES:
             for column in columns.values():
                 column[index] = None
     return columns
+
+
+def of_kept(column: list[T], kept: Sequence[int] | None) -> list[T]:
+    """The rows of a column that a sample chose; the column itself where there is none."""
+    return column if kept is None else [column[i] for i in kept]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +123,10 @@ def batches(deployment: int, after: int, scored: Scored) -> Iterator[Batch]:
     The last batch reaches to the poll's last offset, so that what was not sampled is said to be unanswered.
     """
     polled, answered, kept = scored.polled, scored.answered, scored.kept
-    index = range(len(polled.offsets)) if kept is None else kept
-    offsets = np.array([polled.offsets[i] for i in index], np.int64)
-    times = np.array([polled.times[i] for i in index], np.int64)
-    keys = [polled.keys[i] for i in index]
-    forwarded = [polled.forwarded[i] for i in index] if polled.forwarded is not None else None
+    offsets = np.array(of_kept(polled.offsets, kept), np.int64)
+    times = np.array(of_kept(polled.times, kept), np.int64)
+    keys = of_kept(polled.keys, kept)
+    forwarded = of_kept(polled.forwarded, kept) if polled.forwarded is not None else None
     values, statuses, scores = _bounded(answered, keys)
     for first, last in _slices(keys, values, forwarded):
         upto = polled.offsets[-1] if last == len(values) else int(offsets[last - 1])
@@ -130,6 +155,8 @@ def _bounded(
 ) -> tuple[list[bytes], npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
     """An answer that would not fit a batch with its key becomes an error row: one stub, and the partition goes on."""
     values, statuses, scores = answered.values, answered.statuses, answered.scores
+    if max(map(len, values), default=0) <= MAX_BYTES - ROW_OVERHEAD:
+        return values, statuses, scores
     for index, value in enumerate(values):
         if len(value) > MAX_BYTES - ROW_OVERHEAD and statuses[index] != ERROR:
             if values is answered.values:
@@ -144,6 +171,14 @@ def _slices(
     keys: Sequence[bytes | None], values: Sequence[bytes], forwarded: Sequence[Headers] | None
 ) -> Iterator[tuple[int, int]]:
     """[first, last) of each batch: at most MAX_ROWS rows and, but for a single larger row, MAX_BYTES."""
+    if forwarded is None and len(values) <= MAX_ROWS:
+        # nearly always one batch: a look at all of it costs a tenth of one at each row
+        whole = (
+            len(values) * (ROW_OVERHEAD + MAX_CARRY_BYTES) + sum(map(len, values)) + sum(map(len, filter(None, keys)))
+        )
+        if whole <= MAX_BYTES:
+            yield 0, len(values)
+            return
     first, size = 0, 0
     for index, value in enumerate(values):
         row = ROW_OVERHEAD + MAX_CARRY_BYTES + len(value) + len(keys[index] or b"")

@@ -36,7 +36,7 @@ def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
     pipeline = loaded(tmp_path, small())
     assert (pipeline.publish.late.live_ms, pipeline.publish.late.candidate_ms) == (None, 2_000)
     assert pipeline.publish.live_failed == "dead-letter"
-    assert (pipeline.publish.transaction.every_ms, pipeline.publish.transaction.records) == (50, 5_000)
+    assert (pipeline.publish.transaction.every_ms, pipeline.publish.transaction.records) == (50, 20_000)
     assert pipeline.publish.slots == 2
     assert pipeline.input.bucket_field is None
     assert pipeline.input.forward_headers == ("traceparent",)

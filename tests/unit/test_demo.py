@@ -13,7 +13,7 @@ from rich.console import Console
 
 from streambg.demo import data, places, result, train
 from streambg.demo.data import PLANTED, Event, Kind, Row, Stream, load_rows, plant
-from streambg.demo.measure import Sampler, Volume, cpu_seconds
+from streambg.demo.measure import Sampler, Volume
 from streambg.demo.producing import Planted
 from streambg.demo.reckoning import behind, letters_problems
 from streambg.demo.result import Done, Result, render
@@ -21,6 +21,7 @@ from streambg.demo.screen import Numbers, Screen
 from streambg.demo.timeline import LAST_WORD, STEPS, Do, Step, due, may_send
 from streambg.errors import ConfigError
 from streambg.models.registry import Registry
+from streambg.process.usage import cpu_seconds
 from streambg.records.outcome import DeadLetter
 from streambg.records.source import Source
 from streambg.servers import detached

@@ -125,7 +125,9 @@ def test_P6_a_publisher_without_the_control_log_ends_its_session(
 ) -> None:
     monkeypatch.setattr(publishing, "CoReader", Reader)
     monkeypatch.setattr(publishing, "AdminClient", lambda _config: None)
-    site: Any = type("Site", (), {"transactional_id": "t", "consumer": {}, "predictions": {}, "admin": {}})()
+    site: Any = type(
+        "Site", (), {"transactional_id": "t", "consumer": {}, "predictions": {}, "admin": {}, "records": 1}
+    )()
     follower: Any = Follower(age)
     meter: Any = None
     session = publishing.Session(site, follower, meter)
