@@ -18,6 +18,7 @@ from urllib.request import urlopen
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from endings import tied
 from waiting import until
 
 from streambg import audit, topicplan
@@ -132,7 +133,7 @@ class Running:
         path = os.pathsep.join([str(self.folder), str(ROOT)])
         env = {**os.environ, "PYTHONPATH": path, **(environment or {})}
         common = ["-p", str(file or self.pipeline.file), "--log", "json"]
-        command = [sys.executable, "-m", f"consumers.{module}", *options, *common]
+        command = tied(sys.executable, "-m", f"consumers.{module}", *options, *common)
         with log.open("wb") as stream:
             popen = subprocess.Popen(command, cwd=self.folder, env=env, stderr=stream, stdout=stream)
         process = Process(name, popen, log)
