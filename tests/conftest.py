@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from workers import Scheduling
+from xdist.scheduler import LoadScopeScheduling
 
 from streambg.servers import start
 
@@ -26,6 +28,11 @@ def redis_url() -> Iterator[str]:
     with start(redis_url=os.environ.get("STREAMBG_TEST_REDIS"), kafka=False) as servers:
         assert servers.redis_url is not None
         yield servers.redis_url
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config) -> LoadScopeScheduling:
+    """Asked by xdist, under `-n`."""
+    return Scheduling(config)
 
 
 _counter = itertools.count(1)

@@ -26,7 +26,7 @@ from streambg.kafka.admin import describe
 from streambg.records.cutover import PublisherPosition, encode_position
 from streambg.records.outcome import HEADER
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("audit")]  # `written` is made once, and cut by the last
+pytestmark = pytest.mark.integration
 
 PARTITIONS = 2
 TIMEOUT_S = 20

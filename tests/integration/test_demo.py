@@ -12,7 +12,7 @@ from endings import servers_end
 
 from streambg.servers import detached
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400), pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from streambg.kafka import admin, profiles
 from streambg.servers import Launch, LocalKafka
 from streambg.servers.ports import free_port
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("guarded")]
+pytestmark = pytest.mark.integration
 
 LOGIN = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_app="right";'
 
