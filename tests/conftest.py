@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from workers import Scheduling
+from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from streambg.servers import start
@@ -30,9 +31,9 @@ def redis_url() -> Iterator[str]:
         yield servers.redis_url
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config) -> LoadScopeScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """Asked by xdist, under `-n`."""
-    return Scheduling(config)
+    return Scheduling(config, log)
 
 
 _counter = itertools.count(1)
