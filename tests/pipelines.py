@@ -169,6 +169,11 @@ class Running:
             except subprocess.TimeoutExpired:
                 process.kill()
 
+    def last_words(self, lines: int = 15) -> str:
+        """The end of each process's log."""
+        logs = ((process.name, process.log.read_text(errors="replace").splitlines()) for process in self.processes)
+        return "\n".join(f"--- {name}\n" + "\n".join(log[-lines:]) for name, log in logs)
+
     # -- models and commands
 
     def model(self, version: str, **params: Any) -> str:
@@ -344,6 +349,9 @@ def pipeline(
         for version in versions:
             running.model(version, bias=int(version) / 10)
         yield running
+    except BaseException as error:
+        error.add_note(running.last_words())  # the files may be gone when somebody reads of the failure
+        raise
     finally:
         running.stop()
         sys.path.remove(str(folder))
