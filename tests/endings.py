@@ -18,11 +18,17 @@ def tied(*command: str) -> list[str]:
 
 
 @contextmanager
-def servers_end(home: Path, log: Path) -> Iterator[None]:
-    """Detached servers that are started in `home` end with this block, and no later than this process."""
-    stop = [sys.executable, "-m", "streambg", "broker", "stop", "--dir", str(home), "--remove-data"]
-    guard = Guarded(Command([], log=log, cwd=log.parent, at_end=stop))
+def at_last(log: Path, *command: str) -> Iterator[None]:
+    """Run the command when this block ends, or this process, whichever comes first."""
+    guard = Guarded(Command([], log=log, cwd=log.parent, at_end=command))
     try:
         yield
     finally:
         guard.stop()
+
+
+@contextmanager
+def servers_end(home: Path, log: Path) -> Iterator[None]:
+    """Detached servers that are started in `home` end with this block, and no later than this process."""
+    with at_last(log, sys.executable, "-m", "streambg", "broker", "stop", "--dir", str(home), "--remove-data"):
+        yield
