@@ -6,11 +6,12 @@ from pathlib import Path
 
 from workers import TOGETHER, unit_of_work
 
-INTEGRATION = Path(__file__).parent.parent / "integration"
+TESTS = Path(__file__).parent.parent
 
 
 def test_what_shares_a_module_fixture_stays_together() -> None:
-    sharing = {file.name for file in INTEGRATION.glob("test_*.py") if 'scope="module"' in file.read_text()}
+    files = [file for file in TESTS.glob("*/test_*.py") if file.parent.name != "unit"]
+    sharing = {file.name for file in files if 'scope="module"' in file.read_text()}
     assert sharing == TOGETHER
 
 
