@@ -11,7 +11,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 # Their module fixtures take long to make, or tests that come later rely on earlier ones. A file that is missing here
 # only makes its fixtures twice.
-TOGETHER = frozenset({"test_audit_broker.py", "test_demo.py", "test_kafka_admin.py", "test_servers_docker.py"})
+TOGETHER = frozenset(
+    {"test_audit_broker.py", "test_demo.py", "test_kafka_admin.py", "test_servers_docker.py", "test_status.py"}
+)
 
 
 def unit_of_work(nodeid: str) -> str:
