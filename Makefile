@@ -4,6 +4,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# of the tests, which wait more than they compute: three keep two cores busy
+WORKERS ?= 3
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -22,8 +24,8 @@ help:            ## this list
 demo: .venv/.ready   ## the main job on real data, from an empty machine to the audit's word (ARGS="--keep --events 20000")
 	@$(BIN)/streambg demo $(ARGS)
 
-test: .venv/.ready   ## every test, on a real broker and a real Redis
-	@$(BIN)/python -m pytest $(ARGS)
+test: .venv/.ready   ## every test, on real brokers and Redis servers (WORKERS=0: all in one process, for a debugger)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 test-docker: .venv/.ready   ## what needs a Docker engine: servers in containers
 	@$(BIN)/python -m pytest -m docker $(ARGS)

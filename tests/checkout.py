@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from endings import tied
 from waiting import until
 
 from streambg.servers.ports import free_port
@@ -42,7 +43,7 @@ class Verb:
 
     def __init__(self, folder: Path, *words: str, merged: bool = False, **more: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "streambg", *words],
+            tied(sys.executable, "-m", "streambg", *words),
             cwd=folder,
             env=environment(**more),
             stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""Real servers for the tests, one of each a session; without them the tests fail and say why."""
+"""Real servers for the tests, one of each a session (with `-n`: a worker); without them the tests fail and say why."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from workers import Scheduling
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from streambg.servers import start
 
@@ -28,11 +31,16 @@ def redis_url() -> Iterator[str]:
         yield servers.redis_url
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Asked by xdist, under `-n`."""
+    return Scheduling(config, log)
+
+
 _counter = itertools.count(1)
 
 
 @pytest.fixture
-def unique(request: pytest.FixtureRequest) -> str:
+def unique(request: pytest.FixtureRequest, worker_id: str) -> str:
     """A prefix for topics, groups and keys that no other test of the session uses; it names the test."""
     name = re.sub(r"[^a-zA-Z0-9-]+", "-", request.node.name).strip("-")[:60]
-    return f"{name}-{next(_counter)}"
+    return f"{name}-{worker_id}-{next(_counter)}"

@@ -18,6 +18,7 @@ from urllib.request import urlopen
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from endings import tied
 from waiting import until
 
 from streambg import audit, topicplan
@@ -132,7 +133,7 @@ class Running:
         path = os.pathsep.join([str(self.folder), str(ROOT)])
         env = {**os.environ, "PYTHONPATH": path, **(environment or {})}
         common = ["-p", str(file or self.pipeline.file), "--log", "json"]
-        command = [sys.executable, "-m", f"consumers.{module}", *options, *common]
+        command = tied(sys.executable, "-m", f"consumers.{module}", *options, *common)
         with log.open("wb") as stream:
             popen = subprocess.Popen(command, cwd=self.folder, env=env, stderr=stream, stdout=stream)
         process = Process(name, popen, log)
@@ -167,6 +168,11 @@ class Running:
                 process.popen.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+    def last_words(self, lines: int = 15) -> str:
+        """The end of each process's log."""
+        logs = ((process.name, process.log.read_text(errors="replace").splitlines()) for process in self.processes)
+        return "\n".join(f"--- {name}\n" + "\n".join(log[-lines:]) for name, log in logs)
 
     # -- models and commands
 
@@ -343,6 +349,9 @@ def pipeline(
         for version in versions:
             running.model(version, bias=int(version) / 10)
         yield running
+    except BaseException as error:
+        error.add_note(running.last_words())  # the files may be gone when somebody reads of the failure
+        raise
     finally:
         running.stop()
         sys.path.remove(str(folder))

@@ -13,9 +13,12 @@ def until(condition: Callable[[], T], timeout: float = 20.0, what: str = "") -> 
     """The condition's first true value; after `timeout` seconds an AssertionError that names `what`."""
     deadline = time.monotonic() + timeout
     while True:
+        began = time.monotonic()
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > deadline:
             raise AssertionError(f"not within {timeout:g} s: {what or condition}; last value {value!r}")
-        time.sleep(0.02)  # the pause between two looks, not a wait for an effect
+        # the pause between two looks, not a wait for an effect; a costly look leaves the processor to what it waits for
+        time.sleep(max(0.02, 2 * (now - began)))

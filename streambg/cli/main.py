@@ -4,58 +4,34 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 from confluent_kafka import KafkaException
 
 from streambg import __version__
-from streambg.cli import (
-    adopt,
-    audit,
-    bench,
-    broker,
-    control,
-    dead_letters,
-    demo,
-    gap,
-    init,
-    inspect,
-    models,
-    status,
-    topics,
-    up,
-)
+from streambg.cli import control
 from streambg.cli.common import stderr
 from streambg.cli.completing import bash_completion
 from streambg.errors import StreambgError
 from streambg.kafka.errors import translate
 from streambg.process import logs
 
-app = typer.Typer(
-    name="streambg",
-    help="Blue-green deployment for models that score Kafka topics: offset-exact, exactly once.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    epilog="Start with:  streambg demo",
-)
-for group in (
-    init.app,
-    control.app,
-    gap.app,
-    adopt.app,
-    status.app,
-    inspect.app,
-    audit.app,
-    up.app,
-    demo.app,
-    bench.app,
-):
-    app.registered_commands.extend(group.registered_commands)
-app.add_typer(broker.app, name="broker")
-app.add_typer(topics.app, name="topics")
-app.add_typer(models.app, name="models")
-app.add_typer(dead_letters.app, name="dead-letters")
+# Verb -> its module in streambg.cli, for modules of one verb; then modules that are a group of verbs.
+VERBS = {
+    "init": "init",
+    "adopt": "adopt",
+    "accept-gap": "gap",
+    "status": "status",
+    "inspect": "inspect",
+    "audit": "audit",
+    "up": "up",
+    "demo": "demo",
+    "bench": "bench",
+}
+GROUPS = ("broker", "topics", "models", "dead-letters")
 
 
 def _version(asked: bool) -> None:
@@ -64,7 +40,6 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it and end.")
@@ -73,13 +48,50 @@ def options(
     """Blue-green deployment for models that score Kafka topics: offset-exact, exactly once."""
 
 
+def build(words: Sequence[str]) -> typer.Typer:
+    """The app with what these arguments ask for, or with everything where they ask for no verb that is known.
+
+    Importing every verb takes as long again as importing one.
+    """
+    app = typer.Typer(
+        name="streambg",
+        help="Blue-green deployment for models that score Kafka topics: offset-exact, exactly once.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        epilog="Start with:  streambg demo",
+    )
+    app.callback()(options)
+    for name in _needed(words[0] if words else ""):
+        part: typer.Typer = import_module(f"streambg.cli.{name.replace('-', '_')}").app
+        if name in GROUPS:
+            app.add_typer(part, name=name)
+        else:
+            app.registered_commands.extend(part.registered_commands)
+    return app
+
+
+def _needed(verb: str) -> tuple[str, ...]:
+    if verb in GROUPS:
+        return (verb,)
+    if verb in VERBS:
+        return (VERBS[verb],)
+    if verb in verbs_of(control.app):
+        return ("control",)
+    return ("control", *VERBS.values(), *GROUPS)
+
+
+def verbs_of(part: typer.Typer) -> set[str]:
+    """As they are typed."""
+    return {info.name or info.callback.__name__ for info in part.registered_commands if info.callback}
+
+
 def main() -> None:
     """Run the verb that the command line names; what went wrong is said, and the process ends with its exit code."""
     # a verb prints what it found; what the clients and loops would log on the way is for the processes
     logs.configure("streambg", console=True, level="error")
     try:
         with bash_completion(os.environ):
-            app()
+            build(sys.argv[1:])()
     except KafkaException as error:
         _fail(translate(error))
     except StreambgError as error:

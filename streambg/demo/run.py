@@ -29,12 +29,12 @@ from streambg.kafka import profiles
 from streambg.records.source import COLORS, Color
 from streambg.running import plan
 from streambg.running.lines import readable
-from streambg.running.places import BOOTSTRAP, REDIS, environment, ports
+from streambg.running.places import BOOTSTRAP, REDIS, environment
 from streambg.running.supervisor import Supervisor
 from streambg.servers import Choice, Servers
+from streambg.servers.ports import free_port
 from streambg.topicplan import ensure
 
-FIRST_METRICS_PORT = 19_640
 LOG = "processes.log"
 OURS = "use the pipeline.yaml of streambg's repository"
 
@@ -172,7 +172,6 @@ def _models(pipeline: Pipeline, trained: tuple[Trained, Trained], screen: Screen
 
 
 def _processes(wanted: Wanted, screen: Screen, surroundings: Mapping[str, str], stack: ExitStack) -> Supervisor:
-    labels = plan.names(1, 1)
     log = stack.enter_context((wanted.folder / LOG).open("w", encoding="utf-8"))
 
     def heard(name: str, line: str) -> None:
@@ -186,7 +185,7 @@ def _processes(wanted: Wanted, screen: Screen, surroundings: Mapping[str, str], 
         log.flush()
         screen.note(f"{name} {text}", "dim" if level == "info" else "yellow")
 
-    processes = plan.processes(1, 1, ports(FIRST_METRICS_PORT, len(labels)))
+    processes = plan.processes(1, 1, [free_port() for _ in plan.names(1, 1)])
     supervisor = Supervisor(processes, wanted.file, surroundings, heard, said)
     supervisor.start()
     stack.callback(supervisor.stop)

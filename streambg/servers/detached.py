@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -105,10 +105,8 @@ def start(
             kafka="kafka" not in names,
             redis="redis" not in names,
             launch=launch or Launch(),
-            port=_port(port, USUAL_PORT),
-            redis_port=_port(redis_port, USUAL_REDIS_PORT),
         )
-        servers = bring_up(wanted, progress)
+        servers = _at_usual_ports(wanted, port, redis_port, progress)
         try:
             started = tuple(server for server in (servers.kafka, servers.redis) if server)
             state = State(tuple(sorted((*there, *started), key=lambda server: server.name)))
@@ -118,6 +116,22 @@ def start(
             raise
         servers.release()
         return state, False
+
+
+def _at_usual_ports(wanted: Wanted, port: int | None, redis_port: int | None, progress: Progress) -> Servers:
+    """Where no other was asked for. Between the look at a usual port and its use another process may take it."""
+
+    def placed() -> Wanted:
+        return replace(wanted, port=_port(port, USUAL_PORT), redis_port=_port(redis_port, USUAL_REDIS_PORT))
+
+    first = placed()
+    try:
+        return bring_up(first, progress)
+    except StreambgError:
+        again = placed()
+        if again == first:
+            raise
+        return bring_up(again, progress)
 
 
 def _port(asked: int | None, usual: int) -> int | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from endings import servers_end
 from typer.testing import CliRunner
 from waiting import until
 
@@ -34,7 +35,7 @@ def call(*arguments: str) -> tuple[int, str]:
 def test_broker_start_status_stop(tmp_path: Path, unique: str) -> None:
     there = ("--dir", str(tmp_path))
     assert call("status", *there) == (cli.NOT_RUNNING, "Not running. Start with: streambg broker start\n")
-    try:
+    with servers_end(tmp_path, tmp_path / "stop.log"):
         code, text = call("start", *there, "--servers", "local", "--output", "json")
         first = json.loads(text)
         assert (code, first["already_running"]) == (0, False)
@@ -66,8 +67,6 @@ def test_broker_start_status_stop(tmp_path: Path, unique: str) -> None:
         again = json.loads(text)
         topics = AdminClient({"bootstrap.servers": again["bootstrap"]}).list_topics(timeout=10).topics
         assert unique in topics
-    finally:
-        call("stop", *there, "--remove-data")
     assert not (tmp_path / "kafka").exists()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from checkout import Verb, checkout, gone, pid_in
+from endings import servers_end
 
 from streambg.servers import detached
 
@@ -17,8 +18,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     place = checkout(tmp_path_factory.mktemp("demo"))
-    yield place
-    detached.stop(place / ".streambg" / "demo", remove_data=True)
+    with servers_end(place / ".streambg" / "demo", place / "stop.log"):
+        yield place
 
 
 @pytest.fixture(scope="module")

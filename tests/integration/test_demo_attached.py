@@ -10,6 +10,7 @@ from pipelines import pipeline
 
 from streambg.demo.attached import require_empty
 from streambg.errors import ConfigError
+from streambg.servers.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -35,7 +36,7 @@ def test_the_demo_plays_on_running_processes_and_leaves_them_alone(
         return Verb(folder, *words, merged=merged, STREAMBG_BOOTSTRAP=kafka, STREAMBG_REDIS=redis_url)
 
     assert verb("topics", "apply", "--partitions", "2", "--yes").end() == 0
-    up = verb("up", merged=True)
+    up = verb("up", "--metrics-port", str(free_port()), merged=True)
     try:
         up.says("comparator   | started as pid")
         demo = verb(*attach)

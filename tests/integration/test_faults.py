@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from checkout import Verb, checkout, pid_in
-
-from streambg.servers import detached
+from endings import servers_end
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
@@ -20,17 +19,20 @@ def test_the_audit_holds_after_each_process_was_killed(tmp_path: Path) -> None:
     """
     folder = checkout(tmp_path)
     home = folder / ".streambg" / "demo"
-    demo = Verb(folder, "demo", "--events", "12000", "--rate", "1500", "--keep", "--output", "json")
-    try:
-        pids = {
-            name: pid_in(demo.says(f"{name} started as pid"))
-            for name in ("scorer.blue", "scorer.green", "publisher", "comparator")
-        }
-        demo.says("shift 10 %: epoch")  # both colors answer, and both are published
-        for name in ("scorer.green", "comparator", "publisher", "scorer.blue"):
-            os.kill(pids[name], signal.SIGKILL)
-            demo.says(f"{name} started again as pid")
-        code = demo.end(250)
+    with servers_end(home, tmp_path / "stop.log"):
+        demo = Verb(folder, "demo", "--events", "12000", "--rate", "1500", "--keep", "--output", "json")
+        try:
+            pids = {
+                name: pid_in(demo.says(f"{name} started as pid"))
+                for name in ("scorer.blue", "scorer.green", "publisher", "comparator")
+            }
+            demo.says("shift 10 %: epoch")  # both colors answer, and both are published
+            for name in ("scorer.green", "comparator", "publisher", "scorer.blue"):
+                os.kill(pids[name], signal.SIGKILL)
+                demo.says(f"{name} started again as pid")
+            code = demo.end(250)
+        finally:
+            demo.close()
         assert code == 0, "\n".join(demo.said)
         result = demo.json()
         assert result["audit"]["verdict"] == "ok"
@@ -41,9 +43,6 @@ def test_the_audit_holds_after_each_process_was_killed(tmp_path: Path) -> None:
         audit = Verb(folder, "audit", "--output", "json", **_addresses(home))
         assert audit.end() == 0, audit.said
         assert audit.json()["events"] == 12_000
-    finally:
-        demo.close()
-        detached.stop(home, remove_data=True)
 
 
 def _addresses(home: Path) -> dict[str, str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from endings import at_last, servers_end
 
 from streambg.servers.cache import cache_dir
 
@@ -46,22 +46,20 @@ def test_the_readmes_commands_end_with_the_readers_own_model_live(kafka: str, tm
             shutil.copy(source, checkout / name)
     (checkout / "readme.sh").write_text(script)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "STREAMBG_CACHE": str(own_cache(tmp_path)), "COLUMNS": "200"}
-    process = subprocess.Popen(
-        ["bash", "-eu", "readme.sh"],
-        cwd=checkout,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=300)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(30)
+    cache = own_cache(tmp_path)
+    environment = {**os.environ, "PATH": path, "STREAMBG_CACHE": str(cache), "COLUMNS": "200"}
+    with servers_end(cache / "detached", tmp_path / "stop.log"):
+        process = subprocess.Popen(
+            ["bash", "-eu", "readme.sh"],
+            cwd=checkout,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        with at_last(tmp_path / "kill.log", "bash", "-c", f"kill -9 -- -{process.pid}"):  # what it left running
+            output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     for words in ("promote accepted", "rollback accepted", "linear:1", "learnt:1"):
         assert words in output

@@ -16,6 +16,7 @@ import redis
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from endings import servers_end
 from waiting import until
 
 from streambg.errors import StreambgError
@@ -215,18 +216,16 @@ def test_detached_servers_outlive_the_process_that_started_them(tmp_path: Path) 
         "import sys; from pathlib import Path; from streambg.servers import start;"
         "s = start('local', owned=False, data_dir=Path(sys.argv[1])); print(s.kafka.pid, s.redis.pid)"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
-    )
-    pids = [int(word) for word in run.stdout.split()]
-    try:
+    with servers_end(tmp_path, tmp_path / "stop.log"):
+        run = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
+        )
+        pids = [int(word) for word in run.stdout.split()]
         assert all(one.answers for one in detached.status(tmp_path))
         with start("local", owned=False, data_dir=tmp_path) as same:
             assert same.kafka is not None
             assert same.kafka.pid == pids[0]
         assert all(gone(pid) for pid in pids)
-    finally:
-        detached.stop(tmp_path)
 
 
 def test_clients_are_served_at_once_by_a_warm_broker(kafka: str, redis_url: str, unique: str) -> None:

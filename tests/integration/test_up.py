@@ -15,13 +15,15 @@ import pytest
 from checkout import Verb, checkout, gone, pid_in
 from waiting import until
 
+from streambg.servers.ports import free_port, listening
+
 pytestmark = pytest.mark.integration
 NAMES = ("scorer.blue", "scorer.green", "publisher", "comparator")
 
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Verb]:
-    verb = Verb(checkout(tmp_path), "up", "--servers", "local", merged=True)
+    verb = Verb(checkout(tmp_path), "up", "--servers", "local", "--metrics-port", str(free_port()), merged=True)
     yield verb
     verb.close()
 
@@ -78,7 +80,5 @@ def test_a_pipeline_without_consumers_is_refused_before_anything_starts(tmp_path
 
 
 def _listens(address: str) -> bool:
-    from streambg.servers.ports import listening  # noqa: PLC0415 - used once
-
     host, _, port = address.rpartition(":")
     return listening(int(port), host)

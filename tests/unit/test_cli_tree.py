@@ -12,14 +12,15 @@ import typer
 from model_versions import new, river_pickle
 from typer.testing import CliRunner
 
-from streambg.cli.main import app
+from streambg.cli.main import build
 from streambg.models.policy import Policy
 from streambg.models.registry import Registry
 from streambg.records.source import COLORS
 
 # What prints no data, so has no --output: it runs until Ctrl-C.
 PRINTS_NO_DATA = {"up"}
-ROOT: Any = typer.main.get_command(app)
+APP = build(())
+ROOT: Any = typer.main.get_command(APP)
 
 
 def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -69,7 +70,7 @@ def test_it_says_what_it_does_and_gives_an_example_that_parses(path: str) -> Non
 
 @pytest.mark.parametrize("path", TREE)
 def test_its_help_can_be_asked_for(path: str) -> None:
-    done = CliRunner().invoke(app, [*path.split(), "--help"], terminal_width=200)
+    done = CliRunner().invoke(APP, [*path.split(), "--help"], terminal_width=200)
     assert done.exit_code == 0
     assert "Usage:" in done.stdout
     assert f"  streambg {' '.join(examples_of(TREE[path])[0][:1])}" in done.stdout
@@ -97,7 +98,7 @@ def test_data_is_printed_as_json_too(path: str) -> None:
     ],
 )
 def test_a_wrong_word_is_told_the_nearest(words: list[str], says: str) -> None:
-    done = CliRunner().invoke(app, words, terminal_width=200)
+    done = CliRunner().invoke(APP, words, terminal_width=200)
     assert done.exit_code == 2
     assert says in done.stderr
 

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -23,7 +24,7 @@ from streambg.servers.containers import kafka_environment, variable
 from streambg.servers.installation import cluster_id, new_cluster_id, renew_cluster_id
 from streambg.servers.java import Java
 from streambg.servers.kafka_config import KAFKA_VERSION, Launch, archive_using, java_command, server_properties
-from streambg.servers.launching import RunningServer
+from streambg.servers.launching import RunningServer, Servers, Wanted
 
 ONE, TWO = b"first jar", b"second jar"
 
@@ -229,3 +230,29 @@ def test_a_state_file_that_cannot_be_understood_is_not_overwritten(tmp_path: Pat
 def test_stopping_what_never_started_changes_nothing(tmp_path: Path) -> None:
     assert detached.stop(tmp_path / "none") == ()
     assert not (tmp_path / "none").exists()
+
+
+def test_a_usual_port_that_is_taken_meanwhile_is_left_to_its_taker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the port and its use; one that was asked for is not replaced by another."""
+    usual = ports.free_port()
+    monkeypatch.setattr(detached, "USUAL_PORT", usual)
+    wanted: list[int | None] = []
+    with socket.socket() as other:
+
+        def bring_up(what: Wanted, _: object) -> Servers:
+            wanted.append(what.port)
+            if what.port is None:
+                return Servers("127.0.0.1:1", None, None, None)
+            if len(wanted) == 1:
+                other.bind((ports.HOST, usual))
+                other.listen()
+            raise StreambgError(f"port {usual} was taken")
+
+        monkeypatch.setattr(detached, "bring_up", bring_up)
+        detached.start(tmp_path)
+        assert wanted == [usual, None]
+        with pytest.raises(StreambgError, match=f"port {usual} was taken"):
+            detached.start(tmp_path, port=usual)
+        assert wanted == [usual, None, usual]
