@@ -12,7 +12,15 @@ from xdist.scheduler import LoadScopeScheduling
 # Their module fixtures take long to make, or tests that come later rely on earlier ones. A file that is missing here
 # only makes its fixtures twice.
 TOGETHER = frozenset(
-    {"test_audit_broker.py", "test_demo.py", "test_kafka_admin.py", "test_servers_docker.py", "test_status.py"}
+    {
+        "test_acls.py",
+        "test_audit_broker.py",
+        "test_demo.py",
+        "test_kafka_admin.py",
+        "test_looking.py",
+        "test_servers_docker.py",
+        "test_status.py",
+    }
 )
 
 

@@ -12,7 +12,7 @@ from benchmarks.peers.counting import Tally, tally
 from benchmarks.peers.load import Load, Watch
 from benchmarks.peers.team import Team
 from benchmarks.peers.windows import Rate, Sample, percentile, rate
-from streambg.demo.measure import cpu_seconds
+from streambg.process.usage import cpu_seconds
 from streambg.errors import StreambgError
 
 LOOK_S = 0.1

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from streambg.demo.measure import cpu_seconds
+from streambg.process.usage import cpu_seconds
 from streambg.errors import StreambgError
 from streambg.servers.guarded import Command, Guarded
 
