@@ -33,11 +33,14 @@ def read_on(
     starts: Mapping[Spot, int],
     timeout: float,
     limit: int | None = None,
+    *,
+    at_least: int = 0,
     clients: Clients = KAFKA,
 ) -> list[Message]:
     """The records from `starts` to the end of each partition, at most `limit` of each; in order within a partition.
 
-    The consumer needs `enable.partition.eof`. Raises Unreachable where that takes longer than `timeout` seconds.
+    The consumer needs `enable.partition.eof`. at_least: an end below this offset is none yet, an open transaction
+    stands there: read on. Raises Unreachable where that takes longer than `timeout` seconds.
     """
     consumer.assign([TopicPartition(topic, partition, at) for (topic, partition), at in starts.items()])
     left = dict.fromkeys(starts, limit)
@@ -53,7 +56,7 @@ def read_on(
             spot, error = (message.topic() or "", message.partition() or 0), message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaException(error)
-            if spot not in left:
+            if spot not in left or (error is not None and (message.offset() or 0) < at_least):
                 continue
             if error is None:
                 records.append(message)

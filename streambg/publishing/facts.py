@@ -62,7 +62,7 @@ def read_facts(
         offset = found.offset if found.offset >= 0 and position is not None else None
         committed[found.topic, found.partition] = Committed(offset, position if offset is not None else None)
     topic_id, cluster_id = identify(admin, site.input)
-    cutovers = read_cutovers(site.reader, site.cutovers, site.clients)
+    cutovers = read_cutovers(site.reader, site.cutovers, site.clients, complete=True)
     floors = {number: resume.epoch_floor(cutovers.get(number, []), topic_id) for number in numbers}
     begins = {number: state.output_begin(number) or 0 for number in numbers}
     tails: dict[int, Tail | None] = dict.fromkeys(numbers)

@@ -163,12 +163,28 @@ def _outcome_from(clients: Clients, consumer: Consumer, spot: Spot, at: int) -> 
     raise SessionEnded(f"{spot[0]}/{spot[1]} was not read within {DEADLINE_S:g} s")
 
 
-def read_cutovers(config: Mapping[str, Any], topic: str, clients: Clients = KAFKA) -> dict[int, list[Cutover]]:
-    """Every cutover record, per partition in the order of epochs. A handful a command: the topic is small."""
+def _written(clients: Clients, config: Mapping[str, Any], topic: str) -> int:
+    """The end of the topic for its writers: above the last stable offset where a transaction is open."""
+    consumer = clients.consumer({**config, "isolation.level": "read_uncommitted"})
+    try:
+        return _watermarks(consumer, topic, 0)[1]
+    finally:
+        consumer.close()
+
+
+def read_cutovers(
+    config: Mapping[str, Any], topic: str, clients: Clients = KAFKA, *, complete: bool = False
+) -> dict[int, list[Cutover]]:
+    """Every cutover record, per partition in the order of epochs. A handful a command: the topic is small.
+
+    complete: wait for the transactions that are open now. All publishers share the topic, so an open one of a living
+    publisher hides the records that others have committed behind it (P24); raises Unreachable where it stays open.
+    """
+    at_least = _written(clients, config, topic) if complete else 0
     consumer = clients.consumer({**config, "enable.partition.eof": True})
     try:
         low, _ = _watermarks(consumer, topic, 0)
-        messages = read_on(consumer, {(topic, 0): low}, DEADLINE_S, clients=clients)
+        messages = read_on(consumer, {(topic, 0): low}, DEADLINE_S, at_least=at_least, clients=clients)
     finally:
         consumer.close()
     cutovers: dict[int, dict[int, Cutover]] = {}
