@@ -1,6 +1,6 @@
 # Every target makes .venv from the hash-pinned lock first; uv does it when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker bench bench-peers lint clean lock lock-peers
+.PHONY: help demo test test-docker simulate bench bench-peers lint clean lock lock-peers
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
@@ -29,6 +29,9 @@ test: .venv/.ready   ## every test, on real brokers and Redis servers (WORKERS=0
 
 test-docker: .venv/.ready   ## what needs a Docker engine: servers in containers
 	@$(BIN)/python -m pytest -m docker $(ARGS)
+
+simulate: .venv/.ready   ## 10,000 seeds of the simulator (ARGS="--first 10000", "--seed 77", "--mutants")
+	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds 10000 $(ARGS)
 
 bench: .venv/.ready   ## streambg beside the raw client's loops on one broker (ARGS="--quick", ARGS="--only a,d")
 	@$(BIN)/streambg bench $(if $(ARGS),$(ARGS),--report docs/performance.md)

@@ -54,7 +54,7 @@ class Comparison:
         if rows is None:
             return 0
         self.evidence.add(rows, self.terms)
-        self.evidence.dropped(self.pairing.retire(rows.high, before))
+        self.evidence.dropped(self.pairing.retire(rows.high, before, self.evidence.start))
         return rows.high - before
 
     def snapshot(self) -> Snapshot:

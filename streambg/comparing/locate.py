@@ -108,13 +108,20 @@ def _boundary(log: PredictionLog, low: int, high: int, deployment: int, source_o
     while low < high:
         middle = (low + high) // 2
         found = _speaking(log, middle, high, deployment)
-        if found is None:
+        if found is None and _silent(log, middle, high):
+            high = middle  # no batch at all up to there: to begin here is to begin there
+        elif found is None:
             low = middle + 1
         elif found[1].deployment > deployment or found[1].upto > source_offset:
             high = middle
         else:
             low = found[0] + 1
     return low
+
+
+def _silent(log: PredictionLog, offset: int, high: int) -> bool:
+    """Are all records from `offset` up to `high` no batches, and few enough to look at?"""
+    return high - offset <= LOOK_PAST and all(log.head(at) is None for at in range(offset, high))
 
 
 def _speaking(log: PredictionLog, offset: int, high: int, deployment: int) -> tuple[int, Head] | None:

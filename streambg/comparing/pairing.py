@@ -96,10 +96,10 @@ class Pairing:
             silent[without] = len(alone) - nothing
         return Rows(low, high, blue, green, at_blue, at_green, silent, unanswered)
 
-    def retire(self, compared: int, counted: int) -> dict[Color, dict[str, int]]:
-        """Everything up to `compared` is evidence now; what was dropped on the way, by color and why."""
+    def retire(self, compared: int, counted: int, start: int) -> dict[Color, dict[str, int]]:
+        """Everything up to `compared` is evidence now; what was dropped on the way, by color and why (Side.retire)."""
         self.compared = compared
-        return {color: dict(self.sides[color].retire(compared, counted)) for color in COLORS}
+        return {color: dict(self.sides[color].retire(compared, counted, start)) for color in COLORS}
 
     def places(self) -> dict[Color, Place]:
         return {color: self.sides[color].place for color in COLORS}

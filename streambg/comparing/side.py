@@ -197,10 +197,11 @@ class Side:
         result: Bools = samples[at] | (offsets <= starts[at])
         return result
 
-    def retire(self, compared: int, counted: int) -> Counter[str]:
+    def retire(self, compared: int, counted: int, start: int) -> Counter[str]:
         """Forget the batches that hold nothing above `compared`; what was dropped between them.
 
-        Drops before a batch that ends at or below `counted` were told already (or lie before the evidence).
+        Drops before a batch that ends at or below `counted` were told already. Those before the first batch that goes
+        beyond `start`, where the evidence begins, depend on where the search for it ended: they are no evidence (P32).
         """
         told: Counter[str] = Counter()
         while self._segments and self._segments[0].upto <= compared:
@@ -208,7 +209,7 @@ class Side:
             self.rows -= len(segment.batch)
             self.bytes -= segment.size
             self.place = Place(segment.log_offset + 1, segment.coverage)
-            if segment.upto > counted:
+            if segment.upto > counted and segment.start > start:
                 told += segment.drops
         return told
 

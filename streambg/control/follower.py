@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from streambg.control.fold import ControlFold, Entry
 from streambg.control.state import ControlState
 from streambg.errors import Gap, StreambgError, Unreachable
+from streambg.kafka.clients import KAFKA, Clients
 from streambg.kafka.errors import is_denied, translate
 
 # P6: a view is good while an end offset read within the last 10 s has been folded to. Asking every 2 s leaves room
@@ -61,17 +61,23 @@ class ControlFollower:
         topic: str,
         ignore_records: Collection[int] = (),
         on_entry: Callable[[Entry], None] | None = None,
+        clients: Clients = KAFKA,
     ) -> None:
         self.topic = topic
         self.entries: deque[Entry] = deque(maxlen=KEPT_ENTRIES)
         self.fold = ControlFold(ignore_records)
         self.on_entry = on_entry
-        self._consumer = Consumer({**config, "enable.partition.eof": False, "auto.offset.reset": "error"})
+        self._clients = clients
+        self._consumer = clients.consumer({**config, "enable.partition.eof": False, "auto.offset.reset": "error"})
+        self._partition = TopicPartition(topic, 0)
+        self._consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
         self._snapshot = Snapshot(self.fold.state, -1, float("-inf"))
         self._failure: BaseException | None = None
         self._stopping = threading.Event()
         self._moved = threading.Condition()
         self._end = 0
+        self._end_due = 0.0
+        self._asked_at = float("-inf")
         self._thread = threading.Thread(target=self._run, name="control-follower", daemon=True)
 
     def start(self) -> ControlFollower:
@@ -93,7 +99,7 @@ class ControlFollower:
 
     def wait_caught_up(self, timeout: float) -> Snapshot:
         """Until an end offset read after this call is folded to; Unreachable after `timeout` seconds."""
-        asked = time.monotonic()
+        asked = self._clients.now()
         self._end_due = 0.0
         return self._wait(lambda: self._snapshot.fresh_at >= asked, "the control log's end", timeout)
 
@@ -106,21 +112,10 @@ class ControlFollower:
                 )
         return self.snapshot()
 
-    _end_due = 0.0
-
     def _run(self) -> None:
-        partition = TopicPartition(self.topic, 0)
         try:
-            self._consumer.assign([TopicPartition(self.topic, 0, OFFSET_BEGINNING)])
-            asked_at = float("-inf")
             while not self._stopping.is_set():
-                now = time.monotonic()
-                if now >= self._end_due:
-                    self._end_due = now + ASK_END_S
-                    asked_at = self._ask_end(partition, now) or asked_at
-                self._consume()
-                if self.fold.folded >= self._end - 1:
-                    self._publish(asked_at)
+                self._turn()
         except BaseException as error:
             # whatever ends this thread ends the process: a session that started over would fold nothing any more
             self._failure = error if isinstance(error, StreambgError) else _stopped(error)
@@ -129,9 +124,18 @@ class ControlFollower:
         finally:
             self._consumer.close()
 
-    def _ask_end(self, partition: TopicPartition, now: float) -> float | None:
+    def _turn(self) -> None:
+        now = self._clients.now()
+        if now >= self._end_due:
+            self._end_due = now + ASK_END_S
+            self._asked_at = self._ask_end(now) or self._asked_at
+        self._consume()
+        if self.fold.folded >= self._end - 1:
+            self._publish(self._asked_at)
+
+    def _ask_end(self, now: float) -> float | None:
         try:
-            low, high = self._consumer.get_watermark_offsets(partition, 1.0)
+            low, high = self._consumer.get_watermark_offsets(self._partition, 1.0)
         except KafkaException as error:
             # the lease runs out by itself; one lost answer is no news
             log.debug("control_end_unknown", why=str(error))

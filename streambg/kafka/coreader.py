@@ -13,6 +13,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streambg.errors import Fenced, SessionEnded, StreambgError
+from streambg.kafka.clients import KAFKA, Clients
 from streambg.kafka.errors import is_denied, is_fenced, translate
 from streambg.records.source import COLORS, Color
 
@@ -44,6 +45,7 @@ class CoReader:
         topics: Mapping[Color, str],
         on_assign: Callable[[frozenset[int]], Mapping[Position, int]],
         on_drop: Callable[[], None],
+        clients: Clients = KAFKA,
     ) -> None:
         self._topics = dict(topics)
         self._colors: dict[str, Color] = {topic: color for color, topic in topics.items()}
@@ -52,7 +54,7 @@ class CoReader:
         self._expected: dict[Position, int] = {}
         self._paused: set[Position] = set()
         self._failure: BaseException | None = None
-        self.consumer = Consumer(dict(config))
+        self.consumer = clients.consumer(config)
         self.consumer.subscribe(
             list(self._topics.values()), on_assign=self._assigned, on_revoke=self._dropped, on_lost=self._dropped
         )

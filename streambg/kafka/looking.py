@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streambg.errors import Unreachable
+from streambg.kafka.clients import KAFKA, Clients
 from streambg.records.batch import BadBatch, decode_head
 
 # How many of a color's last batches are looked at for one of the deployment; a redeployed color's newest come last.
@@ -27,16 +28,25 @@ EVENT_WAIT_S = 1.0
 Spot = tuple[str, int]  # topic and partition
 
 
-def read_on(consumer: Consumer, starts: Mapping[Spot, int], timeout: float, limit: int | None = None) -> list[Message]:
+def read_on(
+    consumer: Consumer,
+    starts: Mapping[Spot, int],
+    timeout: float,
+    limit: int | None = None,
+    *,
+    at_least: int = 0,
+    clients: Clients = KAFKA,
+) -> list[Message]:
     """The records from `starts` to the end of each partition, at most `limit` of each; in order within a partition.
 
-    The consumer needs `enable.partition.eof`. Raises Unreachable where that takes longer than `timeout` seconds.
+    The consumer needs `enable.partition.eof`. at_least: an end below this offset is none yet, an open transaction
+    stands there: read on. Raises Unreachable where that takes longer than `timeout` seconds.
     """
     consumer.assign([TopicPartition(topic, partition, at) for (topic, partition), at in starts.items()])
     left = dict.fromkeys(starts, limit)
-    records, deadline = list[Message](), time.monotonic() + timeout
+    records, deadline = list[Message](), clients.now() + timeout
     while left:
-        if time.monotonic() > deadline:
+        if clients.now() > deadline:
             raise Unreachable(
                 f"{', '.join(f'{topic}/{partition}' for topic, partition in sorted(left))}: not read to the end "
                 f"within {timeout:g} s",
@@ -46,7 +56,7 @@ def read_on(consumer: Consumer, starts: Mapping[Spot, int], timeout: float, limi
             spot, error = (message.topic() or "", message.partition() or 0), message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaException(error)
-            if spot not in left:
+            if spot not in left or (error is not None and (message.offset() or 0) < at_least):
                 continue
             if error is None:
                 records.append(message)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 
+from streambg.kafka.clients import KAFKA, Clients
 from streambg.records.cutover import (
     PublisherPosition,
     ScorerPosition,
@@ -18,7 +19,11 @@ TIMEOUT_S = 10.0
 
 
 def read_positions(
-    config: Mapping[str, Any], group: str, topics: Collection[str], partitions: Collection[int]
+    config: Mapping[str, Any],
+    group: str,
+    topics: Collection[str],
+    partitions: Collection[int],
+    clients: Clients = KAFKA,
 ) -> dict[tuple[str, int], tuple[int, PublisherPosition]]:
     """(predictions topic, partition) -> (log offset, metadata), where there is one.
 
@@ -27,17 +32,21 @@ def read_positions(
     wanted = [TopicPartition(topic, partition) for topic in topics for partition in partitions]
     return {
         (topic_partition.topic, topic_partition.partition): (topic_partition.offset, position)
-        for topic_partition in _committed(config, group, wanted)
+        for topic_partition in _committed(config, group, wanted, clients)
         if (position := decode_publisher_position(topic_partition.metadata)) is not None
     }
 
 
 def read_settled(
-    config: Mapping[str, Any], group: str, topics: Collection[str], partitions: Collection[int]
+    config: Mapping[str, Any],
+    group: str,
+    topics: Collection[str],
+    partitions: Collection[int],
+    clients: Clients = KAFKA,
 ) -> dict[int, int]:
     """Partition -> settled source offset, for the partitions where something was ever committed."""
     settled: dict[int, int] = {}
-    for (_, partition), (_, position) in read_positions(config, group, topics, partitions).items():
+    for (_, partition), (_, position) in read_positions(config, group, topics, partitions, clients).items():
         settled[partition] = max(position.settled, settled.get(partition, position.settled))
     return settled
 
@@ -64,8 +73,10 @@ def read_scorer_positions(
     }
 
 
-def _committed(config: Mapping[str, Any], group: str, wanted: list[TopicPartition]) -> list[TopicPartition]:
-    reader = Consumer({**config, "group.id": group, "isolation.level": "read_uncommitted"})
+def _committed(
+    config: Mapping[str, Any], group: str, wanted: list[TopicPartition], clients: Clients = KAFKA
+) -> list[TopicPartition]:
+    reader = clients.consumer({**config, "group.id": group, "isolation.level": "read_uncommitted"})
     try:
         return list(reader.committed(wanted, TIMEOUT_S))
     finally:

@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streambg.control.state import ControlState
+from streambg.kafka.clients import KAFKA, Clients
 from streambg.publishing import resume
 from streambg.publishing.resume import Committed, Facts, Tail
 from streambg.publishing.tail import first_stamped, read_cutovers, read_tails
@@ -44,6 +45,7 @@ class Site:
     records: int
     input_timestamps: bool  # output.timestamp: input
     rules: str  # `Rules.short` of its own pipeline file, said in every position (P4)
+    clients: Clients = KAFKA
 
 
 def read_facts(
@@ -60,14 +62,16 @@ def read_facts(
         offset = found.offset if found.offset >= 0 and position is not None else None
         committed[found.topic, found.partition] = Committed(offset, position if offset is not None else None)
     topic_id, cluster_id = identify(admin, site.input)
-    cutovers = read_cutovers(site.reader, site.cutovers)
+    cutovers = read_cutovers(site.reader, site.cutovers, site.clients, complete=True)
     floors = {number: resume.epoch_floor(cutovers.get(number, []), topic_id) for number in numbers}
     begins = {number: state.output_begin(number) or 0 for number in numbers}
     tails: dict[int, Tail | None] = dict.fromkeys(numbers)
     if state.live is not None:
-        tails = read_tails(site.reader, site.output, site.dead_letters, floors, begins)
+        tails = read_tails(site.reader, site.output, site.dead_letters, floors, begins, site.clients)
     stamped = {
-        number: first_stamped(site.reader, {site.output: begins[number], site.dead_letters: 0}, number, tail.epoch)
+        number: first_stamped(
+            site.reader, {site.output: begins[number], site.dead_letters: 0}, number, tail.epoch, site.clients
+        )
         for number, tail in tails.items()
         if tail is not None and resume.missing_record(tail, cutovers.get(number, []), topic_id)
     }

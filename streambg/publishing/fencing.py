@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from streambg.kafka.clients import KAFKA, Clients
 from streambg.records.cutover import decode_publisher_position
 
 # InitProducerId of a dead member's id took 10-50 ms; it waits while the coordinator ends an open transaction.
@@ -23,9 +24,9 @@ def members(admin: AdminClient, group: str) -> set[str]:
     return {member.client_id for member in description.members}
 
 
-def writers(config: Mapping[str, Any], group: str, positions: Collection[TopicPartition]) -> set[str]:
+def writers(config: Mapping[str, Any], group: str, positions: Collection[TopicPartition], clients: Clients) -> set[str]:
     """Who committed these positions last, read without waiting for stable offsets."""
-    reader = Consumer({**config, "group.id": group, "isolation.level": "read_uncommitted"})
+    reader = clients.consumer({**config, "group.id": group, "isolation.level": "read_uncommitted"})
     try:
         committed = reader.committed(list(positions), 10)
     finally:
@@ -37,10 +38,14 @@ def writers(config: Mapping[str, Any], group: str, positions: Collection[TopicPa
     }
 
 
-def fence_the_dead(producer_config: Mapping[str, Any], candidates: Collection[str], alive: Collection[str]) -> None:
+def fence_the_dead(
+    producer_config: Mapping[str, Any], candidates: Collection[str], alive: Collection[str], clients: Clients = KAFKA
+) -> None:
     """A producer that takes over each dead id: the broker aborts what was open and refuses what comes late."""
     for transactional_id in sorted(set(candidates) - set(alive)):
-        producer = Producer({**producer_config, "transactional.id": transactional_id, "client.id": "streambg.fence"})
+        producer = clients.producer(
+            {**producer_config, "transactional.id": transactional_id, "client.id": "streambg.fence"}
+        )
         producer.init_transactions(FENCE_TIMEOUT_S)
         producer.close()
         log.debug("fenced", transactional_id=transactional_id)

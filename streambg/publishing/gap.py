@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from streambg.kafka.clients import KAFKA, Clients
 
 # What one look may take of the publisher's loop: far below the 15 s after which a member that does not poll is out.
 LOOK_S = 2.0
@@ -23,28 +24,35 @@ class Events:
     upto: int
 
 
-def read_events(config: Mapping[str, Any], topic: str, partition: int, gap: tuple[int, int], limit: int) -> Events:
+def read_events(
+    config: Mapping[str, Any],
+    topic: str,
+    partition: int,
+    gap: tuple[int, int],
+    limit: int,
+    clients: Clients = KAFKA,
+) -> Events:
     """About `limit` of the visible records with `first` <= offset < `end`; `upto` is first - 1 where none can be told.
 
     What retention, compaction or an aborted transaction took is passed; an open transaction is waited for.
     """
     first, end = gap
-    consumer = Consumer({**config, "enable.partition.eof": True})
+    consumer = clients.consumer({**config, "enable.partition.eof": True})
     try:
         low, _ = consumer.get_watermark_offsets(TopicPartition(topic, partition), WATERMARK_TIMEOUT_S)
         found = Events([], [], max(first, min(int(low), end)) - 1)
         if found.upto >= end - 1:
             return found
         consumer.assign([TopicPartition(topic, partition, found.upto + 1)])
-        return _read(consumer, found, end, limit)
+        return _read(clients, consumer, found, end, limit)
     finally:
         consumer.close()
 
 
-def _read(consumer: Consumer, found: Events, end: int, limit: int) -> Events:
+def _read(clients: Clients, consumer: Consumer, found: Events, end: int, limit: int) -> Events:
     offsets, keys, upto = found.offsets, found.keys, found.upto
-    deadline = time.monotonic() + LOOK_S
-    while upto < end - 1 and len(offsets) < limit and time.monotonic() < deadline:
+    deadline = clients.now() + LOOK_S
+    while upto < end - 1 and len(offsets) < limit and clients.now() < deadline:
         for message in consumer.consume(min(1_000, limit - len(offsets)), 0.1):
             error, offset = message.error(), message.offset() or 0
             if error is None and offset < end:

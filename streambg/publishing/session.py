@@ -6,14 +6,12 @@ Crash-only: nothing is retried and nothing aborted by hand. Whatever goes wrong 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import repeat
 from typing import Protocol
 
 import structlog
 from confluent_kafka import KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from streambg.control.follower import LEASE_S, ControlFollower
 from streambg.control.state import ControlState
@@ -66,7 +64,8 @@ class Session:
         self._meter = meter
         self._trouble = TroubleLog(site.transactional_id)
         self._producer: Producer | None = None
-        self._admin = AdminClient(dict(site.admin))
+        self._clients = site.clients
+        self._admin = site.clients.admin(site.admin)
         self._open_since: float | None = None  # the transaction's begin
         self._in_transaction = 0
         self._rows_a_record = MAX_ROWS  # of the last poll's; before it, the most there can be
@@ -78,7 +77,7 @@ class Session:
         self._state = ControlState()
         self._folded = -2
         consumer = {**site.consumer, "logger": self._trouble.logger, "error_cb": self._trouble.error}
-        self._reader = CoReader(consumer, site.predictions, self._assume, self._drop)
+        self._reader = CoReader(consumer, site.predictions, self._assume, self._drop, site.clients)
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -103,7 +102,7 @@ class Session:
         if rows:
             self._rows_a_record = 1 + rows // len(records)
         self._publish()
-        self._check_deadlines(time.monotonic())
+        self._check_deadlines(self._clients.now())
         self._balance()
         if self._due():
             self._commit()
@@ -116,7 +115,7 @@ class Session:
     def _look(self) -> None:
         """The control log's view, no older than the lease (P6); switched only between transactions (P19)."""
         snapshot = self._follower.snapshot()
-        age = snapshot.age(time.monotonic())
+        age = snapshot.age(self._clients.now())
         if age > LEASE_S:
             raise SessionEnded(
                 f"the control log was last read to its end {age:.0f} s ago, the lease is {LEASE_S:g} s (P6)"
@@ -135,7 +134,7 @@ class Session:
             partition.answers[color].skip(offset)
             self._meter.alarm(f"{self.site.predictions[color]}/{number}@{offset} is no prediction batch: {error}")
             return 0
-        partition.offer(color, Fetch(offset, len(value), time.monotonic(), batch))
+        partition.offer(color, Fetch(offset, len(value), self._clients.now(), batch))
         return len(batch)
 
     def _publish(self) -> None:
@@ -163,7 +162,7 @@ class Session:
 
     def _give_up(self, number: int, gap: tuple[int, int], room: int) -> Records | None:
         """P29: the next events of an accepted gap as dead letters; None where the input does not show them yet."""
-        events = read_events(self.site.reader, self.site.input, number, gap, room)
+        events = read_events(self.site.reader, self.site.input, number, gap, room, self.site.clients)
         if events.upto < gap[0]:
             return None
         log.info("gap", partition=number, first=gap[0], upto=events.upto, events=len(events.offsets))
@@ -180,7 +179,7 @@ class Session:
             assert self._producer is not None
             self._distrust(0.0)
             self._producer.begin_transaction()
-            self._open_since = time.monotonic()
+            self._open_since = self._clients.now()
 
     def _write(self, number: int, records: Records) -> None:
         self._begin()
@@ -219,22 +218,22 @@ class Session:
     def _due(self) -> bool:
         if self._open_since is None:
             return False
-        return self._in_transaction >= self.site.records or time.monotonic() - self._open_since >= self.site.every_s
+        return self._in_transaction >= self.site.records or self._clients.now() - self._open_since >= self.site.every_s
 
     def _commit(self) -> None:
         """Outputs, cutovers and positions in one transaction (P26); then judge whether to trust it (P21)."""
         producer = self._producer
         assert producer is not None
         assert self._open_since is not None
-        started = time.monotonic()
+        started = self._clients.now()
         # The broker may still be writing the last transaction's markers and then answers CONCURRENT_TRANSACTIONS. The
         # client retries the outputs' registration after 20 ms, but that of the positions only after retry.backoff.ms:
         # 2.6 s, a suspicion. So the outputs go first: once they are delivered, the new transaction is open.
         producer.flush(CALL_TIMEOUT_S)
         producer.send_offsets_to_transaction(self._positions(), self._group_metadata, CALL_TIMEOUT_S)
-        sent = time.monotonic()
+        sent = self._clients.now()
         producer.commit_transaction(CALL_TIMEOUT_S)
-        done = time.monotonic()
+        done = self._clients.now()
         self._meter.committed(self._in_transaction, done - self._open_since)
         self._open_since, self._in_transaction = None, 0
         self._dirty.clear()
@@ -289,11 +288,11 @@ class Session:
     def _assume(self, numbers: frozenset[int]) -> Mapping[Position, int]:
         """P24, in its order."""
         site = self.site
-        started = time.monotonic()
+        started = self._clients.now()
         positions = [TopicPartition(site.predictions[color], number) for number in sorted(numbers) for color in COLORS]
-        suspects = set(site.all_transactional_ids) | writers(site.reader, site.group, positions)
+        suspects = set(site.all_transactional_ids) | writers(site.reader, site.group, positions, site.clients)
         suspects.discard(site.transactional_id)
-        fence_the_dead(site.producer, suspects, members(self._admin, site.group))
+        fence_the_dead(site.producer, suspects, members(self._admin, site.group), site.clients)
         self._producer = self._new_producer()
         self._group_metadata = self._reader.consumer.consumer_group_metadata()  # P22: used unchanged until revoke
         # the log's end before the tails are read: whoever published before us had folded no further (P25)
@@ -312,7 +311,7 @@ class Session:
         for fact in facts:
             starts |= self._take_up(fact)
         self._claim = True
-        log.info("assigned", partitions=sorted(numbers), seconds=round(time.monotonic() - started, 3))
+        log.info("assigned", partitions=sorted(numbers), seconds=round(self._clients.now() - started, 3))
         return starts
 
     def _take_up(self, facts: Facts) -> dict[Position, int]:
@@ -326,7 +325,7 @@ class Session:
         return {(color, facts.partition): plan.starts[color][0] for color in COLORS}
 
     def _new_producer(self) -> Producer:
-        producer = Producer(
+        producer = self._clients.producer(
             {
                 **self.site.producer,
                 "transactional.id": self.site.transactional_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streambg.errors import SessionEnded
+from streambg.kafka.clients import KAFKA, Clients
 from streambg.kafka.looking import Spot, read_on
 from streambg.publishing.resume import Tail
 from streambg.records.cutover import Cutover, decode_cutover
@@ -27,13 +27,18 @@ Parse = Callable[[Message], Tail | None]
 
 
 def read_tails(
-    config: Mapping[str, Any], output: str, dead_letters: str, floors: Mapping[int, int], begins: Mapping[int, int]
+    config: Mapping[str, Any],
+    output: str,
+    dead_letters: str,
+    floors: Mapping[int, int],
+    begins: Mapping[int, int],
+    clients: Clients = KAFKA,
 ) -> dict[int, Tail | None]:
     """The tail of each partition in `floors`, whose value is the least epoch that counts there.
 
     begins: the first log offset of the output that counts; below it stand other people's records, millions perhaps.
     """
-    consumer = Consumer({**config, "enable.partition.eof": True})
+    consumer = clients.consumer({**config, "enable.partition.eof": True})
     try:
         found: dict[Spot, Tail | None] = {}
         todo: dict[Spot, Parse] = {}
@@ -44,10 +49,10 @@ def read_tails(
         for partition, begin in begins.items():
             low, high = ends[output, partition]
             ends[output, partition] = (min(max(low, begin), high), high)
-        look, deadline = FIRST_LOOK, time.monotonic() + DEADLINE_S
+        look, deadline = FIRST_LOOK, clients.now() + DEADLINE_S
         while todo:
             starts = {spot: max(ends[spot][0], ends[spot][1] - look) for spot in todo}
-            last = _last_records(consumer, starts, todo, floors, deadline)
+            last = _last_records(clients, consumer, starts, todo, floors, deadline)
             for spot in list(todo):
                 if last[spot] is not None or starts[spot] == ends[spot][0]:
                     found[spot] = last[spot]
@@ -71,6 +76,7 @@ def _watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, in
 
 
 def _last_records(
+    clients: Clients,
     consumer: Consumer,
     starts: Mapping[Spot, int],
     parse: Mapping[Spot, Parse],
@@ -78,7 +84,7 @@ def _last_records(
     deadline: float,
 ) -> dict[Spot, Tail | None]:
     last: dict[Spot, Tail | None] = dict.fromkeys(starts)
-    for message in read_on(consumer, starts, deadline - time.monotonic()):
+    for message in read_on(consumer, starts, deadline - clients.now(), clients=clients):
         spot = (message.topic() or "", message.partition() or 0)
         tail = parse[spot](message)
         if tail is not None and tail.epoch >= floors[spot[1]]:
@@ -106,27 +112,29 @@ def _dead_letter_tail(message: Message) -> Tail | None:
     return None if letter.supersedes else Tail(letter.source.offset, letter.epoch)
 
 
-def first_stamped(config: Mapping[str, Any], begins: Mapping[str, int], partition: int, epoch: int) -> int | None:
+def first_stamped(
+    config: Mapping[str, Any], begins: Mapping[str, int], partition: int, epoch: int, clients: Clients = KAFKA
+) -> int | None:
     """The first source offset stamped with `epoch` in any of the outcome topics that still hold it (P25).
 
     begins: the first log offset that counts in each of them.
     Epochs never go back within a partition, so each log is searched by halves: a dozen reads of one record.
     """
-    consumer = Consumer({**config, "enable.partition.eof": True})
+    consumer = clients.consumer({**config, "enable.partition.eof": True})
     try:
-        found = [_first_of(consumer, (topic, partition), begin, epoch) for topic, begin in begins.items()]
+        found = [_first_of(clients, consumer, (topic, partition), begin, epoch) for topic, begin in begins.items()]
     finally:
         consumer.close()
     return min((offset for offset in found if offset is not None), default=None)
 
 
-def _first_of(consumer: Consumer, spot: Spot, begin: int, epoch: int) -> int | None:
+def _first_of(clients: Clients, consumer: Consumer, spot: Spot, begin: int, epoch: int) -> int | None:
     low, high = _watermarks(consumer, *spot)
     low = max(low, begin)
     first: int | None = None
     while low < high:
         middle = (low + high) // 2
-        there = _outcome_from(consumer, spot, middle)
+        there = _outcome_from(clients, consumer, spot, middle)
         if there is not None and there[1].epoch < epoch:
             low = there[0] + 1
             continue
@@ -136,11 +144,11 @@ def _first_of(consumer: Consumer, spot: Spot, begin: int, epoch: int) -> int | N
     return first
 
 
-def _outcome_from(consumer: Consumer, spot: Spot, at: int) -> tuple[int, Tail] | None:
+def _outcome_from(clients: Clients, consumer: Consumer, spot: Spot, at: int) -> tuple[int, Tail] | None:
     """(log offset, what it says) of the first outcome at or behind `at`; None where there is none."""
     consumer.assign([TopicPartition(*spot, at)])
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
+    deadline = clients.now() + DEADLINE_S
+    while clients.now() < deadline:
         message = consumer.poll(0.1)
         error = message.error() if message is not None else None
         if message is None:
@@ -155,12 +163,28 @@ def _outcome_from(consumer: Consumer, spot: Spot, at: int) -> tuple[int, Tail] |
     raise SessionEnded(f"{spot[0]}/{spot[1]} was not read within {DEADLINE_S:g} s")
 
 
-def read_cutovers(config: Mapping[str, Any], topic: str) -> dict[int, list[Cutover]]:
-    """Every cutover record, per partition in the order of epochs. A handful a command: the topic is small."""
-    consumer = Consumer({**config, "enable.partition.eof": True})
+def _written(clients: Clients, config: Mapping[str, Any], topic: str) -> int:
+    """The end of the topic for its writers: above the last stable offset where a transaction is open."""
+    consumer = clients.consumer({**config, "isolation.level": "read_uncommitted"})
+    try:
+        return _watermarks(consumer, topic, 0)[1]
+    finally:
+        consumer.close()
+
+
+def read_cutovers(
+    config: Mapping[str, Any], topic: str, clients: Clients = KAFKA, *, complete: bool = False
+) -> dict[int, list[Cutover]]:
+    """Every cutover record, per partition in the order of epochs. A handful a command: the topic is small.
+
+    complete: wait for the transactions that are open now. All publishers share the topic, so an open one of a living
+    publisher hides the records that others have committed behind it (P24); raises Unreachable where it stays open.
+    """
+    at_least = _written(clients, config, topic) if complete else 0
+    consumer = clients.consumer({**config, "enable.partition.eof": True})
     try:
         low, _ = _watermarks(consumer, topic, 0)
-        messages = read_on(consumer, {(topic, 0): low}, DEADLINE_S)
+        messages = read_on(consumer, {(topic, 0): low}, DEADLINE_S, at_least=at_least, clients=clients)
     finally:
         consumer.close()
     cutovers: dict[int, dict[int, Cutover]] = {}

@@ -5,14 +5,14 @@ Where the fold shows a hole the session ends and resumes at covered + 1.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 
 from streambg.errors import SessionEnded
+from streambg.kafka.clients import KAFKA, Clients
 from streambg.records.batch import BadBatch, decode_head
 from streambg.records.coverage import Coverage, Take
 
@@ -32,8 +32,9 @@ class Checked:
 class OwnTopic:
     """Folds the heads of one color's batches, per partition, for the deployment in force."""
 
-    def __init__(self, config: Mapping[str, Any], topic: str) -> None:
-        self._consumer = Consumer({**config, "enable.partition.eof": False})
+    def __init__(self, config: Mapping[str, Any], topic: str, clients: Clients = KAFKA) -> None:
+        self._clients = clients
+        self._consumer = clients.consumer({**config, "enable.partition.eof": False})
         self._topic = topic
         self._deployment = -1
         self._next: dict[int, int] = {}
@@ -83,10 +84,10 @@ class OwnTopic:
         end = self.end(partition)
         fold = Coverage(deployment, since.covered) if since else Coverage(deployment)
         at = since.next_offset if since else self._beginning(partition)
-        deadline = time.monotonic() + SCAN_TIMEOUT_S
+        deadline = self._clients.now() + SCAN_TIMEOUT_S
         self._consumer.assign([TopicPartition(self._topic, partition, at)])
         while at < end:
-            if time.monotonic() > deadline:
+            if self._clients.now() > deadline:
                 raise SessionEnded(f"{self._topic}/{partition} was not read within {SCAN_TIMEOUT_S:g} s")
             for message in self._consumer.consume(1_000, 0.1):
                 error = message.error()

@@ -6,18 +6,18 @@ committed. A repeated batch is folded away by every reader.
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streambg.control.follower import ControlFollower
 from streambg.control.state import ControlState, Deployment, Standing
 from streambg.errors import Fenced, Gap, SessionEnded, StreambgError
+from streambg.kafka.clients import KAFKA, Clients
 from streambg.kafka.errors import is_denied, is_fenced, translate
 from streambg.kafka.positions import read_settled
 from streambg.records.batch import HEADER_NAME, Batch, Headers, describe, encode
@@ -57,6 +57,7 @@ class Site:
     reader: Mapping[str, Any]
     producer: Mapping[str, Any]
     rules: str  # `Rules.short` of its own pipeline file, said in every position (P4)
+    clients: Clients = KAFKA
 
 
 class Scoring(Protocol):
@@ -95,11 +96,11 @@ class Session:
         self._meter = meter
         self._failure: BaseException | None = None
         self._lanes: dict[int, _Lane] = {}
-        self._own = OwnTopic(site.reader, site.predictions)
-        self._producer = Producer(dict(site.producer))
-        self._consumer = Consumer(dict(site.consumer))
+        self._own = OwnTopic(site.reader, site.predictions, site.clients)
+        self._producer = site.clients.producer(site.producer)
+        self._consumer = site.clients.consumer(site.consumer)
         self._consumer.subscribe([site.input], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
-        self._committed_at = time.monotonic()
+        self._committed_at = self.site.clients.now()
         self._in_flight = 0
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -118,10 +119,13 @@ class Session:
                 raise
             raise ended(error.__cause__.args[0]) from error
         finally:
-            self._lanes = {}  # whatever may be committed is: closing the consumer revokes
-            self._producer.purge()
-            self._consumer.close()
-            self._own.close()
+            self._end()
+
+    def _end(self) -> None:
+        self._lanes = {}  # whatever may be committed is: closing the consumer revokes
+        self._producer.purge()
+        self._consumer.close()
+        self._own.close()
 
     @property
     def deployment(self) -> Deployment | None:
@@ -137,7 +141,7 @@ class Session:
                 self._score(partition, polled, deployment.sample)
         self._producer.poll(0)
         self._raise_failure()
-        if time.monotonic() - self._committed_at >= COMMIT_EVERY_S:
+        if self.site.clients.now() - self._committed_at >= COMMIT_EVERY_S:
             self._commit(asynchronous=True)
 
     def _sorted(self, messages: list[Message]) -> dict[int, Polled]:
@@ -234,7 +238,7 @@ class Session:
 
     def _commit(self, *, asynchronous: bool) -> None:
         """Commit what was delivered (P10), after the fold of the own topic has seen no hole (P8)."""
-        self._committed_at = time.monotonic()
+        self._committed_at = self.site.clients.now()
         self._own.check()
         moved = {number: lane for number, lane in self._lanes.items() if lane.delivered > lane.committed}
         if not moved:
@@ -280,7 +284,7 @@ class Session:
             found.partition: (found.offset if found.offset >= 0 else None, decode_scorer_position(found.metadata))
             for found in self._consumer.committed([TopicPartition(site.input, n) for n in numbers], CALL_TIMEOUT_S)
         }
-        settled = read_settled(site.reader, site.publisher_group, site.all_predictions, numbers)
+        settled = read_settled(site.reader, site.publisher_group, site.all_predictions, numbers, site.clients)
         lanes: dict[int, _Lane] = {}
         checks: dict[int, Checked] = {}
         first: list[TopicPartition] = []

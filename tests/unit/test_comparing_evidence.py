@@ -11,11 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pairs import BLUE, FOLDED, GREEN, PAIR, START, TERMS, Answer, batch, begun, cut, feed, finish, restarted
 
+from streambg.comparing.comparison import Comparison
 from streambg.comparing.evidence import COUNTS, Evidence, merged
 from streambg.comparing.pair import Terms
+from streambg.comparing.side import Place
 from streambg.comparing.snapshot import evidence_bytes
 from streambg.comparing.worst import KEPT
 from streambg.records.batch import Batch
+from streambg.records.coverage import Coverage
 
 LAST = 60  # source offsets 0..60
 
@@ -228,7 +231,7 @@ def test_P12_a_batch_beyond_the_folded_log_waits_and_a_replaced_one_is_dropped()
     comparison = begun()
     later = FOLDED + 5
     green = [batch(GREEN, START, 9, every), batch(later, START, 9, every), batch(GREEN, 9, 19, every)]
-    blue = [batch(BLUE - 1, START, 9, every), batch(BLUE, START, 19, every)]
+    blue = [batch(BLUE, START, 9, every), batch(BLUE - 1, START, 9, every), batch(BLUE, 9, 19, every)]
     feed(comparison, {"blue": blue, "green": green})
     assert comparison.evidence.compared == 9
     assert (comparison.side("green").blocked, comparison.side("green").rows) == (2, 20)
@@ -239,6 +242,22 @@ def test_P12_a_batch_beyond_the_folded_log_waits_and_a_replaced_one_is_dropped()
     assert comparison.side("green").rows == 0
     assert comparison.evidence.figures.colors["blue"].dropped == {"replaced": 1}
     assert comparison.evidence.figures.colors["green"].dropped == {"unknown": 1}
+
+
+def test_P32_what_is_dropped_before_the_evidence_begins_is_no_evidence() -> None:
+    """The search may end some records early, and earlier in a longer log: both must come to the same evidence."""
+    every = {offset: Answer(0.5) for offset in range(20)}
+    blue = [batch(BLUE, START, 4, every), None, batch(BLUE, START, 4, every), batch(BLUE, 4, 19, every)]
+    green = cut(GREEN, every, {19}, first_after=4)
+    evidence = []
+    for first in (0, 2, 3):
+        places = {"blue": Place(first, Coverage(BLUE, 4)), "green": Place(0, Coverage(GREEN, 4))}
+        comparison = Comparison.begin(2, PAIR, TERMS, places, 4)  # type: ignore[arg-type] # the colors, as literals
+        comparison.control(FOLDED)
+        feed(comparison, {"blue": blue, "green": green})
+        assert comparison.evidence.compared == 19
+        evidence.append(evidence_bytes(comparison.evidence))
+    assert evidence[0] == evidence[1] == evidence[2]
 
 
 def test_P8_holes_are_counted_once_and_nothing_behind_them_counts() -> None:

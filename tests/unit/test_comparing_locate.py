@@ -185,3 +185,12 @@ def test_the_pair_follows_the_control_log() -> None:
     assert pair_of(log.fold.state) is None
     log.deploy("green", "m:3")
     assert pair_of(log.fold.state) == Pair(0, log.fold.state.epoch)
+
+
+def test_P31_a_record_that_is_no_batch_does_not_hide_the_first_batch_from_the_search() -> None:
+    """It was passed as if it were older, and the evidence began at the repeat behind it."""
+    every = {offset: Answer(0.5) for offset in range(8)}
+    first, repeat, more = batch(BLUE, -1, 6, every), batch(BLUE, -1, 5, every), batch(BLUE, 5, 7, every)
+    start = locate(PAIR, {"blue": Memory([first, None, repeat, more]), "green": Memory([batch(GREEN, -1, 7, every)])})
+    assert isinstance(start, Start)
+    assert start.places["blue"].log_offset == 0

@@ -76,10 +76,10 @@ def test_P6_the_view_is_fresh_only_when_folded_to_an_end_read_since(monkeypatch:
     log = Log()
     log.deploy("blue", "m:1")
     log.deploy("green", "m:2")
-    monkeypatch.setattr(following, "Consumer", ControlTopic)
     monkeypatch.setattr(following, "ASK_END_S", 0.0)
     monkeypatch.setattr(ControlTopic, "end", 2)
-    follower = ControlFollower({}, "p.control")
+    clients: Any = type("Clients", (), {"consumer": ControlTopic, "now": time.monotonic})
+    follower = ControlFollower({}, "p.control", clients=clients)
     topic: Any = follower._consumer
     try:
         follower.start()
@@ -124,10 +124,9 @@ def test_P6_a_publisher_without_the_control_log_ends_its_session(
     age: float, ends: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publishing, "CoReader", Reader)
-    monkeypatch.setattr(publishing, "AdminClient", lambda _config: None)
-    site: Any = type(
-        "Site", (), {"transactional_id": "t", "consumer": {}, "predictions": {}, "admin": {}, "records": 1}
-    )()
+    clients = type("Clients", (), {"admin": dict, "now": time.monotonic})
+    names = {"transactional_id": "t", "consumer": {}, "predictions": {}, "admin": {}, "records": 1}
+    site: Any = type("Site", (), {**names, "clients": clients})()
     follower: Any = Follower(age)
     meter: Any = None
     session = publishing.Session(site, follower, meter)
@@ -198,10 +197,15 @@ class Own:
 def scorer(monkeypatch: pytest.MonkeyPatch) -> tuple[scoring.Session, Deliveries, Commits]:
     """A session with partition 0 assigned at source offset 0."""
     producer, consumer = Deliveries(), Commits()
-    monkeypatch.setattr(scoring, "Producer", lambda _config: producer)
-    monkeypatch.setattr(scoring, "Consumer", lambda _config: consumer)
     monkeypatch.setattr(scoring, "OwnTopic", Own)
-    site = scoring.Site("p", "blue", "in", "p.blue", ("p.blue",), "p.publisher", frozenset(), {}, {}, {}, "ab12cd34")
+    clients: Any = type(
+        "Clients",
+        (),
+        {"producer": lambda _config: producer, "consumer": lambda _config: consumer, "now": time.monotonic},
+    )
+    site = scoring.Site(
+        "p", "blue", "in", "p.blue", ("p.blue",), "p.publisher", frozenset(), {}, {}, {}, "ab12cd34", clients
+    )
     answerer: Any = type("Scoring", (), {"deployment": 4})()
     follower: Any = None
     session = scoring.Session(site, follower, answerer, follower)

@@ -1,0 +1,103 @@
+"""The operations of a walk that make something go wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from simulation.link import FATES, Armed
+from simulation.shape import PUBLISHERS, SCORERS
+from streambg.records.source import COLORS, Color
+
+if TYPE_CHECKING:
+    from simulation.actors import PublisherProcess, ScorerProcess
+    from simulation.broker import Broker
+    from simulation.judge import Judge
+
+AWAY_S = 9.0
+CLOGGED_S = (1.0, 5.0, 12.0, 30.0)  # below and above the lease (P6)
+KINDS = ("any", "poll", "produce", "add", "init", "offsets", "end", "end", "committed", "commit", "ends", "begin")
+
+
+class Faults:
+    """The part of the world that breaks it. Each operation takes a number that picks among its variants."""
+
+    now: float
+    broker: Broker
+    judge: Judge
+    processes: list[Any]
+    publishers: list[PublisherProcess]
+    scorers: dict[Color, list[ScorerProcess]]
+    publishers_group: str
+    scorer_groups: dict[Color, str]
+
+    def do_fault(self, number: int) -> None:
+        """Arm one of the next requests of a process."""
+        number, which = divmod(number, len(self.processes))
+        number, fate = divmod(number, len(FATES))
+        number, kind = divmod(number, len(KINDS))
+        armed = Armed(KINDS[kind], number % 4, FATES[fate], number // 4)
+        self.processes[which].link.armed.append(armed)
+
+    def do_publisher_fault(self, number: int) -> None:
+        """The same for the publishers alone: most of what can go wrong goes wrong there."""
+        number, which = divmod(number, PUBLISHERS)
+        self.do_fault(number * len(self.processes) + which)
+
+    def do_late_end(self, number: int) -> None:
+        """The end of a transaction comes when the next one has written something (KAFKA-17754, C1)."""
+        number, which = divmod(number, PUBLISHERS)
+        dies = Armed("any", number // 16 % 2, "crash") if number // 32 % 3 else None  # before it has sent the rest
+        overtaken = Armed("any", number // 2 % 8, "overtaken", then=dies)
+        self.publishers[which].link.armed.append(Armed("end", number % 2, "late", number // 96, overtaken))
+
+    def do_lose(self, number: int) -> None:
+        """A scorer's delivery fails after a moment, and those behind it go on (P10)."""
+        number, slot = divmod(number, SCORERS)
+        number, color = divmod(number, 2)
+        link = self.scorers[COLORS[color]][slot].link
+        number, fate = divmod(number, 3)
+        link.held = 1 + number % 3
+        then = Armed("produce", 0, "crash", 1) if number // 9 % 2 else None  # and the hole stays for a while
+        link.armed.append(Armed("produce", number // 3 % 3, ("request lost", "answer lost", "late")[fate], 0, then))
+
+    def do_crash(self, number: int) -> None:
+        """Every fourth one stays away for longer than a session lasts."""
+        number, which = divmod(number, len(self.processes))
+        process = self.processes[which]
+        if process.crash() and number % 4 == 0:
+            process.due = self.now + AWAY_S
+
+    def do_old(self, number: int) -> None:
+        """It starts again, with the code of the release before."""
+        process = self.processes[number % len(self.processes)]
+        if not process.busy:
+            process.old = True
+            process.crash()
+
+    def do_stop(self, number: int) -> None:
+        self.processes[number % len(self.processes)].stop()
+
+    def do_skip(self, number: int) -> None:
+        """The client of a publisher leaves a record out without a word (P23)."""
+        self.publishers[number % PUBLISHERS].link.skips = 1
+
+    def do_stale(self, number: int) -> None:
+        self.publishers[number % PUBLISHERS].link.stale = True
+
+    def do_clog(self, number: int) -> None:
+        """The control log cannot be read (X5)."""
+        seconds, which = divmod(number, len(self.processes))
+        self.processes[which].follower.blocked_until = self.now + CLOGGED_S[seconds % len(CLOGGED_S)]
+
+    def do_forget(self, number: int) -> None:
+        """Committed positions are deleted while nobody runs (P27, P11)."""
+        groups = [self.publishers_group, *self.scorer_groups.values()]
+        members = [self.publishers, *self.scorers.values()]
+        which = max(0, number % 5 - 2)
+        if any(process.busy for process in members[which]):
+            return
+        for process in members[which]:
+            process.crash()
+        self.broker.group(groups[which]).offsets.clear()
+        if which == 0:
+            self.judge.forget()

@@ -1,0 +1,257 @@
+"""Broken variants of the product, as patches: what the simulator must find, and a seed that finds it.
+
+`python -m simulation mutants` searches again, for instance after the walks have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from simulation.shape import PARTITIONS
+from streambg.control import fold
+from streambg.control.machine import Rejected
+from streambg.control.state import ControlState, Deployment, Phase, Standing
+from streambg.kafka import coreader
+from streambg.publishing import answers, facts, resume, tail
+from streambg.publishing import session as publishing
+from streambg.records.coverage import Coverage, Take
+from streambg.records.coverage import Standing as BatchStanding
+from streambg.records.cutover import ScorerPosition
+from streambg.scoring import seeding
+from streambg.scoring import session as scoring
+
+Patch = Callable[[Any, str, Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`rule`: what it breaks; `seed`: one that finds it (and finds nothing wrong without it)."""
+
+    name: str
+    rule: str
+    seed: int
+    apply: Callable[[Patch], None]
+
+
+@contextmanager
+def applied(mutant: Mutant) -> Iterator[None]:
+    before: list[tuple[Any, str, Any]] = []
+
+    def patch(where: Any, name: str, value: Any) -> None:
+        before.append((where, name, where.__dict__[name]))
+        setattr(where, name, value)
+
+    try:
+        mutant.apply(patch)
+        yield
+    finally:
+        for where, name, value in reversed(before):
+            setattr(where, name, value)
+
+
+# -- where a publisher goes on -----------------------------------------------------------------------------------
+
+
+def _no_tail(patch: Patch) -> None:
+    patch(facts, "read_tails", lambda _config, _output, _letters, floors, _clients: dict.fromkeys(floors))
+
+
+def _no_letters(patch: Patch) -> None:
+    patch(tail, "_dead_letter_tail", lambda _message: None)
+
+
+def _covered_is_settled(patch: Patch) -> None:
+    start = resume._start
+
+    def wrong(color: Any, given: Any, state: Any, alarms: Any) -> Any:
+        offset, coverage = start(color, given, state, alarms)
+        position = given.committed[color].position
+        return offset, replace(coverage, covered=position.settled) if coverage and position else coverage
+
+    patch(resume, "_start", wrong)
+
+
+def _position_past_unread(patch: Patch) -> None:
+    patch(answers.Answers, "position", lambda self: (self.next_offset, self.coverage))
+
+
+def _unassigned_committed(patch: Patch) -> None:
+    take_up, positions = publishing.Session._take_up, publishing.Session._positions
+
+    def remember(self: Any, given: Any) -> Any:
+        self.__dict__.setdefault("ever", {})
+        starts = take_up(self, given)
+        self.ever[given.partition] = self.partitions[given.partition]
+        return starts
+
+    def all_of_them(self: Any) -> Any:
+        held, dirty = self.partitions, self._dirty
+        self.partitions, self._dirty = {**self.ever, **held}, {*self.ever, *dirty}
+        try:
+            return positions(self)
+        finally:
+            self.partitions, self._dirty = held, dirty
+
+    patch(publishing.Session, "_take_up", remember)
+    patch(publishing.Session, "_positions", all_of_them)
+
+
+# -- what it publishes -------------------------------------------------------------------------------------------
+
+
+def _unfolded_dropped(patch: Patch) -> None:
+    standing = answers.standing
+
+    def wrong(*given: Any) -> BatchStanding:
+        found = standing(*given)
+        return BatchStanding.UNKNOWN if found is BatchStanding.BLOCKED else found
+
+    patch(answers, "standing", wrong)
+
+
+def _hole_accepted(patch: Patch) -> None:
+    take = Coverage.take
+
+    def wrong(self: Coverage, after: int, upto: int, sample: bool = False) -> tuple[Take, Coverage]:
+        return take(self, min(after, self.covered) if self.covered is not None else after, upto, sample)
+
+    patch(Coverage, "take", wrong)
+
+
+def _aborted_falls_back(patch: Patch) -> None:
+    right = ControlState.fallback_to_other.fget
+    assert right is not None
+    patch(ControlState, "fallback_to_other", property(lambda self: self.phase is Phase.ABORTED or right(self)))
+    patch(Deployment, "answers", property(lambda self: self.standing is not Standing.RETIRED))
+
+
+def _cutover_outside(patch: Patch) -> None:
+    produce = publishing.Session._produce
+
+    def wrong(self: Any, topic: str, value: bytes, key: bytes | None, number: int, *more: Any) -> None:
+        if topic != self.site.cutovers:
+            produce(self, topic, value, key, number, *more)
+            return
+        config = {name: setting for name, setting in self.site.producer.items() if not name.startswith("transact")}
+        other = self._clients.producer(config)
+        other.produce(topic, value, key, number)
+        other.flush()
+
+    patch(publishing.Session, "_produce", wrong)
+
+
+# -- its session -------------------------------------------------------------------------------------------------
+
+
+def _no_suspicion(patch: Patch) -> None:
+    patch(publishing, "suspicion", lambda *_: None)
+
+
+def _not_dense(patch: Patch) -> None:
+    accept = coreader.CoReader._accept
+
+    def wrong(self: Any, message: Any) -> Any:
+        spot = (self._colors.get(message.topic()), message.partition())
+        if message.error() is None and spot in self._expected:
+            self._expected[spot] = message.offset()
+        return accept(self, message)
+
+    patch(coreader.CoReader, "_accept", wrong)
+
+
+def _assigned(patch: Patch) -> None:
+    """Without a group nobody is a member, so this variant also takes nobody for dead: else both fence each other."""
+    subscribe = coreader.CoReader.__init__
+
+    def wrong(self: Any, config: Any, topics: Any, on_assign: Any, on_drop: Any, clients: Any) -> None:
+        subscribe(self, config, topics, on_assign, on_drop, clients)
+        self.consumer._topics = ()
+        every = [coreader.TopicPartition(topic, number) for topic in topics.values() for number in range(PARTITIONS)]
+        poll = self.consumer.poll
+
+        def first_assign(timeout: float) -> Any:
+            if every:
+                self._assigned(self.consumer, every.copy())
+                every.clear()
+            return poll(timeout)
+
+        self.consumer.poll = first_assign
+
+    patch(coreader.CoReader, "__init__", wrong)
+    patch(publishing, "fence_the_dead", lambda *_: None)
+
+
+# -- the control log and the scorers -----------------------------------------------------------------------------
+
+
+def _deploy_no_epoch(patch: Patch) -> None:
+    apply = fold.apply
+
+    def wrong(state: ControlState, offset: int, verb: str, *more: Any) -> Any:
+        verdict = apply(state, offset, verb, *more)
+        if verb == "deploy" and not isinstance(verdict, Rejected) and state.phase is not Phase.EMPTY:
+            return replace(verdict, epoch=state.epoch)
+        return verdict
+
+    patch(fold, "apply", wrong)
+
+
+def _seeds_on_another(patch: Patch) -> None:
+    start = seeding.start
+
+    def wrong(partition: int, deployment: Any, offset: Any, committed: Any, *more: Any) -> Any:
+        if committed is not None and committed.deployment != deployment.id:
+            committed = ScorerPosition(-1, committed.checked, committed.covered)
+        return start(partition, deployment, offset, committed, *more)
+
+    patch(seeding, "start", wrong)
+    made = scoring.Session.__init__
+
+    def with_the_view_at_hand(self: Any, site: Any, follower: Any, *more: Any) -> None:
+        made(self, site, ViewAtHand(follower), *more)
+
+    patch(scoring.Session, "__init__", with_the_view_at_hand)
+
+
+class ViewAtHand:
+    """A follower that is not waited for: P11 also says to fold the log first."""
+
+    def __init__(self, follower: Any) -> None:
+        self.snapshot = follower.snapshot
+        self.wait_folded = follower.wait_folded
+
+    def wait_caught_up(self, _timeout: float) -> Any:
+        return self.snapshot()
+
+
+def _commits_undelivered(patch: Patch) -> None:
+    send = scoring.Session._send
+
+    def wrong(self: Any, number: int, lane: Any, batch: Any) -> None:
+        send(self, number, lane, batch)
+        lane.delivered = batch.upto
+
+    patch(scoring.Session, "_send", wrong)
+    patch(scoring.Session, "_raise_failure", lambda _self: None)
+
+
+MUTANTS = (
+    Mutant("no output-tail resume", "P25", 5, _no_tail),
+    Mutant("tail without dead letters", "P25", 19, _no_letters),
+    Mutant("covered := settled on restart", "P26", 251, _covered_is_settled),
+    Mutant("position past unread coverage", "P26", 0, _position_past_unread),
+    Mutant("a deploy that is no epoch", "P1", 0, _deploy_no_epoch),
+    Mutant("a batch of an unfolded deployment dropped", "P12", 54, _unfolded_dropped),
+    Mutant("seeding on 'another' instead of 'smaller'", "P11", 1, _seeds_on_another),
+    Mutant("a batch with after > covered accepted", "P8", 150, _hole_accepted),
+    Mutant("fallback to an aborted candidate", "P16", 0, _aborted_falls_back),
+    Mutant("committing positions of unassigned partitions", "P22", 32, _unassigned_committed),
+    Mutant("a cutover outside the transaction", "P19", 4, _cutover_outside),
+    Mutant("no new producer after a suspicious commit", "P21", 278, _no_suspicion),
+    Mutant("assign() for subscribe()", "P22", 0, _assigned),
+    Mutant("predictions need not be dense", "P23", 112, _not_dense),
+    Mutant("a commit that passes an undelivered batch", "P10", 83, _commits_undelivered),
+)
