@@ -12,8 +12,8 @@ from benchmarks.peers.counting import Tally, tally
 from benchmarks.peers.load import Load, Watch
 from benchmarks.peers.team import Team
 from benchmarks.peers.windows import Rate, Sample, percentile, rate
-from streambg.process.usage import cpu_seconds
 from streambg.errors import StreambgError
+from streambg.process.usage import cpu_seconds
 
 LOOK_S = 0.1
 # A JVM with RocksDB, or eight consumers, until the first answer; and an abandoned transaction is waited for 10 s.

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from streambg.process.usage import cpu_seconds
 from streambg.errors import StreambgError
+from streambg.process.usage import cpu_seconds
 from streambg.servers.guarded import Command, Guarded
 
 # What a contender gets from SIGTERM to SIGKILL when its row is measured; Kafka Streams closes in 2 s.

@@ -25,6 +25,7 @@ from streambg.comparing.site import Site
 from streambg.control.follower import ControlFollower
 from streambg.errors import SessionEnded, StreambgError, Unreachable
 from streambg.kafka.coreader import Position
+from streambg.kafka.membership import own_joins_forgiven
 from streambg.process.frame import (
     FIRST_PAUSE_S,
     GC_THRESHOLDS,
@@ -201,7 +202,8 @@ class Comparator:
             metrics.SESSIONS.inc()
             try:
                 self._session = Session(self.site, self._follower, self._reader, self._hand_over)
-                self._session.run(self._stopping.is_set, self._stopping.wait)
+                with own_joins_forgiven(self.site.consumer, self.site.admin):
+                    self._session.run(self._stopping.is_set, self._stopping.wait)
                 return
             except (SessionEnded, Unreachable) as error:
                 self._ended = error.what

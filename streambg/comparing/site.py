@@ -26,11 +26,12 @@ class Site:
     consumer: ClientConfig
     reader: ClientConfig
     producer: ClientConfig
+    admin: ClientConfig
     rules: str  # `Rules.short` of its own pipeline file, said in the live view (P4)
 
 
 def member(pipeline: Pipeline, slot: int) -> str:
-    """Client id and group instance id of the comparator in this slot."""
+    """Name and group instance id of the comparator in this slot."""
     return f"{pipeline.groups.comparator}.{slot}"
 
 
@@ -48,5 +49,6 @@ def site_of(pipeline: Pipeline, slot: int) -> Site:
         profiles.reader(pipeline, f"{name}.reader"),
         # histograms are mostly small numbers in 8 bytes each: a snapshot shrinks to a third
         {**profiles.idempotent_producer(pipeline, name), "compression.type": "lz4"},
+        profiles.admin(pipeline, f"{name}.admin"),
         Rules.short(pipeline.deciding_digest()),
     )

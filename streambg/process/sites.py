@@ -60,6 +60,7 @@ def scorer(pipeline: Pipeline, color: Color, slot: int) -> ScorerSite:
         consumer=profiles.consumer(pipeline, group, name, name),
         reader=profiles.reader(pipeline, f"{name}.reader"),
         producer=profiles.idempotent_producer(pipeline, name),
+        admin=profiles.admin(pipeline, f"{name}.admin"),
         rules=Rules.short(pipeline.deciding_digest()),
     )
 

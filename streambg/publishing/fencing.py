@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from streambg.kafka.clients import KAFKA, Clients
 from streambg.records.cutover import decode_publisher_position
@@ -16,12 +15,6 @@ from streambg.records.cutover import decode_publisher_position
 FENCE_TIMEOUT_S = 20.0
 
 log = structlog.get_logger("streambg.publisher")
-
-
-def members(admin: AdminClient, group: str) -> set[str]:
-    """Client ids of the group's living members; a publisher's client id is its transactional id."""
-    description = admin.describe_consumer_groups([group], request_timeout=10)[group].result()
-    return {member.client_id for member in description.members}
 
 
 def writers(config: Mapping[str, Any], group: str, positions: Collection[TopicPartition], clients: Clients) -> set[str]:

@@ -9,6 +9,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from streambg.control.follower import ControlFollower
+from streambg.kafka.membership import own_joins_forgiven
 from streambg.process.frame import Frame
 from streambg.publishing.facts import Site
 from streambg.publishing.outcomes import Records
@@ -69,7 +70,8 @@ class Publisher:
         SESSIONS.inc()
         self._follower.wait_caught_up(FOLD_TIMEOUT_S)
         self._session = Session(self._site, self._follower, Meter())
-        self._session.run(self._stopping)
+        with own_joins_forgiven(self._site.consumer, self._site.admin):
+            self._session.run(self._stopping)
 
     def _stopping(self) -> bool:
         now = time.monotonic()

@@ -18,11 +18,12 @@ from streambg.control.state import ControlState
 from streambg.errors import Fenced, Gap, SessionEnded, StreambgError
 from streambg.kafka.coreader import CoReader, Position
 from streambg.kafka.errors import is_denied, is_fenced, translate
+from streambg.kafka.membership import members
 from streambg.publishing import resume
 from streambg.publishing.answers import Fetch
 from streambg.publishing.deadlines import Deadlines
 from streambg.publishing.facts import Site, read_facts
-from streambg.publishing.fencing import fence_the_dead, members, writers
+from streambg.publishing.fencing import fence_the_dead, writers
 from streambg.publishing.gap import read_events
 from streambg.publishing.outcomes import Home, Records
 from streambg.publishing.partition import Partition

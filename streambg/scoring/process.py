@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from streambg.control.follower import ControlFollower
 from streambg.control.state import Deployment
 from streambg.errors import ModelError, StreambgError
+from streambg.kafka.membership import own_joins_forgiven
 from streambg.models.decoding import json_rows, load_decode_hook
 from streambg.models.registry import Registry
 from streambg.process.frame import Frame
@@ -92,7 +93,8 @@ class Scorer:
         DEPLOYMENT.labels(self._site.color).set(answerer.deployment)
         log.info("scoring", color=self._site.color, deployment=answerer.deployment)
         session = Session(self._site, self._follower, answerer, Meter(self._site.color))
-        session.run(self._swap_due)
+        with own_joins_forgiven(self._site.consumer, self._site.admin):
+            session.run(self._swap_due)
 
     def _deployment(self) -> Deployment | None:
         return in_force(self._follower.snapshot().state, self._site.color)

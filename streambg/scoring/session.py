@@ -56,6 +56,7 @@ class Site:
     consumer: Mapping[str, Any]
     reader: Mapping[str, Any]
     producer: Mapping[str, Any]
+    admin: Mapping[str, Any]
     rules: str  # `Rules.short` of its own pipeline file, said in every position (P4)
     clients: Clients = KAFKA
 

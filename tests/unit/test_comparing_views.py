@@ -253,7 +253,7 @@ def test_what_fails_while_comparing_ends_the_session_and_drops_what_was_compared
     monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: type[Exception], said: str
 ) -> None:
     """The events come again from the last snapshot; nothing half-compared stays to be kept."""
-    site = Site("p", "in", {}, "p.evidence", "redis://127.0.0.1:1/0", "p.0", {}, {}, {}, "ab12cd34")
+    site = Site("p", "in", {}, "p.evidence", "redis://127.0.0.1:1/0", "p.0", {}, {}, {}, {}, "ab12cd34")
     comparator = Comparator(site, lambda: pytest.fail("nothing is connected"), 0)
     desk = comparator.desk
     work_through(desk, Work(FOLDED, True, [compared()]))

@@ -204,7 +204,7 @@ def scorer(monkeypatch: pytest.MonkeyPatch) -> tuple[scoring.Session, Deliveries
         {"producer": lambda _config: producer, "consumer": lambda _config: consumer, "now": time.monotonic},
     )
     site = scoring.Site(
-        "p", "blue", "in", "p.blue", ("p.blue",), "p.publisher", frozenset(), {}, {}, {}, "ab12cd34", clients
+        "p", "blue", "in", "p.blue", ("p.blue",), "p.publisher", frozenset(), {}, {}, {}, {}, "ab12cd34", clients
     )
     answerer: Any = type("Scoring", (), {"deployment": 4})()
     follower: Any = None
