@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaError, KafkaException, Message, TopicPartition
 
 from simulation.broker import Broker
 from simulation.groups import Membership
 from simulation.link import Link
-from simulation.log import BrokerError, Headers, Offsets, Record, Spot
+from simulation.log import BrokerError, Offsets, Record, Spot
 
 LOG_APPEND_TIME = 2
 CREATE_TIME = 1
@@ -19,46 +19,23 @@ LOOK_S = 0.001
 Rebalanced = Callable[[Any, list[TopicPartition]], None]
 
 
-class Message:
-    """A record, or an error."""
+def message_of(spot: Spot, record: Record, log_append: bool) -> Message:
+    """A record as the client hands it out."""
+    kind = LOG_APPEND_TIME if log_append else CREATE_TIME
+    return Message(
+        topic=spot[0],
+        partition=spot[1],
+        offset=record.offset,
+        key=record.key,
+        value=record.value,
+        headers=record.headers,
+        timestamp=(kind, record.time_ms),
+    )
 
-    __slots__ = ("_error", "_log_append", "_offset", "_partition", "_record", "_topic")
 
-    def __init__(
-        self,
-        spot: Spot,
-        record: Record | None,
-        log_append: bool = True,
-        error: KafkaError | None = None,
-        offset: int | None = None,
-    ) -> None:
-        self._topic, self._partition = spot
-        self._offset = record.offset if record else offset
-        self._record, self._log_append, self._error = record, log_append, error
-
-    def error(self) -> KafkaError | None:
-        return self._error
-
-    def topic(self) -> str:
-        return self._topic
-
-    def partition(self) -> int:
-        return self._partition
-
-    def offset(self) -> int | None:
-        return self._offset
-
-    def key(self) -> bytes | None:
-        return self._record.key if self._record else None
-
-    def value(self) -> bytes | None:
-        return self._record.value if self._record else None
-
-    def headers(self) -> Headers | None:
-        return self._record.headers if self._record else None
-
-    def timestamp(self) -> tuple[int, int]:
-        return LOG_APPEND_TIME if self._log_append else CREATE_TIME, self._record.time_ms if self._record else -1
+def error_of(spot: Spot, error: KafkaError, offset: int = -1) -> Message:
+    """An error or an event, in place of a record."""
+    return Message(topic=spot[0], partition=spot[1], offset=offset, error=error)
 
 
 def spots(partitions: Sequence[TopicPartition]) -> list[Spot]:
@@ -208,7 +185,7 @@ class SimConsumer:
         return found
 
     def _event(self, error: KafkaError) -> Message:
-        return Message(("", -1), None, error=error)
+        return error_of(("", -1), error)
 
     def _fetch(self, limit: int) -> list[Message]:
         found: list[Message] = []
@@ -224,7 +201,7 @@ class SimConsumer:
         log, at = self._broker.logs[spot], self._positions[spot]
         if not log.start <= at <= log.end:
             del self._positions[spot]
-            return [Message(spot, None, error=KafkaError(KafkaError._AUTO_OFFSET_RESET, f"{spot} at {at}"))]
+            return [error_of(spot, KafkaError(KafkaError._AUTO_OFFSET_RESET, f"{spot} at {at}"))]
         records, following = log.read(at, limit, self._committed_only)
         if following != at:
             self._at_end.discard(spot)
@@ -232,10 +209,10 @@ class SimConsumer:
         if self._link.skips and self._topics and len(records) > 1:
             self._link.skips -= 1
             records = records[1:]
-        found = [Message(spot, record, log.log_append) for record in records]
+        found = [message_of(spot, record, log.log_append) for record in records]
         if self._says_eof and spot not in self._at_end and following >= self._end(spot):
             self._at_end.add(spot)
-            found.append(Message(spot, None, error=KafkaError(KafkaError._PARTITION_EOF, "end"), offset=following))
+            found.append(error_of(spot, KafkaError(KafkaError._PARTITION_EOF, "end"), following))
         return found
 
     def _end(self, spot: Spot) -> int:

@@ -56,7 +56,7 @@ def applied(mutant: Mutant) -> Iterator[None]:
 
 
 def _no_tail(patch: Patch) -> None:
-    patch(facts, "read_tails", lambda _config, _output, _letters, floors, _clients: dict.fromkeys(floors))
+    patch(facts, "read_tails", lambda _config, _output, _letters, floors, *_: dict.fromkeys(floors))
 
 
 def _no_letters(patch: Patch) -> None:

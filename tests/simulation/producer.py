@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from simulation.broker import Broker
-from simulation.consumer import Message
+from simulation.consumer import message_of
 from simulation.groups import Membership
 from simulation.link import AGAIN, RETRY_S, Link, kafka_error
 from simulation.log import BrokerError, Headers, Offsets, Record, Spot
@@ -120,7 +120,7 @@ class SimProducer:
         for index, (key, value, headers, time_ms, delivered) in enumerate(rows):
             if delivered is not None:
                 offset = offsets[index] if index < len(offsets) else -1
-                delivered(error, Message(spot, Record(offset, time_ms, key, value, headers)))
+                delivered(error, message_of(spot, Record(offset, time_ms, key, value, headers), False))
 
     def _register(self, spot: Spot, request: Request) -> None:
         broker, producer, epoch = self._broker, self._producer, self._epoch
