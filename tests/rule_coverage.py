@@ -29,9 +29,6 @@ LATER: dict[int, str] = {
 }
 # rule -> the work that will test more of it
 MORE: dict[int, str] = {
-    8: "the simulator: zombies and repeats under every interleaving",
-    11: "the simulator: members that seed against each other",
-    18: "the simulator: a late color, a slow reader, a restart in between",
     21: "faults on real brokers: a delayed, lost or repeated EndTxn",
     24: "faults on real brokers: dead members' open transactions, zombies, rebalances under load",
     27: "faults on real brokers: deleted positions, truncated and recreated topics",

@@ -202,8 +202,8 @@ class Comparator:
             metrics.SESSIONS.inc()
             try:
                 self._session = Session(self.site, self._follower, self._reader, self._hand_over)
-                with own_joins_forgiven(self.site.consumer, self.site.admin):
-                    self._session.run(self._stopping.is_set, self._stopping.wait)
+                with own_joins_forgiven(self.site.consumer, self.site.admin) as pulse:
+                    self._session.run(pulse.around(self._stopping.is_set), self._stopping.wait)
                 return
             except (SessionEnded, Unreachable) as error:
                 self._ended = error.what

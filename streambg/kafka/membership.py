@@ -1,16 +1,17 @@
-"""Who is a member of a group, and whether the one that fenced us is ourselves (P21).
+"""Whether the member that fenced us is another process, or a join of our own whose answer was lost (P21).
 
 A static member whose join was answered by a broker that died before the answer arrived joins again under its old member
-id, and is told that its instance id belongs to somebody else: to the member that the lost answer had made. Nothing is
-wrong then, and nobody else is there. So a process signs its client id, and who was fenced looks whose signature the
-member has that holds its instance id now.
+id, and is told that its instance id belongs to another member: the one that the lost answer had made. Nobody is behind
+that one, so nobody sends its heartbeats, and the group expels it after a session. The group says nothing else of who it
+is: a static member that takes another's place keeps that one's client id and host.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -18,53 +19,70 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streambg.errors import Fenced, SessionEnded
-from streambg.kafka.clients import KAFKA, Clients
 
 TIMEOUT_S = 10
-# Tells the processes of one slot apart; eight digits do not collide among a handful.
-SIGNATURE = secrets.token_hex(4)
-_MARK = "~"
+LOOK_EVERY_S = 0.5
+# The group looks for silent members about once a second, and heartbeats come twice as often.
+MARGIN_S = 2.0
 
 log = structlog.get_logger("streambg.membership")
 
 
-def signed(name: str) -> str:
-    """The client id of this process as the member `name`."""
-    return f"{name}{_MARK}{SIGNATURE}"
-
-
-def name_of(client_id: str) -> str:
-    """The member's name, without its process's signature."""
-    return client_id.partition(_MARK)[0]
-
-
 def members(admin: AdminClient, group: str) -> set[str]:
-    """Names of the group's living members; a publisher's is its transactional id (P24)."""
+    """Client ids of the group's living members; a publisher's is its transactional id (P24)."""
     description = admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result()
-    return {name_of(member.client_id) for member in description.members}
+    return {member.client_id for member in description.members}
+
+
+@dataclass(slots=True)
+class Pulse:
+    """When the process's loop turned last: one that stood still for long was replaced rightly."""
+
+    turned_at: float = field(default_factory=time.monotonic)
+
+    def around(self, stopping: Callable[[], bool]) -> Callable[[], bool]:
+        """What the loop asks at each turn, noticed here."""
+
+        def turn() -> bool:
+            self.turned_at = time.monotonic()
+            return stopping()
+
+        return turn
 
 
 @contextmanager
-def own_joins_forgiven(member: Mapping[str, Any], admin: Mapping[str, Any], clients: Clients = KAFKA) -> Iterator[None]:
-    """Around a session: where it was fenced by a join of its own, it is over, and the process goes on.
+def own_joins_forgiven(member: Mapping[str, Any], admin: Mapping[str, Any]) -> Iterator[Pulse]:
+    """Around a session: where it was fenced by a lost join of its own it is only over, and the process goes on.
 
-    `member`: the configuration of its consumer; `admin`: of a client that may describe its group.
+    `member`: the configuration of its consumer; `admin`: of a client that may describe its group. Takes up to a session
+    timeout and 2 s to tell. A loop that did not turn for `max.poll.interval.ms` is not given the time.
     """
+    pulse = Pulse()
     try:
-        yield
+        yield pulse
     except Fenced as error:
-        if not _ourselves(member, admin, clients):
+        silent_s = time.monotonic() - pulse.turned_at
+        if silent_s * 1_000 > member["max.poll.interval.ms"] or not _expelled(member, admin):
             raise
-        raise SessionEnded(f"an answered join of our own was lost, and the next one fenced: {error.what}") from error
+        raise SessionEnded(
+            f"the answer to a join of our own was lost, and the next one fenced: {error.what}"
+        ) from error
 
 
-def _ourselves(member: Mapping[str, Any], admin: Mapping[str, Any], clients: Clients) -> bool:
-    """Does a member with our instance id and our signature stand in the group? Where nobody can say: no."""
+def _expelled(member: Mapping[str, Any], admin: Mapping[str, Any]) -> bool:
+    """Does the group expel the member that holds our instance id? Where nobody can say: no."""
     group, instance = member["group.id"], member["group.instance.id"]
-    try:
-        described = clients.admin(admin).describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result()
-    except KafkaException as error:
-        log.warning("who_fenced_is_unknown", group=group, why=str(error))
-        return False
-    holders = {each.client_id for each in described.members if each.group_instance_id == instance}
-    return holders == {member["client.id"]}
+    client = AdminClient(dict(admin))
+    deadline = time.monotonic() + member["session.timeout.ms"] / 1_000 + MARGIN_S
+    log.warning("fenced", group=group, instance=instance, what="is somebody there?")
+    while True:
+        try:
+            described = client.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result()
+        except KafkaException as error:
+            log.warning("who_fenced_is_unknown", group=group, why=str(error))
+            return False
+        if all(each.group_instance_id != instance for each in described.members):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_EVERY_S)

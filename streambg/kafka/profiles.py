@@ -7,7 +7,6 @@ streambg sets wins over the file (which may not name these keys anyway: streambg
 from __future__ import annotations
 
 from streambg.config.sections import Pipeline
-from streambg.kafka.membership import signed
 
 ClientConfig = dict[str, str | int | float | bool]
 
@@ -103,12 +102,12 @@ def admin(pipeline: Pipeline, client_id: str = "streambg.admin") -> ClientConfig
 def consumer(
     pipeline: Pipeline, group: str, client_id: str, instance_id: str, *, connection_log: bool = False
 ) -> ClientConfig:
-    """A member of a group. A publisher's name is its transactional id, so that others see who lives (membership.py).
+    """A member of a group. A publisher's client and instance id are its transactional id, so that others see who lives.
 
     Static membership (`instance_id`): a killed process is back after 0.9 s, a dynamic member after 6.4 s.
     """
     return {
-        **common(pipeline, signed(client_id), connection_log=connection_log),
+        **common(pipeline, client_id, connection_log=connection_log),
         "group.id": group,
         "group.instance.id": instance_id,
         "group.protocol": "classic",  # KIP-848: 44 s after a kill with a static id, and stale generations may commit

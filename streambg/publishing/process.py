@@ -70,8 +70,8 @@ class Publisher:
         SESSIONS.inc()
         self._follower.wait_caught_up(FOLD_TIMEOUT_S)
         self._session = Session(self._site, self._follower, Meter())
-        with own_joins_forgiven(self._site.consumer, self._site.admin):
-            self._session.run(self._stopping)
+        with own_joins_forgiven(self._site.consumer, self._site.admin) as pulse:
+            self._session.run(pulse.around(self._stopping))
 
     def _stopping(self) -> bool:
         now = time.monotonic()

@@ -93,8 +93,8 @@ class Scorer:
         DEPLOYMENT.labels(self._site.color).set(answerer.deployment)
         log.info("scoring", color=self._site.color, deployment=answerer.deployment)
         session = Session(self._site, self._follower, answerer, Meter(self._site.color))
-        with own_joins_forgiven(self._site.consumer, self._site.admin):
-            session.run(self._swap_due)
+        with own_joins_forgiven(self._site.consumer, self._site.admin) as pulse:
+            session.run(pulse.around(self._swap_due))
 
     def _deployment(self) -> Deployment | None:
         return in_force(self._follower.snapshot().state, self._site.color)

@@ -147,7 +147,7 @@ class Session:
 
     def _sorted(self, messages: list[Message]) -> dict[int, Polled]:
         """By partition, as columns: the per-event path, without a line of Python for each."""
-        if list(map(Message.error, messages)).count(None) < len(messages):
+        if any(map(Message.error, messages)):
             raise self._failed(messages)
         lanes: dict[int, list[Message]] = defaultdict(list)
         for number, message in zip(map(Message.partition, messages), messages, strict=True):

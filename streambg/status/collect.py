@@ -24,7 +24,6 @@ from streambg.errors import StreambgError
 from streambg.kafka import admin, profiles
 from streambg.kafka.errors import translate
 from streambg.kafka.looking import Look
-from streambg.kafka.membership import name_of
 from streambg.publishing.tail import read_cutovers
 from streambg.records.source import COLORS
 from streambg.status import figures
@@ -123,8 +122,7 @@ class Collector:
                     raise translate(error, f"describing the group {group}") from error
                 found = []  # a group that never was
             each = [
-                (name_of(member.client_id), {part.partition for part in member.assignment.topic_partitions})
-                for member in found
+                (member.client_id, {part.partition for part in member.assignment.topic_partitions}) for member in found
             ]
             members[name] = tuple(
                 Member(name, client, tuple(sorted(numbers)), _said(places, view, name, client, numbers))

@@ -22,7 +22,7 @@ from secure_broker import PASSWORD, Secure, secure_broker
 from typer.testing import CliRunner, Result
 from waiting import until
 
-from streambg.cli.main import app
+from streambg.cli.main import build
 from streambg.errors import Denied
 from streambg.topicplan.acls import ROLES
 
@@ -59,7 +59,7 @@ class Vault:
         return {"WHERE": self.secure.sasl, "PROTOCOL": "sasl_plaintext", "WHO": user, "WORD": PASSWORD}
 
     def cli(self, role: str, *words: str) -> Result:
-        return CliRunner().invoke(app, [*words, "-p", str(self.run.pipeline.file)], env=self.env(role))
+        return CliRunner().invoke(build(()), [*words, "-p", str(self.run.pipeline.file)], env=self.env(role))
 
     def start(self, role: str, module: str, *options: str) -> Process:
         return self.run.start(module, *options, environment=self.env(role))

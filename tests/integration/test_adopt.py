@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from waiting import until
 
 from streambg import audit, topicplan
-from streambg.cli.main import app
+from streambg.cli.main import build
 from streambg.config import load
 from streambg.errors import Refused
 from streambg.kafka import profiles
@@ -102,7 +102,7 @@ def event_ids(run: Running) -> dict[tuple[int, int], int]:
 def streambg(run: Running, *words: str) -> Any:
     """The JSON of a verb. Raises what went wrong."""
     with capture_logs():  # `main` shows errors only
-        said = CliRunner().invoke(app, [*words, "-p", str(run.pipeline.file), "--output", "json"])
+        said = CliRunner().invoke(build(()), [*words, "-p", str(run.pipeline.file), "--output", "json"])
     if said.exception is not None:
         raise said.exception
     return json.loads(said.stdout)

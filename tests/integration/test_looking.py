@@ -21,7 +21,7 @@ from raw_topics import Raw, bucket
 from typer.testing import CliRunner, Result
 from waiting import until
 
-from streambg.cli.main import app
+from streambg.cli.main import build
 from streambg.errors import StreambgError
 from streambg.looking.collect import Scenery
 from streambg.looking.event import as_json
@@ -43,7 +43,7 @@ class Seen:
     shifted: int
 
     def cli(self, *words: str) -> Result:
-        return CliRunner().invoke(app, [*words, "-p", str(self.run.pipeline.file)])
+        return CliRunner().invoke(build(()), [*words, "-p", str(self.run.pipeline.file)])
 
     def answer(self, *words: str) -> Any:
         done = self.cli(*words, "--output", "json")

@@ -15,7 +15,6 @@ from streambg.errors import ConfigError, Denied, Fenced, Gap, Misconfigured, Str
 from streambg.kafka import profiles
 from streambg.kafka.admin import await_reachable
 from streambg.kafka.errors import FENCED_CODES, kafka_error, translate
-from streambg.kafka.membership import name_of
 
 TX = "streambg.fraud.publisher.0"
 Make = Callable[[Pipeline], profiles.ClientConfig]
@@ -86,13 +85,6 @@ def test_P21_a_publisher_hears_of_lost_connections_the_others_do_not(pipeline: P
 def test_P24_a_publishers_client_id_is_its_transactional_id(pipeline: Pipeline) -> None:
     config = profiles.transactional_producer(pipeline, TX)
     assert config["client.id"] == config["transactional.id"] == TX
-    member = profiles.consumer(pipeline, "g", TX, TX)
-    assert member["group.instance.id"] == name_of(str(member["client.id"])) == TX
-
-
-def test_P21_a_member_signs_its_client_id_so_that_it_knows_itself(pipeline: Pipeline) -> None:
-    mine = profiles.consumer(pipeline, "g", TX, TX)["client.id"]
-    assert mine == profiles.consumer(pipeline, "g", TX, TX)["client.id"] != TX, "the same in one process"
 
 
 def test_P13_a_record_may_be_as_large_as_the_topics_take(pipeline: Pipeline) -> None:
