@@ -1,6 +1,6 @@
 # Every target makes .venv from the hash-pinned lock first; uv does it when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker simulate bench bench-peers lint clean lock lock-peers
+.PHONY: help demo test test-docker simulate chaos chaos-full bench bench-peers lint clean lock lock-peers
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
@@ -32,6 +32,12 @@ test-docker: .venv/.ready   ## what needs a Docker engine: servers in containers
 
 simulate: .venv/.ready   ## 10,000 seeds of the simulator (ARGS="--first 10000", "--seed 77", "--mutants")
 	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds 10000 $(ARGS)
+
+chaos: .venv/.ready   ## faults on real brokers, scaled to an hour (ONLY=C1: one of them)
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos $(addprefix --only ,$(ONLY)) $(ARGS)
+
+chaos-full: .venv/.ready   ## the full counts, row by row; goes on where it was stopped
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos --size full --results build/chaos-full.jsonl $(addprefix --only ,$(ONLY)) $(ARGS)
 
 bench: .venv/.ready   ## streambg beside the raw client's loops on one broker (ARGS="--quick", ARGS="--only a,d")
 	@$(BIN)/streambg bench $(if $(ARGS),$(ARGS),--report docs/performance.md)

@@ -19,6 +19,7 @@ from streambg.errors import Fenced, Gap, SessionEnded, StreambgError
 from streambg.kafka.coreader import CoReader, Position
 from streambg.kafka.errors import is_denied, is_fenced, translate
 from streambg.kafka.membership import members
+from streambg.process.crash import CRASH
 from streambg.publishing import resume
 from streambg.publishing.answers import Fetch
 from streambg.publishing.deadlines import Deadlines
@@ -184,6 +185,7 @@ class Session:
 
     def _write(self, number: int, records: Records) -> None:
         self._begin()
+        CRASH.at("before-produce")
         site = self.site
         for cutover in records.cutovers:
             log.info("cutover", partition=number, epoch=cutover.epoch, first=cutover.first)
@@ -193,6 +195,7 @@ class Session:
             self._produce(site.dead_letters, value, key, number)
         self._in_transaction += len(records)
         self._meter.outcomes(records)
+        CRASH.at("after-produce")
 
     def _produce_answers(self, number: int, records: Records, stamps: Iterable[int]) -> None:
         """The per-event path: nothing but the client's own call (1.3 us with a header)."""
@@ -230,15 +233,22 @@ class Session:
         # The broker may still be writing the last transaction's markers and then answers CONCURRENT_TRANSACTIONS. The
         # client retries the outputs' registration after 20 ms, but that of the positions only after retry.backoff.ms:
         # 2.6 s, a suspicion. So the outputs go first: once they are delivered, the new transaction is open.
+        CRASH.at("before-flush")
         producer.flush(CALL_TIMEOUT_S)
+        CRASH.at("after-flush")
+        CRASH.at("before-offsets")
         producer.send_offsets_to_transaction(self._positions(), self._group_metadata, CALL_TIMEOUT_S)
         sent = self._clients.now()
+        CRASH.at("after-offsets")
+        CRASH.at("before-commit")
         producer.commit_transaction(CALL_TIMEOUT_S)
         done = self._clients.now()
+        CRASH.at("after-commit")
         self._meter.committed(self._in_transaction, done - self._open_since)
         self._open_since, self._in_transaction = None, 0
         self._dirty.clear()
         self._distrust(max(sent - started, done - sent))
+        CRASH.behind_a_commit()
 
     def _distrust(self, slowest_call_s: float) -> None:
         """P21, judged after each commit and before each begin."""
@@ -294,11 +304,14 @@ class Session:
         suspects = set(site.all_transactional_ids) | writers(site.reader, site.group, positions, site.clients)
         suspects.discard(site.transactional_id)
         fence_the_dead(site.producer, suspects, members(self._admin, site.group), site.clients)
+        CRASH.at("fenced-the-dead")
         self._producer = self._new_producer()
+        CRASH.at("initialised")
         self._group_metadata = self._reader.consumer.consumer_group_metadata()  # P22: used unchanged until revoke
         # the log's end before the tails are read: whoever published before us had folded no further (P25)
         known = self._follower.wait_caught_up(CALL_TIMEOUT_S).state
         facts = read_facts(site, self._admin, self._reader.consumer, numbers, known)
+        CRASH.at("positions-read")
         snapshot = self._follower.wait_caught_up(CALL_TIMEOUT_S)
         for fact in facts:
             if resume.needed_epoch(fact) > snapshot.folded:
@@ -312,6 +325,7 @@ class Session:
         for fact in facts:
             starts |= self._take_up(fact)
         self._claim = True
+        CRASH.at("taken-up")
         log.info("assigned", partitions=sorted(numbers), seconds=round(self._clients.now() - started, 3))
         return starts
 

@@ -41,6 +41,7 @@ def main() -> int:
         results.append(result)
         console.print("  " + ", ".join(cells(result)[2:]), highlight=False)
         if chosen.results is not None:
+            chosen.results.parent.mkdir(parents=True, exist_ok=True)
             with chosen.results.open("a") as lines:
                 lines.write(json.dumps(result.as_json()) + "\n")
     console.print(_table(results))

@@ -9,6 +9,7 @@ from waiting import until
 
 from chaos.scenario import scenario
 from chaos.world import World, wait_s
+from streambg.process.crash import EXIT_CODE, SITES
 from streambg.records.source import COLORS
 
 # A static member's place is kept for its session (6 s); a zombie sleeps three of them.
@@ -22,6 +23,21 @@ def kill_publisher(world: World, count: int) -> bool:
         world.recovered(world.members.kill("publisher.0"))
         world.injections += 1
     return max(world.recoveries) <= SESSION_S + 2
+
+
+@scenario("K2", "publisher ends at each of 12 code sites", "12 of 12 sites, 0/0", counts=(1, 2, 20))
+def crash_at_each_site(world: World, count: int) -> bool:
+    """One life of the publisher ends at the site, the next one is not armed."""
+    for _ in range(count):
+        for site in SITES:
+            member = world.members["publisher.0"]
+            crashed = member.ended.count(EXIT_CODE)
+            world.members.rearm("publisher.0", f"{site}:1")
+            at = world.members.kill("publisher.0")
+            until(partial(world.members.crashed, "publisher.0", crashed + 1), 40, f"an end at {site}")
+            world.recovered(at)
+            world.injections += 1
+    return True
 
 
 @scenario("K3", "kill -9 scorer blue / green", "0/0", counts=(2, 10, 30))

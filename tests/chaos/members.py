@@ -12,6 +12,8 @@ from pathlib import Path
 
 from pipelines import Process, Running
 
+from streambg.process.crash import EXIT_CODE, VARIABLE
+
 # How often the watcher looks; a supervisor's own pause would only be added to what is measured.
 LOOK_S = 0.02
 
@@ -28,6 +30,7 @@ class Member:
     keep: bool = True  # does the watcher start it again?
     ended: list[int] = field(default_factory=list)
     killed: int = 0
+    crash: str = ""  # where its next life ends
 
     @property
     def pid(self) -> int:
@@ -94,6 +97,13 @@ class Members:
                 self._begin(member)
             return at
 
+    def rearm(self, name: str, crash: str) -> None:
+        """The next life of the member ends at a named place; the one after it does not."""
+        self._members[name].crash = crash
+
+    def crashed(self, name: str, times: int) -> bool:
+        return self._members[name].ended.count(EXIT_CODE) >= times
+
     def freeze(self, name: str) -> None:
         os.kill(self._members[name].pid, signal.SIGSTOP)
 
@@ -121,7 +131,10 @@ class Members:
         self._thread.join(5)
 
     def _begin(self, member: Member) -> None:
-        member.process = self._run.start(member.module, *member.options, environment=member.environment)
+        armed = {VARIABLE: member.crash} if member.crash else {}
+        member.crash = ""
+        environment = {**member.environment, **armed}
+        member.process = self._run.start(member.module, *member.options, environment=environment)
 
     def _watch(self) -> None:
         while not self._over.wait(LOOK_S):

@@ -25,6 +25,7 @@ from streambg.control import verbs
 from streambg.control.state import Phase
 from streambg.control.verbs import Said
 from streambg.errors import StreambgError
+from streambg.process.crash import SESSION_END, VARIABLE
 from streambg.records.source import COLORS
 from streambg.servers import Launch, LocalKafka
 
@@ -92,7 +93,7 @@ class World:
     def publisher(self, slot: int) -> str:
         name = f"publisher.{slot}"
         environment = {
-            "STREAMBG_CRASH": f"session-end:{self.load.session_ends}",
+            VARIABLE: f"{SESSION_END}:{self.load.session_ends}",
             **self._environments.get("publisher", {}),
         }
         self.members.start(name, "publisher", "--slot", str(slot), environment=environment)
