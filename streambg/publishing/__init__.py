@@ -1,10 +1,11 @@
 """Publishing: what is settled, by whose answer, in which transaction (docs/protocol.md, P14-P29).
 
-answers.py    one color's answers in one partition: the fold, the rows that wait, the position to commit
-settle.py     the decision: arrays in, a run of outcomes out
-outcomes.py   a run as the records it writes
-partition.py  one partition: both colors' answers, settled, epoch
-deadlines.py  late colors, partitions that stand still
-resume.py     where to go on after an assignment
-tail.py, fencing.py, session.py, process.py   the edge: Kafka, transactions, the loop
+answers.py      one color's answers in one partition: the fold, the rows that wait, the position to commit
+settle.py       the decision: arrays in, a run of outcomes out
+outcomes.py     a run as the records it writes
+partition.py    one partition: both colors' answers, settled, epoch
+deadlines.py    late colors, partitions that stand still
+resume.py       where to go on after an assignment
+transaction.py  the producer and its open transaction
+tail.py, fencing.py, facts.py, gap.py, session.py, process.py   the edge: Kafka, the loop
 """

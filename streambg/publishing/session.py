@@ -6,12 +6,10 @@ Crash-only: nothing is retried and nothing aborted by hand. Whatever goes wrong 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from itertools import repeat
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 import structlog
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from streambg.control.follower import LEASE_S, ControlFollower
 from streambg.control.state import ControlState
@@ -29,9 +27,9 @@ from streambg.publishing.gap import read_events
 from streambg.publishing.outcomes import Home, Records
 from streambg.publishing.partition import Partition
 from streambg.publishing.resume import Facts
-from streambg.publishing.suspicion import TroubleLog, suspicion
+from streambg.publishing.transaction import CALL_TIMEOUT_S, Meter, Transaction
 from streambg.records.batch import MAX_ROWS, BadBatch, decode
-from streambg.records.cutover import encode_cutover, encode_position
+from streambg.records.cutover import encode_position
 from streambg.records.source import COLORS, Color
 
 # One wait for records. Short while a transaction is open, so that it commits on time; longer when idle.
@@ -41,19 +39,8 @@ IDLE_POLL_S = 0.05
 POLL_RECORDS = 500
 # Rows that may wait before less is taken: what two full transactions hold of both colors. More would only be paused.
 READ_AHEAD = 4
-# librdkafka's own timeout of a transactional call; SLOW_CALL_S ends the session long before a second try could matter.
-CALL_TIMEOUT_S = 5.0
-INIT_TIMEOUT_S = 30.0
 
 log = structlog.get_logger("streambg.publisher")
-
-
-class Meter(Protocol):
-    """What the session reports; the process turns it into metrics."""
-
-    def outcomes(self, records: Records) -> None: ...
-    def committed(self, count: int, seconds: float) -> None: ...
-    def alarm(self, text: str) -> None: ...
 
 
 class Session:
@@ -64,12 +51,9 @@ class Session:
         self.partitions: dict[int, Partition] = {}
         self._follower = follower
         self._meter = meter
-        self._trouble = TroubleLog(site.transactional_id)
-        self._producer: Producer | None = None
+        self._transaction = Transaction(site, meter)
         self._clients = site.clients
         self._admin = site.clients.admin(site.admin)
-        self._open_since: float | None = None  # the transaction's begin
-        self._in_transaction = 0
         self._rows_a_record = MAX_ROWS  # of the last poll's; before it, the most there can be
         self._more = False  # the last transaction was full: there is more to publish without waiting
         self._claim = False
@@ -78,7 +62,8 @@ class Session:
         self._deadlines = Deadlines()
         self._state = ControlState()
         self._folded = -2
-        consumer = {**site.consumer, "logger": self._trouble.logger, "error_cb": self._trouble.error}
+        trouble = self._transaction.trouble
+        consumer = {**site.consumer, "logger": trouble.logger, "error_cb": trouble.error}
         self._reader = CoReader(consumer, site.predictions, self._assume, self._drop, site.clients)
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -88,7 +73,7 @@ class Session:
         try:
             while not stopping():
                 self.step()
-            if self._open_since is not None:
+            if self._transaction.open:
                 self._commit()
         except KafkaException as error:
             raise self._translated(error) from error
@@ -96,7 +81,7 @@ class Session:
             self._end()
 
     def step(self) -> None:
-        busy = self._open_since is not None or self._claim
+        busy = self._transaction.open or self._claim
         wait = 0.0 if self._more else BUSY_POLL_S if busy else IDLE_POLL_S
         records = self._reader.poll(wait, self._room())
         self._look()  # after waiting: a command folded meanwhile decides what came meanwhile
@@ -106,7 +91,7 @@ class Session:
         self._publish()
         self._check_deadlines(self._clients.now())
         self._balance()
-        if self._due():
+        if self._transaction.due:
             self._commit()
 
     def _room(self) -> int:
@@ -122,7 +107,7 @@ class Session:
             raise SessionEnded(
                 f"the control log was last read to its end {age:.0f} s ago, the lease is {LEASE_S:g} s (P6)"
             )
-        if self._open_since is None and snapshot.folded != self._folded:
+        if not self._transaction.open and snapshot.folded != self._folded:
             self._state, self._folded = snapshot.state, snapshot.folded
             for partition in self.partitions.values():
                 partition.control(self._state, self._folded)
@@ -142,16 +127,15 @@ class Session:
     def _publish(self) -> None:
         if self._state.live is None:
             return  # P28: without a route no transaction is opened
-        if self._claim and self._producer is not None:
+        if self._claim:
             self._claim = False
-            self._trouble.forget()  # looking for the brokers is no trouble with them
-            self._begin()
+            self._transaction.trouble.forget()  # looking for the brokers is no trouble with them
+            self._transaction.begin()
             self._dirty.update(self.partitions)
             self._commit()
         for number in self._turns():
             partition = self.partitions[number]
-            while self._in_transaction < self.site.records:
-                room = self.site.records - self._in_transaction
+            while (room := self._transaction.room) > 0:
                 records = (
                     partition.advance(room) if partition.gap is None else self._give_up(number, partition.gap, room)
                 )
@@ -159,8 +143,8 @@ class Session:
                     break
                 self._dirty.add(number)
                 if records:
-                    self._write(number, records)
-        self._more = self._in_transaction >= self.site.records
+                    self._transaction.write(number, records)
+        self._more = self._transaction.room <= 0
 
     def _give_up(self, number: int, gap: tuple[int, int], room: int) -> Records | None:
         """P29: the next events of an accepted gap as dead letters; None where the input does not show them yet."""
@@ -176,87 +160,9 @@ class Session:
         self._turn = (self._turn + 1) % max(1, len(numbers))
         return numbers[self._turn :] + numbers[: self._turn]
 
-    def _begin(self) -> None:
-        if self._open_since is None:
-            assert self._producer is not None
-            self._distrust(0.0)
-            self._producer.begin_transaction()
-            self._open_since = self._clients.now()
-
-    def _write(self, number: int, records: Records) -> None:
-        self._begin()
-        CRASH.at("before-produce")
-        site = self.site
-        for cutover in records.cutovers:
-            log.info("cutover", partition=number, epoch=cutover.epoch, first=cutover.first)
-            self._produce(site.cutovers, encode_cutover(cutover), cutover.key, 0)
-        self._produce_answers(number, records, records.times if site.input_timestamps else repeat(0))
-        for key, value in records.dead_letters:
-            self._produce(site.dead_letters, value, key, number)
-        self._in_transaction += len(records)
-        self._meter.outcomes(records)
-        CRASH.at("after-produce")
-
-    def _produce_answers(self, number: int, records: Records, stamps: Iterable[int]) -> None:
-        """The per-event path: nothing but the client's own call (1.3 us with a header)."""
-        assert self._producer is not None
-        produce, output = self._producer.produce, self.site.output
-        for value, key, headers, stamp in zip(records.values, records.keys, records.headers, stamps, strict=False):
-            while True:
-                try:
-                    produce(output, value, key, number, timestamp=stamp, headers=headers)
-                    break
-                except BufferError:
-                    self._producer.poll(0.01)  # the queue is full: deliver some first
-
-    def _produce(self, topic: str, value: bytes, key: bytes | None, partition: int) -> None:
-        producer = self._producer
-        assert producer is not None
-        while True:
-            try:
-                producer.produce(topic, value, key, partition)
-                return
-            except BufferError:
-                producer.poll(0.01)
-
-    def _due(self) -> bool:
-        if self._open_since is None:
-            return False
-        return self._in_transaction >= self.site.records or self._clients.now() - self._open_since >= self.site.every_s
-
     def _commit(self) -> None:
-        """Outputs, cutovers and positions in one transaction (P26); then judge whether to trust it (P21)."""
-        producer = self._producer
-        assert producer is not None
-        assert self._open_since is not None
-        started = self._clients.now()
-        # The broker may still be writing the last transaction's markers and then answers CONCURRENT_TRANSACTIONS. The
-        # client retries the outputs' registration after 20 ms, but that of the positions only after retry.backoff.ms:
-        # 2.6 s, a suspicion. So the outputs go first: once they are delivered, the new transaction is open.
-        CRASH.at("before-flush")
-        producer.flush(CALL_TIMEOUT_S)
-        CRASH.at("after-flush")
-        CRASH.at("before-offsets")
-        producer.send_offsets_to_transaction(self._positions(), self._group_metadata, CALL_TIMEOUT_S)
-        sent = self._clients.now()
-        CRASH.at("after-offsets")
-        CRASH.at("before-commit")
-        producer.commit_transaction(CALL_TIMEOUT_S)
-        done = self._clients.now()
-        CRASH.at("after-commit")
-        self._meter.committed(self._in_transaction, done - self._open_since)
-        self._open_since, self._in_transaction = None, 0
+        self._transaction.commit(self._positions(), self._group_metadata)
         self._dirty.clear()
-        self._distrust(max(sent - started, done - sent))
-        CRASH.behind_a_commit()
-
-    def _distrust(self, slowest_call_s: float) -> None:
-        """P21, judged after each commit and before each begin."""
-        assert self._producer is not None
-        self._producer.poll(0)
-        doubt = suspicion(slowest_call_s, self._trouble.signs)
-        if doubt:
-            raise SessionEnded(f"suspicion: {doubt} (P21)")
 
     def _positions(self) -> list[TopicPartition]:
         site, found = self.site, list[TopicPartition]()
@@ -305,7 +211,7 @@ class Session:
         suspects.discard(site.transactional_id)
         fence_the_dead(site.producer, suspects, members(self._admin, site.group), site.clients)
         CRASH.at("fenced-the-dead")
-        self._producer = self._new_producer()
+        self._transaction.start()
         CRASH.at("initialised")
         self._group_metadata = self._reader.consumer.consumer_group_metadata()  # P22: used unchanged until revoke
         # the log's end before the tails are read: whoever published before us had folded no further (P25)
@@ -339,53 +245,24 @@ class Session:
         self.partitions[facts.partition] = partition
         return {(color, facts.partition): plan.starts[color][0] for color in COLORS}
 
-    def _new_producer(self) -> Producer:
-        producer = self._clients.producer(
-            {
-                **self.site.producer,
-                "transactional.id": self.site.transactional_id,
-                "client.id": self.site.transactional_id,
-                "logger": self._trouble.logger,
-                "error_cb": self._trouble.error,
-            }
-        )
-        producer.init_transactions(INIT_TIMEOUT_S)
-        return producer
-
     def _drop(self) -> None:
         """Revoked or lost: drop everything, commit nothing (P22); an open transaction ends the session (P21)."""
-        open_transaction = self._open_since is not None
+        open_transaction = self._transaction.open
         self.partitions.clear()
         self._dirty.clear()
         self._deadlines.forget()
         self._claim = False
-        self._let_go()
+        self._transaction.let_go()
         if open_transaction:
             raise SessionEnded("partitions were revoked with a transaction open (P21)")
 
-    def _let_go(self) -> None:
-        """Drop the producer as it is; what is open ends with the next `init_transactions`."""
-        producer, self._producer = self._producer, None
-        self._open_since, self._in_transaction = None, 0
-        if producer is not None:
-            try:
-                producer.purge()
-            except KafkaException as error:
-                log.debug("purge", why=str(error))
-
     def _end(self) -> None:
         self.partitions.clear()
-        self._let_go()
+        self._transaction.let_go()
         self._reader.close()
 
     def _translated(self, error: KafkaException) -> StreambgError:
-        cause = error.args[0]
-        if cause.fatal() and not is_fenced(cause) and self._producer is not None:
-            # a fatal state hides its cause behind _FATAL; only another transactional call tells it
-            try:
-                self._producer.abort_transaction(1)
-            except KafkaException as second:
-                cause = second.args[0]
+        cause = self._transaction.cause_of(error.args[0])
         if is_fenced(cause):
             return Fenced(
                 f"another publisher runs as {self.site.transactional_id}: {cause.str()}",

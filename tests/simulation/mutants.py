@@ -15,7 +15,7 @@ from streambg.control import fold
 from streambg.control.machine import Rejected
 from streambg.control.state import ControlState, Deployment, Phase, Standing
 from streambg.kafka import coreader
-from streambg.publishing import answers, facts, resume, tail
+from streambg.publishing import answers, facts, resume, tail, transaction
 from streambg.publishing import session as publishing
 from streambg.records.coverage import Coverage, Take
 from streambg.records.coverage import Standing as BatchStanding
@@ -129,25 +129,25 @@ def _aborted_falls_back(patch: Patch) -> None:
 
 
 def _cutover_outside(patch: Patch) -> None:
-    produce = publishing.Session._produce
+    produce = transaction.Transaction.produce
 
     def wrong(self: Any, topic: str, value: bytes, key: bytes | None, number: int, *more: Any) -> None:
-        if topic != self.site.cutovers:
+        if topic != self._site.cutovers:
             produce(self, topic, value, key, number, *more)
             return
-        config = {name: setting for name, setting in self.site.producer.items() if not name.startswith("transact")}
+        config = {name: setting for name, setting in self._site.producer.items() if not name.startswith("transact")}
         other = self._clients.producer(config)
         other.produce(topic, value, key, number)
         other.flush()
 
-    patch(publishing.Session, "_produce", wrong)
+    patch(transaction.Transaction, "produce", wrong)
 
 
 # -- its session -------------------------------------------------------------------------------------------------
 
 
 def _no_suspicion(patch: Patch) -> None:
-    patch(publishing, "suspicion", lambda *_: None)
+    patch(transaction, "suspicion", lambda *_: None)
 
 
 def _not_dense(patch: Patch) -> None:

@@ -12,7 +12,8 @@ import pytest
 from streambg.errors import ConfigError, SessionEnded
 from streambg.process.crash import EXIT_CODE, SITES, VARIABLE, Crash
 
-SESSION = Path(__file__).parent.parent.parent / "streambg" / "publishing" / "session.py"
+ROOT = Path(__file__).parent.parent.parent
+PUBLISHER = [ROOT / "streambg" / "publishing" / name for name in ("session.py", "transaction.py")]
 
 
 def test_unarmed_it_does_nothing() -> None:
@@ -22,7 +23,9 @@ def test_unarmed_it_does_nothing() -> None:
 
 
 def test_K2_every_site_is_in_the_publisher_once() -> None:
-    assert sorted(re.findall(r'CRASH\.at\("([a-z-]+)"\)', SESSION.read_text())) == sorted(SITES)
+    assert sorted(re.findall(r'CRASH\.at\("([a-z-]+)"\)', "".join(file.read_text() for file in PUBLISHER))) == sorted(
+        SITES
+    )
 
 
 def test_the_third_time_it_ends_the_process() -> None:
@@ -30,7 +33,7 @@ def test_the_third_time_it_ends_the_process() -> None:
     script = f"from streambg.process.crash import CRASH\n{loop}"
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env={VARIABLE: "after-flush:3", "PYTHONPATH": str(SESSION.parents[2])},
+        env={VARIABLE: "after-flush:3", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,176 @@
+"""The producer of one session and its open transaction: begin, write, commit, and whether to trust it (P21, P26).
+
+Crash-only: nothing is retried and nothing aborted by hand. What is open when the producer is let go ends with the next
+one's `init_transactions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import repeat
+from typing import Any, Protocol
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from streambg.errors import SessionEnded
+from streambg.kafka.errors import is_fenced
+from streambg.process.crash import CRASH
+from streambg.publishing.facts import Site
+from streambg.publishing.outcomes import Records
+from streambg.publishing.suspicion import TroubleLog, suspicion
+from streambg.records.cutover import encode_cutover
+
+# librdkafka's own timeout of a transactional call; SLOW_CALL_S ends the session long before a second try could matter.
+CALL_TIMEOUT_S = 5.0
+INIT_TIMEOUT_S = 30.0
+
+log = structlog.get_logger("streambg.publisher")
+
+
+class Meter(Protocol):
+    """What a session reports; the process turns it into metrics."""
+
+    def outcomes(self, records: Records) -> None: ...
+    def committed(self, count: int, seconds: float) -> None: ...
+    def alarm(self, text: str) -> None: ...
+
+
+class Transaction:
+    """One after the other, by one producer."""
+
+    def __init__(self, site: Site, meter: Meter) -> None:
+        self.trouble = TroubleLog(site.transactional_id)
+        self.count = 0  # outcomes in the open one
+        self._site = site
+        self._clients = site.clients
+        self._meter = meter
+        self._producer: Producer | None = None
+        self._open_since: float | None = None
+
+    @property
+    def open(self) -> bool:
+        return self._open_since is not None
+
+    @property
+    def room(self) -> int:
+        """How many outcomes the open one, or the next, may still take."""
+        return self._site.records - self.count
+
+    @property
+    def due(self) -> bool:
+        if self._open_since is None:
+            return False
+        return self.room <= 0 or self._clients.now() - self._open_since >= self._site.every_s
+
+    def start(self) -> None:
+        """A new producer with the old one's transactional id: the broker ends what that one had open."""
+        site = self._site
+        self._producer = self._clients.producer(
+            {
+                **site.producer,
+                "transactional.id": site.transactional_id,
+                "client.id": site.transactional_id,
+                "logger": self.trouble.logger,
+                "error_cb": self.trouble.error,
+            }
+        )
+        self._producer.init_transactions(INIT_TIMEOUT_S)
+
+    def begin(self) -> None:
+        if self._open_since is None:
+            self._distrust(0.0)
+            self._at_hand.begin_transaction()
+            self._open_since = self._clients.now()
+
+    def write(self, number: int, records: Records) -> None:
+        """The run of one partition."""
+        self.begin()
+        CRASH.at("before-produce")
+        site = self._site
+        for cutover in records.cutovers:
+            log.info("cutover", partition=number, epoch=cutover.epoch, first=cutover.first)
+            self.produce(site.cutovers, encode_cutover(cutover), cutover.key, 0)
+        self._produce_answers(number, records, records.times if site.input_timestamps else repeat(0))
+        for key, value in records.dead_letters:
+            self.produce(site.dead_letters, value, key, number)
+        self.count += len(records)
+        self._meter.outcomes(records)
+        CRASH.at("after-produce")
+
+    def _produce_answers(self, number: int, records: Records, stamps: Iterable[int]) -> None:
+        """The per-event path: nothing but the client's own call (1.3 us with a header)."""
+        producer, output = self._at_hand, self._site.output
+        produce = producer.produce
+        for value, key, headers, stamp in zip(records.values, records.keys, records.headers, stamps, strict=False):
+            while True:
+                try:
+                    produce(output, value, key, number, timestamp=stamp, headers=headers)
+                    break
+                except BufferError:
+                    producer.poll(0.01)  # the queue is full: deliver some first
+
+    def produce(self, topic: str, value: bytes, key: bytes | None, partition: int) -> None:
+        while True:
+            try:
+                self._at_hand.produce(topic, value, key, partition)
+                return
+            except BufferError:
+                self._at_hand.poll(0.01)
+
+    def commit(self, positions: list[TopicPartition], group_metadata: Any) -> None:
+        """Outputs, cutovers and positions at once (P26); then judge whether to trust it (P21)."""
+        producer = self._at_hand
+        assert self._open_since is not None
+        started = self._clients.now()
+        # The broker may still be writing the last transaction's markers and then answers CONCURRENT_TRANSACTIONS. The
+        # client retries the outputs' registration after 20 ms, but that of the positions only after retry.backoff.ms:
+        # 2.6 s, a suspicion. So the outputs go first: once they are delivered, the new transaction is open.
+        CRASH.at("before-flush")
+        producer.flush(CALL_TIMEOUT_S)
+        CRASH.at("after-flush")
+        CRASH.at("before-offsets")
+        producer.send_offsets_to_transaction(positions, group_metadata, CALL_TIMEOUT_S)
+        sent = self._clients.now()
+        CRASH.at("after-offsets")
+        CRASH.at("before-commit")
+        producer.commit_transaction(CALL_TIMEOUT_S)
+        done = self._clients.now()
+        CRASH.at("after-commit")
+        self._meter.committed(self.count, done - self._open_since)
+        self._open_since, self.count = None, 0
+        self._distrust(max(sent - started, done - sent))
+        CRASH.behind_a_commit()
+
+    def _distrust(self, slowest_call_s: float) -> None:
+        """P21, judged after each commit and before each begin."""
+        self._at_hand.poll(0)
+        doubt = suspicion(slowest_call_s, self.trouble.signs)
+        if doubt:
+            raise SessionEnded(f"suspicion: {doubt} (P21)")
+
+    def let_go(self) -> None:
+        """Drop the producer as it is."""
+        producer, self._producer = self._producer, None
+        self._open_since, self.count = None, 0
+        if producer is not None:
+            try:
+                producer.purge()
+            except KafkaException as error:
+                log.debug("purge", why=str(error))
+
+    def cause_of(self, error: KafkaError) -> KafkaError:
+        """A fatal state hides its cause behind _FATAL; only another transactional call tells it."""
+        if not error.fatal() or is_fenced(error) or self._producer is None:
+            return error
+        try:
+            self._producer.abort_transaction(1)
+        except KafkaException as second:
+            told: KafkaError = second.args[0]
+            return told
+        return error
+
+    @property
+    def _at_hand(self) -> Producer:
+        assert self._producer is not None
+        return self._producer
