@@ -189,7 +189,7 @@ class PublisherProcess(Process):
                     self.counts["paused"] += paused
 
     def _finish(self) -> None:
-        if self.session._open_since is not None:
+        if self.session._transaction.open:
             self.session._commit()
 
     def _translated(self, error: KafkaException) -> Exception:

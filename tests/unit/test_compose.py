@@ -12,10 +12,12 @@ import subprocess
 import sys
 import threading
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from ruamel.yaml import YAML
@@ -239,6 +241,29 @@ def test_the_image_is_as_healthy_as_its_process_says(ok: bool) -> None:
     server = HealthServer(0, lambda: {"ok": ok})
     try:
         assert (image_check(server.port) == 0) is ok
+    finally:
+        server.stop()
+
+
+def test_a_health_that_fails_once_is_asked_again_and_twice_is_unwell() -> None:
+    """It reads what other threads change: a dict may change its size meanwhile."""
+    answers: list[object] = [RuntimeError("changed size"), {"ok": True}, RuntimeError("one"), KeyError("two")]
+
+    def health() -> Mapping[str, Any]:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        assert isinstance(answer, dict)
+        return answer
+
+    server = HealthServer(0, health)
+    try:
+        with urlopen(f"http://127.0.0.1:{server.port}/healthz") as well:
+            assert json.load(well) == {"ok": True}
+        with pytest.raises(HTTPError, match="503") as unwell:
+            urlopen(f"http://127.0.0.1:{server.port}/healthz")
+        with unwell.value as answer:
+            assert json.load(answer) == {"ok": False, "health": "KeyError: 'two'"}
     finally:
         server.stop()
 
