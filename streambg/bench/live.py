@@ -187,16 +187,26 @@ class Live:
         }
 
     def commands(self, count: int) -> Figures:
-        """(j) Seconds from sending a `shift` to the first output of its epoch that a reader sees."""
-        effects = []
+        """(j) From a `shift` in the control log to the first output of its epoch that a reader sees; and from
+        calling the verb, which first reads the log to its end.
+        """
+        effects, calls = [], []
         with verbs.client(self.pipeline) as control:
             control.state()
             for number in range(count):
                 began = time.time()
                 sent = verbs.shift(control, self.pipeline, WEIGHTS[1 - number % 2], SAID, force=True).or_raise()
                 self.until(lambda epoch=sent.epoch: epoch in self.sightings.epochs, EFFECT_S, "the effect")  # type: ignore[misc] # mypy cannot infer a lambda with a default
-                effects.append((self.sightings.epochs[sent.epoch] - began) * 1_000)
-        return {"p50_ms": quantile(effects, 0.5), "p99_ms": quantile(effects, 0.99), "count": float(count)}
+                seen = self.sightings.epochs[sent.epoch]
+                effects.append(seen * 1_000 - sent.appended_ms)
+                calls.append((seen - began) * 1_000)
+        return {
+            "p50_ms": quantile(effects, 0.5),
+            "p99_ms": quantile(effects, 0.99),
+            "called_p50_ms": quantile(calls, 0.5),
+            "called_p99_ms": quantile(calls, 0.99),
+            "count": float(count),
+        }
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -100,6 +101,9 @@ def render(result: Result) -> RenderableType:
     return Group(*parts)
 
 
+LINE = 118  # as the other pages
+
+
 def page(result: Result, folder: str) -> str:
     """The generated part in Markdown; `folder`: of the pictures, as the page names it."""
     machine, settings = result.machine, result.settings
@@ -117,7 +121,7 @@ def page(result: Result, folder: str) -> str:
         + ", ".join(f"{name} {machine[name]}" for name in LIBRARIES)
         + "."
     )
-    lines = [how, "", what, ""]
+    lines = [textwrap.fill(how, LINE), "", textwrap.fill(what, LINE), ""]
     for title, cells in tables(result):
         lines += [f"### {title}", "", *_markdown(cells), ""]
     lines += [f"![{name}]({folder}/{name}.svg)\n" for name in pictures(result)]

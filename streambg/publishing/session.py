@@ -55,6 +55,7 @@ class Session:
         self._clients = site.clients
         self._admin = site.clients.admin(site.admin)
         self._rows_a_record = MAX_ROWS  # of the last poll's; before it, the most there can be
+        self._hurry = False  # a command was folded: commit without waiting for the interval
         self._more = False  # the last transaction was full: there is more to publish without waiting
         self._claim = False
         self._turn = 0
@@ -91,7 +92,7 @@ class Session:
         self._publish()
         self._check_deadlines(self._clients.now())
         self._balance()
-        if self._transaction.due:
+        if self._transaction.due or (self._hurry and self._transaction.open):
             self._commit()
 
     def _room(self) -> int:
@@ -107,7 +108,11 @@ class Session:
             raise SessionEnded(
                 f"the control log was last read to its end {age:.0f} s ago, the lease is {LEASE_S:g} s (P6)"
             )
-        if not self._transaction.open and snapshot.folded != self._folded:
+        if snapshot.folded == self._folded:
+            return
+        # a command waits for no interval: what is open is committed with this step, and so is the first of its epoch
+        self._hurry = True
+        if not self._transaction.open:
             self._state, self._folded = snapshot.state, snapshot.folded
             for partition in self.partitions.values():
                 partition.control(self._state, self._folded)
@@ -161,6 +166,7 @@ class Session:
         return numbers[self._turn :] + numbers[: self._turn]
 
     def _commit(self) -> None:
+        self._hurry = False
         self._transaction.commit(self._positions(), self._group_metadata)
         self._dirty.clear()
 
