@@ -26,7 +26,7 @@ def write(page: Path, results: list[Result], size: str, seed: int) -> None:
 
 
 def heading(size: str, seed: int) -> str:
-    client = confluent_kafka.version()[0]
+    client = confluent_kafka.version()
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, size `{size}`, seed {seed}; streambg {__version__}, "
         f"Apache Kafka {KAFKA_VERSION}, confluent-kafka {client},\nPython {platform.python_version()}, two cores."
