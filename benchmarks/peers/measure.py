@@ -22,8 +22,9 @@ FIRST_S = 90.0
 KILL_AFTER_S = (0.2, 2.0)
 # Far more than the backlog of the slowest start takes.
 DRAIN_S = 90.0
-# No new answer for this long, with every transaction of the dead timed out (10 s): there will be none.
-STILL_S = 12.0
+# No new answer for this long: there will be none. A transaction of the dead times out after 10 s, and the broker looks
+# for those every 10 s.
+STILL_S = 25.0
 # The same moments for everybody, as far as starting up lets them be.
 SEED = 20
 # A process that ends by itself again and again is no pipeline.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from benchmarks.peers import ours, table
+from benchmarks.peers import ahead, ours, table
 from benchmarks.peers.bench import FULL, RATE
 from benchmarks.peers.peer import GUARANTEES, Guarantee, Row
 from benchmarks.peers.results import Found, Machine
@@ -41,6 +41,13 @@ OUR_ROWS = """\
   Its CPU is the sum of both."""
 
 
+WHY_AHEAD = """\
+streambg's way is one process longer: scorer, predictions topic, publisher. That costs a second hop of latency, the CPU
+time of both processes, and, after a kill of everything, the start of three Python processes and a group that forms
+anew; it buys two answers to each event, and a choice between them that holds through the kill. Each process holds numpy
+and the batches of both colors."""
+
+
 def titles() -> dict[str, str]:
     """By name, streambg first."""
     return {ours.NAME: ours.TITLE, **{peer.name: peer.title for peer in PEERS}}
@@ -65,6 +72,12 @@ def page(found: Mapping[str, Found], machine: Machine, kafka: str) -> str:
             "## What it means",
             "",
             *_meaning(found),
+            "",
+            "## Where somebody is ahead",
+            "",
+            *ahead.lines(found, titles()),
+            "",
+            WHY_AHEAD,
             "",
             "## How it was measured",
             "",

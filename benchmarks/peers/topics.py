@@ -25,6 +25,7 @@ READ = 5_000
 QUIET = 0
 # A whole topic is read at 300,000 records a second and more; a reader that hears nothing for this long is stuck.
 QUIET_S = 30.0
+DECIDED_S = 60.0
 
 Make = Callable[[int, int], bytes]
 
@@ -111,10 +112,21 @@ class Topics:
                 self._await_leaders(name)
                 time.sleep(LOOK_S)
 
-    def _ends(self, name: str) -> dict[int, int]:
+    def until_decided(self, name: str) -> None:
+        """Until no transaction is open in it: what a dead writer left open hides from readers what came after.
+
+        Raises StreambgError after 60 s: three times what a transaction of 10 s takes to be ended by the broker.
+        """
+        deadline = time.monotonic() + DECIDED_S
+        while self._ends(name) != (all_of_it := self._ends(name, IsolationLevel.READ_UNCOMMITTED)):
+            if time.monotonic() > deadline:
+                raise StreambgError(f"{name} has open transactions below {all_of_it} after {DECIDED_S:g} s")
+            time.sleep(LOOK_S)
+
+    def _ends(self, name: str, level: IsolationLevel = IsolationLevel.READ_COMMITTED) -> dict[int, int]:
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call] # no types of its own
         wanted = {TopicPartition(name, number): latest for number in range(event.PARTITIONS)}
-        found = self._admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=CALL_S)
+        found = self._admin.list_offsets(wanted, isolation_level=level, request_timeout=CALL_S)
         return {place.partition: future.result(CALL_S).offset for place, future in found.items()}
 
     def count(self, name: str) -> int:
@@ -122,7 +134,8 @@ class Topics:
         return sum(self.ends(name).values())
 
     def values(self, name: str, group: str = "peers.reader") -> Iterator[bytes]:
-        """Every value that a read_committed reader sees now, from the beginning."""
+        """Every value that a read_committed reader sees once all is decided, from the beginning."""
+        self.until_decided(name)
         consumer = Consumer(
             {
                 "bootstrap.servers": self.bootstrap,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks.peers import environments, event, report, results, table
+from benchmarks.peers import ahead, environments, event, report, results, table
 from benchmarks.peers.counting import tally
 from benchmarks.peers.driver import chosen, names
 from benchmarks.peers.environments import pinned, streams_version
@@ -153,3 +154,18 @@ def test_every_environment_is_pinned_by_hash_and_names_no_index() -> None:
         blocks = [line for line in text.replace("\\\n", "").splitlines() if line and not line.startswith("#")]
         assert all("--hash=sha256:" in block for block in blocks)
         assert "://" not in text
+
+
+def test_the_page_says_who_is_ahead_of_streambg() -> None:
+    def cells(per_second: float, megabytes: float) -> dict[Any, Cell]:
+        figures = {"rate": {**SPEED["rate"], "per_second": per_second}, "peak_mb": megabytes}  # type: ignore[dict-item]
+        return {("exactly-once", "hop"): Cell("2026", "1", False, figures)}
+
+    everything = {name: Found(name) for name in names()}
+    everything["streambg"].cells.update(cells(100_000, 170))
+    everything["faust"].cells.update(cells(99_999, 80))
+    everything["quix-streams"].cells.update(cells(100_001, 171))
+    assert list(ahead.lines(everything, report.titles())) == [
+        "- exactly-once, hop, events/s: streambg 100,000; Quix Streams 100,001.",
+        "- exactly-once, largest process, MB: streambg 170; Faust 80.0.",
+    ]
