@@ -13,8 +13,8 @@
     ├── ModelError               12   an artifact, its manifest or its code cannot be used
     └── SessionEnded              -   internal: throw this session away and start a new one (P21)
 
-Beside the tree: 0 is well; 1 is also the word of a verb that judges (`audit`, `demo`, `status --check`: a person
-should look); 2 is also a flag that does not exist; 3 is also `broker status` where none answers; 130 is Ctrl-C.
+Beside the tree: 0 is well; 1 is also the word of a verb that judges (`audit`, `demo`, `doctor`, `status --check`: a
+person should look); 2 is also a flag that does not exist; 3 is also `broker status` where none answers; 130 is Ctrl-C.
 docs/operations.md has this table with what to do next; a test keeps the two alike.
 """
 

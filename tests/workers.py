@@ -16,6 +16,7 @@ TOGETHER = frozenset(
         "test_acls.py",
         "test_audit_broker.py",
         "test_demo.py",
+        "test_doctor.py",
         "test_kafka_admin.py",
         "test_looking.py",
         "test_servers_docker.py",

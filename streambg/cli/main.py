@@ -25,6 +25,7 @@ VERBS = {
     "adopt": "adopt",
     "accept-gap": "gap",
     "status": "status",
+    "doctor": "doctor",
     "inspect": "inspect",
     "audit": "audit",
     "up": "up",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from streambg.cli.common import (
     stderr,
     stdout,
 )
+from streambg.config import Pipeline
 from streambg.errors import ConfigError
 from streambg.topicplan import Action
 from streambg.topicplan.acls import ROLES, AclRole, commands, principals
@@ -110,12 +112,8 @@ def acls(
     """
     config = load_pipeline(pipeline)
     declared = topicplan.load_topics(config)
-    pairs = [text.partition("=") for text in principal or ()]
-    if wrong := next((name for name, _, value in pairs if not value), None):
-        raise ConfigError(f"{wrong!r} names no principal", way_out="--principal ROLE=NAME")
-    named = {_role(name): value for name, _, value in pairs}
+    who = named_principals(config, prefix, principal or ())
     wanted = {_role(name) for name in role or ROLES}
-    who = principals(config, prefix, named)
     found = [acl for acl in needed(config, declared) if acl.role in wanted]
     if output is Output.JSON:
         print_json([{"principal": who[acl.role], **asdict(acl)} for acl in found])
@@ -129,6 +127,14 @@ def acls(
         yours["Write"] += [topic.name] if "yours" in topic.writers else []
         yours["Read"] += [topic.name] if "yours" in topic.readers else []
     _plain(*(f"# your own programs: {operation} on {', '.join(names)}" for operation, names in yours.items()))
+
+
+def named_principals(config: Pipeline, prefix: str | None, said: Sequence[str]) -> dict[AclRole, str]:
+    """Each role's principal, as `--principal-prefix` and `--principal ROLE=NAME` say. Raises ConfigError."""
+    pairs = [text.partition("=") for text in said]
+    if wrong := next((name for name, _, value in pairs if not value), None):
+        raise ConfigError(f"{wrong!r} names no principal", way_out="--principal ROLE=NAME")
+    return principals(config, prefix, {_role(name): value for name, _, value in pairs})
 
 
 def _role(name: str) -> AclRole:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,14 +51,14 @@ def client(pipeline: Pipeline) -> ControlClient:
     )
 
 
-def entries(pipeline: Pipeline) -> list[Entry]:
+def entries(pipeline: Pipeline, ignore_records: Collection[int] = ()) -> list[Entry]:
     """The whole control log as it is now, folded; reading it needs no right to write it.
 
-    Raises Unreachable, Denied, Gap, UpgradeFirst.
+    ignore_records: those that all processes are told to ignore (P5). Raises Unreachable, Denied, Gap, UpgradeFirst.
     """
     found: list[Entry] = []
     reader = {**profiles.reader(pipeline, CLIENT, follow=True), **QUIET}
-    follower = ControlFollower(reader, pipeline.topics.control, on_entry=found.append).start()
+    follower = ControlFollower(reader, pipeline.topics.control, ignore_records, found.append).start()
     try:
         follower.wait_caught_up(FOLD_TIMEOUT_S)
     finally:

@@ -21,12 +21,16 @@ ATTEMPT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """A topic as the cluster has it. topic_id: a topic that was deleted and made again has another (P25)."""
+    """A topic as the cluster has it. topic_id: a topic that was deleted and made again has another (P25).
+
+    replication, in_sync: of the partition that has the fewest.
+    """
 
     name: str
     topic_id: str
     partitions: int
     replication: int
+    in_sync: int
 
 
 def await_reachable(config: Mapping[str, Any], timeout: float) -> AdminClient:
@@ -89,7 +93,8 @@ def describe(admin: AdminClient, names: Collection[str]) -> dict[str, TopicFacts
                 continue
             raise translate(error, f"describing {name}") from error
         replication = min((len(partition.replicas) for partition in topic.partitions), default=0)
-        found[name] = TopicFacts(name, str(topic.topic_id), len(topic.partitions), replication)
+        in_sync = min((len(partition.isr) for partition in topic.partitions), default=0)
+        found[name] = TopicFacts(name, str(topic.topic_id), len(topic.partitions), replication, in_sync)
     return found
 
 

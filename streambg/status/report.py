@@ -125,7 +125,7 @@ def attention(status: Status, max_lag_ms: int) -> list[str]:
     state = status.state
     if state.phase is Phase.EMPTY:
         return ["nothing is deployed: `streambg deploy blue NAME:VERSION`"]
-    found = _rules(status)
+    found = other_files(status)
     for group, members in status.members.items():
         if not members and _needed(group, state):
             found.append(f"{group} has no member: start it")
@@ -140,9 +140,11 @@ def attention(status: Status, max_lag_ms: int) -> list[str]:
     return found
 
 
-def _rules(status: Status) -> list[str]:
+def other_files(status: Status) -> list[str]:
     """P4: files with other deciding rules than those in force, the asker's and the processes'."""
-    found = []
+    found: list[str] = []
+    if status.state.phase is Phase.EMPTY:
+        return found
     in_force, own = (Rules.short(digest) for digest in (status.state.rules_digest, status.file_rules))
     if own != in_force:
         found.append(

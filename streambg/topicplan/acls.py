@@ -17,10 +17,10 @@ from streambg.records.source import COLORS
 from streambg.topicplan.declared import PARTS, Declared, Part
 
 # `topics` is who runs `streambg topics plan` and `apply`.
-AclRole = Literal["scorer.blue", "scorer.green", "publisher", "comparator", "operator", "audit", "topics"]
+AclRole = Literal["scorer.blue", "scorer.green", "publisher", "comparator", "operator", "audit", "topics", "doctor"]
 ROLES: tuple[AclRole, ...] = get_args(AclRole)
 Operation = Literal["Read", "Write", "Describe", "DescribeConfigs", "Create", "Alter", "AlterConfigs"]
-Kind = Literal["topic", "group", "transactional-id"]
+Kind = Literal["topic", "group", "transactional-id", "cluster"]
 Pattern = Literal["literal", "prefixed"]
 
 
@@ -36,6 +36,11 @@ class Acl:
     why: str
 
 
+# The one name that a right on the cluster has.
+CLUSTER = "kafka-cluster"
+# Kafka's own topics that transactions and positions live in.
+INTERNAL = ("__consumer_offsets", "__transaction_state")
+
 # Topics that a role asks about without reading them, and what it does to their settings.
 _ABOUT: tuple[tuple[AclRole, tuple[Part, ...], Operation, str], ...] = (
     ("scorer.blue", ("predictions.green",), "Describe", "the publisher's positions say where a candidate begins (P11)"),
@@ -46,6 +51,8 @@ _ABOUT: tuple[tuple[AclRole, tuple[Part, ...], Operation, str], ...] = (
     ("topics", PARTS, "Create", "topics apply"),
     ("topics", PARTS, "Alter", "topics apply --partitions"),
     ("topics", PARTS, "AlterConfigs", "topics apply"),
+    ("doctor", PARTS, "Describe", "counts and copies"),
+    ("doctor", PARTS, "DescribeConfigs", "what is kept, and by whose clock"),
 )
 
 
@@ -61,6 +68,7 @@ def _about_groups(groups: Groups) -> list[tuple[AclRole, str, Operation, str]]:
         *((role, group, "Read", "a member; its positions") for role, group in members),
         *((role, groups.publisher, "Describe", "how far is settled?") for role in settled),
         *(("operator", group, "Describe", "members and positions, for status and shift") for _, group in members),
+        *(("doctor", group, "Describe", "members and positions") for _, group in members),
         # clients that assign themselves still look for the coordinator of the group they are named after
         *((role, groups.reader, "Describe", "the name of readers") for role in ROLES if role != "topics"),
     ]
@@ -72,7 +80,8 @@ def acls(pipeline: Pipeline, declared: Sequence[Declared]) -> list[Acl]:
     names = {each.part: each.name for each in declared}
     for role in ROLES:
         for each in declared:
-            if role in each.readers:
+            # the doctor looks at what `status` looks at
+            if role in each.readers or (role == "doctor" and "operator" in each.readers):
                 found.append(Acl(role, "topic", each.name, "literal", "Read", each.what))
             if role in each.writers:
                 found.append(Acl(role, "topic", each.name, "literal", "Write", each.what))
@@ -90,6 +99,14 @@ def acls(pipeline: Pipeline, declared: Sequence[Declared]) -> list[Acl]:
             # every slot's, also of slots that are no longer: a member fences the dead among them (P24)
             ids = pipeline.transactional_id(0).removesuffix("0")
             found.append(Acl(role, "transactional-id", ids, "prefixed", "Write", "its own, and to fence the dead"))
+        if role == "doctor":
+            found += [
+                Acl(role, "topic", name, "literal", operation, "copies of positions and transactions")
+                for name in INTERNAL
+                for operation in ("Describe", "DescribeConfigs")
+            ]
+            found.append(Acl(role, "cluster", CLUSTER, "literal", "Describe", "to see the ACLs"))
+            found.append(Acl(role, "cluster", CLUSTER, "literal", "DescribeConfigs", "the brokers' settings"))
     return found
 
 
@@ -116,7 +133,7 @@ def commands(found: Sequence[Acl], who: Mapping[AclRole, str], bootstrap: str) -
         words = ["kafka-acls.sh", "--bootstrap-server", bootstrap, "--command-config", "admin.properties", "--add"]
         words += ["--allow-principal", who[role]]
         words += [word for operation in operations for word in ("--operation", operation)]
-        words += [word for name in names for word in (f"--{kind}", name)]
+        words += ["--cluster"] if kind == "cluster" else [word for name in names for word in (f"--{kind}", name)]
         if pattern == "prefixed":
             words += ["--resource-pattern-type", "prefixed"]
         lines.append(" ".join(shlex.quote(word) for word in words))

@@ -33,6 +33,7 @@ KINDS = {
     "topic": ResourceType.TOPIC,
     "group": ResourceType.GROUP,
     "transactional-id": ResourceType.TRANSACTIONAL_ID,
+    "cluster": ResourceType.BROKER,
 }
 OPERATIONS = {
     "Read": AclOperation.READ,
@@ -144,9 +145,31 @@ def test_the_printed_rights_are_enough(vault: Vault, redis_url: str) -> None:
         done = vault.cli("audit", *words)
         assert done.exit_code == 0, (words, done.exception)
     assert len(file.read_text().splitlines()) == 1
+    examined = vault.cli("doctor", "doctor", "--local", "--output", "json")
+    assert examined.exit_code == 0, examined.output
+    found = {each["check"]: each["verdict"] for each in json.loads(examined.stdout)["findings"]}
+    assert (found["writers"], found["rights"]) == ("ok", "ok")
+    assert set(found.values()) == {"ok", "local"}
     planned = vault.cli("topics", "topics", "plan", "--partitions", "3")
     assert planned.exit_code == 0, planned.exception
     run.expect_exactly_once()
+
+
+def test_the_doctor_names_a_missing_right_and_whoever_else_may_write(vault: Vault) -> None:
+    acl = vault.the("publisher", "Write", "-answers")
+    foreign = {**acl, "principal": "User:mallory"}
+    vault.revoke(acl)
+    vault.grant([foreign])
+    examined = vault.cli("doctor", "doctor", "--local", "--check", "writers", "--check", "rights")
+    assert examined.exit_code == 1
+    assert "User:mallory may write it" in examined.stdout
+    assert f"User:{NAME}-publisher lacks Write on topic {NAME}-answers" in examined.stdout
+    vault.revoke(foreign)
+    vault.grant([acl])
+    blind = vault.cli("scorer.blue", "doctor", "--local", "--check", "writers", "--check", "features")
+    assert blind.exit_code == 1
+    assert "Describe on the cluster" in blind.stdout, "the client answers with an empty list"
+    assert "DESCRIBE_CONFIGS" in blind.stdout or "uthorization failed" in blind.stdout
 
 
 def test_a_missing_right_is_named_and_ends_the_process(vault: Vault) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from streambg import errors
+from streambg.doctor.examine import NAMES
 from streambg.errors import StreambgError
 from streambg.running.restarts import LEFT
 
@@ -52,6 +53,10 @@ def test_the_table_of_exit_codes_is_the_tree() -> None:
 
 def test_what_up_does_not_start_again_is_marked() -> None:
     assert {int(code) for code, _, _, todo in table("exit codes") if todo.startswith("*person*")} == set(LEFT)
+
+
+def test_every_check_of_the_doctor_is_explained_in_its_order() -> None:
+    assert [name.strip("`") for name, _, _ in table("doctor")] == list(NAMES)
 
 
 def metrics() -> dict[str, str]:

@@ -73,6 +73,8 @@ def test_the_commands_grant_exactly_these(tmp_path: Path, found: list[Acl]) -> N
             "admin.properties",
             "--add",
         ]
+        if words[-1] == "--cluster":
+            words.append("kafka-cluster")
         pairs = list(zip(words[6::2], words[7::2], strict=True))
         values = {flag: [value for name, value in pairs if name == flag] for flag, _ in pairs}
         [principal] = values.pop("--allow-principal")

@@ -1,0 +1,1 @@
+"""Checks every assumption of the guarantee on the user's own cluster; changes nothing."""
