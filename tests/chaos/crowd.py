@@ -38,7 +38,7 @@ def _person(gate: int, go: int, words: list[str]) -> int:
         verbs()
     except SystemExit as end:
         code = int(end.code or 0)
-    except BaseException:  # noqa: BLE001 # a traceback is an exit code, too
+    except BaseException:  # a traceback is an exit code, too
         code = 1
     os._exit(code)
 

@@ -56,7 +56,9 @@ class Member:
         """How many a publisher has committed in this life."""
         assert self.process is not None
         with urlopen(f"http://{HOST}:{self.process.port}/metrics", timeout=5) as answer:
-            return int(float(re.findall(r"^streambg_transaction_seconds_count (\S+)", answer.read().decode(), re.M)[0]))
+            metrics = answer.read().decode()
+        [count] = re.findall(r"^streambg_transaction_seconds_count (\S+)", metrics, re.MULTILINE)
+        return int(float(count))
 
     @property
     def alive(self) -> bool:

@@ -31,10 +31,10 @@ CHUNK = 64 * 1024
 class Fault:
     """What happens to requests with one of these API keys (None: all) of clients whose id has `client` in it.
 
-    hold: keep each request back until `release`d (or `Proxy.lift`ed), and those behind it. delay_s: how long it travels;
-    it overtakes none. drop_response: the broker gets the request, the client never hears of it. reset: close the connection instead.
-    share: of the requests it is meant for. stop: forward nothing in either direction. bytes_per_s: of each direction,
-    shared by all connections.
+    hold: keep each request back until `release`d (or `Proxy.lift`ed), and those behind it. delay_s: how long it
+    travels; it overtakes none. drop_response: the broker gets the request, the client never hears of it. reset: close
+    the connection instead. share: of the requests it is meant for. stop: forward nothing in either direction.
+    bytes_per_s: of each direction, shared by all connections.
     `limit`: how many requests it may hit; None: all. `hits` counts.
     """
 
@@ -186,9 +186,9 @@ class _Connection:
         self._proxy.forget(self)
 
     def reset(self) -> None:
-        """Close with RST, as a broken network does."""
-        for end in (self._client, self._server):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        """RST to the client, as of a broken network: nobody waits at its end, and nothing is shut down before."""
+        self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._client.close()
         self.close()
 
     def _requests(self) -> None:

@@ -102,7 +102,7 @@ def _first_wins(world: World) -> bool:
         for (color, number, offset), value in zip(sources, read.values, strict=True)
     )
     at_stake = len(contradicted.intersection(sources))
-    world.notes.append(f"{at_stake:,} published answers were contradicted; {others} that are published are not the first")
+    world.notes.append(f"{at_stake:,} published answers were contradicted; {others} published are not the first")
     return at_stake > 0 and others == 0
 
 

@@ -171,7 +171,8 @@ def _assigned(patch: Patch) -> None:
     def unsubscribed(self: Any, config: Any, topics: Any, *more: Any) -> None:
         made(self, config, topics, *more)
         self.consumer.unsubscribe()
-        self.takes = [coreader.TopicPartition(topic, number) for topic in topics.values() for number in range(PARTITIONS)]
+        numbers = range(PARTITIONS)
+        self.takes = [coreader.TopicPartition(topic, number) for topic in topics.values() for number in numbers]
 
     def first_assign(self: Any, *given: Any) -> Any:
         takes, self.takes = self.takes, []

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from waiting import until
-
 from chaos.proxy import END_TXN, PRODUCE, Fault, Proxy
 from chaos.table import Result
+from waiting import until
 
 
 class Server:
