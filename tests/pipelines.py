@@ -39,18 +39,24 @@ import time
 import numpy as np
 
 class Linear:
-    """Score from two features; `bias` tells versions apart, the other parameters misbehave on purpose."""
+    """Score from two features; `bias` tells versions apart, the other parameters misbehave on purpose.
+
+    raises_on: an id, raises_at: of every hundred ids one. noise: another answer each time it is asked.
+    """
     def __init__(self, params=None):
         import json
         given = json.loads(params) if params else {}
         self.bias = given.get("bias", 0.0)
         self.raises_on = given.get("raises_on")
+        self.raises_at = given.get("raises_at")
+        self.noise = given.get("noise", 0.0)
 
     def predict_many(self, events):
-        if self.raises_on is not None and any(row.get("id") == self.raises_on for row in events.rows):
+        ids = [row.get("id", 0) for row in events.rows]
+        if self.raises_on in ids or self.raises_at in [number % 100 for number in ids]:
             raise ValueError("no answer to this one")
         z = events.matrix(["f1", "f2"]) @ np.array([0.5, -0.3]) + self.bias
-        return 1 / (1 + np.exp(-z))
+        return 1 / (1 + np.exp(-z - self.noise * np.random.default_rng().normal(size=len(z))))
 '''
 
 YAML = """
@@ -124,16 +130,17 @@ class Running:
     def start(
         self, module: str, *options: str, file: Path | None = None, environment: Mapping[str, str] | None = None
     ) -> Process:
-        """`python -m consumers.<module>` with a log of its own.
+        """`python -m consumers.<module>` with a log of its own; a module with a dot is meant as it stands.
 
         file: another pipeline file than this one's; environment: added to this process's.
         """
         name = "-".join([module, *(option.strip("-") for option in options)])
         log = self.folder / f"{name}.{len(self.processes)}.log"
-        path = os.pathsep.join([str(self.folder), str(ROOT)])
+        path = os.pathsep.join([str(self.folder), str(ROOT), str(ROOT / "tests")])
         env = {**os.environ, "PYTHONPATH": path, **(environment or {})}
         common = ["-p", str(file or self.pipeline.file), "--log", "json"]
-        command = tied(sys.executable, "-m", f"consumers.{module}", *options, *common)
+        whole = module if "." in module else f"consumers.{module}"
+        command = tied(sys.executable, "-m", whole, *options, *common)
         with log.open("wb") as stream:
             popen = subprocess.Popen(command, cwd=self.folder, env=env, stderr=stream, stdout=stream)
         process = Process(name, popen, log)
@@ -227,12 +234,12 @@ class Running:
     def _new_producer(self) -> Producer:
         return Producer({"bootstrap.servers": self.pipeline.kafka.bootstrap, "message.max.bytes": 8_000_000})
 
-    def feed(self, count: int, *, flush: bool = True) -> None:
-        """Good events, keys k0..k39, spread over the partitions."""
+    def feed(self, count: int, *, flush: bool = True, partition: int | None = None) -> None:
+        """Good events, keys k0..k39, spread over the partitions, or all to one."""
         for _ in range(count):
             number = self.sent
             value = json.dumps({"id": number, "f1": (number % 17) / 8 - 1, "f2": (number % 11) / 5 - 1})
-            self.put(value.encode(), b"k%d" % (number % 40))
+            self.put(value.encode(), b"k%d" % (number % 40), partition)
         if flush:
             self._producer.flush(30)
         else:
@@ -331,8 +338,12 @@ def pipeline(
     publish: Mapping[str, object] | None = None,
     input_config: Mapping[str, str] | None = None,
     versions: Sequence[str] = ("1", "2"),
+    params: Mapping[str, Mapping[str, object]] | None = None,
 ) -> Iterator[Running]:
-    """Topics and a registry with models m:1, m:2 (bias = version / 10); its processes end with the block."""
+    """Topics and a registry with models m:1, m:2 (bias = version / 10); its processes end with the block.
+
+    params: more parameters of a version's model.
+    """
     (folder / "test_models.py").write_text(MODEL)
     if input_config:
         _make_input(kafka, f"{name}-events", partitions, input_config)
@@ -347,7 +358,7 @@ def pipeline(
     sys.modules.pop("test_models", None)
     try:
         for version in versions:
-            running.model(version, bias=int(version) / 10)
+            running.model(version, bias=int(version) / 10, **(params or {}).get(version, {}))
         yield running
     except BaseException as error:
         error.add_note(running.last_words())  # the files may be gone when somebody reads of the failure

@@ -76,7 +76,7 @@ def bucket(salt: int, key: bytes) -> int:
 
 def read(bootstrap: str, name: str, partitions: int) -> Raw:
     topics = [f"{name}-events", f"{name}-answers", *(f"{name}.predictions.{color}" for color in ("blue", "green"))]
-    messages = {topic: _all(bootstrap, topic, partitions) for topic in [*topics, f"{name}.dead-letters"]}
+    messages = {topic: visible(bootstrap, topic, partitions) for topic in [*topics, f"{name}.dead-letters"]}
     given = {(m.partition() or 0, m.offset() or 0): (m.key(), m.value()) for m in messages[f"{name}-events"]}
     batches: dict[tuple[str, int], list[Batch]] = {}
     for color in ("blue", "green"):
@@ -104,10 +104,10 @@ def read(bootstrap: str, name: str, partitions: int) -> Raw:
             "dead letter", message.offset() or 0, letter["chosen"], letter["epoch"], "", reasons=letter["reasons"]
         )
     cutovers: dict[int, list[tuple[int, int]]] = {}
-    for message in _all(bootstrap, f"{name}.cutovers", 1):
+    for message in visible(bootstrap, f"{name}.cutovers", 1):
         said_ = json.loads(message.value() or b"")
         cutovers.setdefault(said_["partition"], []).append((said_["first"], said_["epoch"]))
-    commands = [(m.offset() or 0, json.loads(m.value() or b"")) for m in _all(bootstrap, f"{name}.control", 1)]
+    commands = [(m.offset() or 0, json.loads(m.value() or b"")) for m in visible(bootstrap, f"{name}.control", 1)]
     return Raw(given, batches, came, letters, cutovers, commands)
 
 
@@ -119,7 +119,7 @@ def _batch(message: Message) -> Batch:
     return Batch(message.offset() or 0, wire[1], wire[2], wire[3], wire[4], rows, message.value() or b"")
 
 
-def _all(bootstrap: str, topic: str, partitions: int) -> list[Message]:
+def visible(bootstrap: str, topic: str, partitions: int) -> list[Message]:
     """Every visible record, partition after partition."""
     config: dict[str, Any] = {"bootstrap.servers": bootstrap, "group.id": "raw", "enable.partition.eof": True}
     config |= {"isolation.level": "read_committed", "enable.auto.commit": False, "fetch.wait.max.ms": 10}

@@ -26,18 +26,20 @@ def main() -> int:
     options.add_argument("--size", choices=list(SIZES), default="scaled", help="how many injections, how many events")
     options.add_argument("--seed", type=int, default=int(time.time()), help="of the faults; printed, so it replays")
     options.add_argument("--results", type=Path, help="JSON lines; a row that stands in it already is not run again")
+    options.add_argument("--logs", type=Path, help="keep each row's files here: its processes' logs, its pipeline")
     options.add_argument("--report", type=Path, help="write the table into this page")
     chosen = options.parse_args()
     unknown = set(chosen.only) - set(ALL)
     if unknown:
         options.error(f"no scenario {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
     results = _done(chosen.results)
+    logs = chosen.logs.resolve() if chosen.logs is not None else None
     console.print(f"seed {chosen.seed}, size {chosen.size}")
     for row in chosen.only or list(ALL):
         if any(result.row == row for result in results):
             continue
         console.print(f"{row}: {ALL[row].fault} ...")
-        result = play(row, SIZES[chosen.size], chosen.seed)
+        result = play(row, SIZES[chosen.size], chosen.seed, logs)
         results.append(result)
         console.print("  " + ", ".join(cells(result)[2:]), highlight=False)
         if chosen.results is not None:

@@ -45,13 +45,30 @@ def partitions_added(world: World, count: int) -> bool:
     return True
 
 
-@scenario("D6", "1 % of the events are poison", "0/0, no restart", counts=(1, 1, 1))
+@scenario(
+    "D6",
+    "1 % of the events are poison, the models raise on 1 %",
+    "0/0, no restart",
+    counts=(100, 300, 1_000),
+    params={"1": {"raises_at": 17}, "2": {"raises_at": 71}},
+)
 def poison(world: World, count: int) -> bool:
-    """Bytes that are no event, a missing feature, a NaN, nothing at all; each is one dead letter."""
-    before = {name: list(world.members[name].ended) for name in ("blue", "green")}
-    for number in range(100):
+    """Bytes that are no event, a missing feature, a NaN, nothing at all: each is one dead letter, beside what a color
+    cannot answer and the other may not.
+    """
+    for number in range(count):
         bad = (b"\xff\xfe", b"{}", b'{"id": 1, "f1": NaN, "f2": 1}', None)[number % 4]
-        world.run.put(bad, b"poison")
-        world.pause(0.02, 0.1)
-    world.injections = 100
-    return before == {name: list(world.members[name].ended) for name in ("blue", "green")}
+        world.feeder.put(bad, b"poison")
+        world.pause(0.05, 0.15)
+    world.injections = count
+    world.checks.append(lambda: _answered(world, count))
+    return True
+
+
+def _answered(world: World, poison: int) -> bool:
+    """A dead letter at least for each poison; the other color for some of the rest; and nobody was started again."""
+    read = world.run.read()
+    instead = sum(outcome.why == "error" for outcome in read.outcomes)
+    world.notes.append(f"{len(read.letters):,} dead letters, {instead:,} answers by the other color")
+    restarts = sum(len(world.members[name].ended) for name in world.members.names())
+    return len(read.letters) >= poison and instead > 0 and restarts == 0

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.request import urlopen
 
 from pipelines import Process, Running
 
 from streambg.process.crash import EXIT_CODE, VARIABLE
+from streambg.servers.ports import HOST
 
 # How often the watcher looks; a supervisor's own pause would only be added to what is measured.
 LOOK_S = 0.02
@@ -36,6 +39,26 @@ class Member:
     def pid(self) -> int:
         assert self.process is not None
         return self.process.popen.pid
+
+    @property
+    def log(self) -> str:
+        """Of this life."""
+        assert self.process is not None
+        return self.process.log.read_text(errors="replace")
+
+    @property
+    def troubles(self) -> int:
+        """How many sessions of this life ended, those on purpose not counted."""
+        return sum("session_ended" in line and "on purpose" not in line for line in self.log.splitlines())
+
+    @property
+    def transactions(self) -> int:
+        """How many a publisher has committed in this life."""
+        assert self.process is not None
+        with urlopen(f"http://{HOST}:{self.process.port}/metrics", timeout=5) as answer:
+            metrics = answer.read().decode()
+        [count] = re.findall(r"^streambg_transaction_seconds_count (\S+)", metrics, re.MULTILINE)
+        return int(float(count))
 
     @property
     def alive(self) -> bool:
@@ -117,6 +140,11 @@ class Members:
         """The largest resident size of the process that runs now, in MB."""
         status = Path(f"/proc/{self._members[name].pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+    def process(self, name: str) -> Process:
+        process = self._members[name].process
+        assert process is not None
+        return process
 
     def gone(self, name: str) -> bool:
         return not self._members[name].alive

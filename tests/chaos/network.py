@@ -7,7 +7,7 @@ from functools import partial
 
 from waiting import until
 
-from chaos.proxy import END_TXN, FETCH, LIST_OFFSETS, PRODUCE, TXN_OFFSET_COMMIT, Fault
+from chaos.proxy import COORDINATORS, END_TXN, FETCH, LIST_OFFSETS, PRODUCE, TXN_OFFSET_COMMIT, Fault
 from chaos.scenario import scenario
 from chaos.world import World, wait_s
 
@@ -25,7 +25,9 @@ EVERYBODY = ("publisher", "scorer")
     proxied=PUBLISHER,
 )
 def delayed_end(world: World, count: int) -> bool:
-    return _held(world, count, END_TXN)
+    before = world.members["publisher.0"].troubles
+    _held(world, count, END_TXN)
+    return world.members["publisher.0"].troubles - before >= count
 
 
 @scenario("C3", "TxnOffsetCommit delayed", "0/0", counts=(1, 8, 50), proxied=PUBLISHER)
@@ -65,19 +67,27 @@ def _held(world: World, count: int, key: int) -> bool:
     return True
 
 
-@scenario("C5", "publisher cut off from the broker", "resumes <= 15 s after", counts=(1, 2, 5), proxied=PUBLISHER)
+@scenario(
+    "C5",
+    "60 s: nothing reaches the coordinators; every second time nothing at all",
+    "resumes <= 15 s after",
+    counts=(1, 2, 6),
+    proxied=PUBLISHER,
+)
 def cut_off(world: World, count: int) -> bool:
-    for _ in range(count):
+    """Once it is over, what was on its way arrives: joins and heartbeats of clients that are gone, too."""
+    for number in range(count):
         world.pause(1, 3)
-        fault, at = world.proxy.set(Fault(stop=True)), time.monotonic()
-        wait_s(at, 20)
+        fault = Fault(stop=True) if number % 2 else Fault(COORDINATORS, hold=True)
+        world.proxy.set(fault)
+        wait_s(time.monotonic(), 60)
         world.proxy.lift(fault)
         world.recovered(time.monotonic())
         world.injections += 1
     return max(world.recoveries) <= 15
 
 
-@scenario("C6", "connections stop one by one, go on in random order", "0/0", counts=(1, 4, 20), proxied=EVERYBODY)
+@scenario("C6", "connections stop one by one, go on in random order", "0/0", counts=(2, 8, 60), proxied=EVERYBODY)
 def swizzle(world: World, count: int) -> bool:
     for _ in range(count):
         stopped = world.proxy.connections()
@@ -94,28 +104,48 @@ def swizzle(world: World, count: int) -> bool:
     return True
 
 
-@scenario("C7", "1 % of the requests reset their connection", "0/0", counts=(1, 1, 1), proxied=EVERYBODY)
+@scenario(
+    "C7",
+    "1 % of the requests reset their connection, under full load",
+    ">= 70 % of steady",
+    counts=(10, 30, 60),
+    proxied=EVERYBODY,
+)
 def resets(world: World, count: int) -> bool:
-    fault, at = world.proxy.set(Fault(reset=True, share=0.01)), time.monotonic()
-    wait_s(at, 20)
+    """`count` seconds of it, beside as many without."""
+    steady = world.steady(count)
+    fault = world.proxy.set(Fault(reset=True, share=0.01))
+    meanwhile = world.throughput(count)
     world.proxy.lift(fault)
     world.recovered(time.monotonic())
     world.injections = fault.hits
-    return fault.hits > 0
+    return fault.hits > 0 and world.compared(meanwhile, steady) >= 0.7
 
 
-@scenario("C8", "200 +- 150 ms, 5 Mbit/s", "0/0", counts=(1, 1, 1), proxied=EVERYBODY)
+@scenario(
+    "C8",
+    "200 +- 150 ms, 5 Mbit/s",
+    "< 1 % of the transactions aborted",
+    counts=(20, 60, 300),
+    proxied=EVERYBODY,
+)
 def slow_network(world: World, count: int) -> bool:
+    """`count` seconds of it. A session that ends not on purpose is a transaction that the broker aborts."""
+    publisher = world.members["publisher.0"]
+    world.run.with_port(world.members.process("publisher.0"))
+
     def delay() -> float:
         return world.random.uniform(0.05, 0.35)
 
     fault = world.proxy.set(Fault(delay_s=delay, bytes_per_s=5e6 / 8))
-    at = time.monotonic()
-    wait_s(at, 30)
-    world.proxy.lift(fault)
+    before, troubles = publisher.transactions, publisher.troubles
+    wait_s(time.monotonic(), count)
+    committed, aborted = publisher.transactions - before, publisher.troubles - troubles
     world.recovered(time.monotonic())
+    world.proxy.lift(fault)
     world.injections = fault.hits
-    return fault.hits > 0
+    world.notes.append(f"{aborted} of {committed + aborted} transactions aborted")
+    return fault.hits > 0 and committed > 0 and aborted < 0.01 * (committed + aborted)
 
 
 @scenario("X5", "control log cut off from the publisher", "session ends <= 12 s", counts=(1, 1, 3), proxied=PUBLISHER)

@@ -1,13 +1,14 @@
 """A TCP proxy between clients and a broker that knows Kafka's requests: faults are aimed at one kind of them.
 
 Each request begins with its length (4 bytes), API key (2), version (2) and correlation id (4); a response with its
-length and the correlation id. The proxy forwards whole requests and responses, in order, one thread a direction. What
+length and the correlation id. The proxy forwards whole requests and responses, each connection's in order. What
 happens to them is said by `Fault`s, which may be set and lifted at any time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import queue
 import random
 import socket
 import struct
@@ -17,6 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 PRODUCE, FETCH, LIST_OFFSETS, END_TXN, TXN_OFFSET_COMMIT = 0, 1, 2, 26, 28
+# What goes to a coordinator: OffsetCommit, OffsetFetch, JoinGroup, Heartbeat, LeaveGroup, SyncGroup; InitProducerId,
+# AddPartitionsToTxn, AddOffsetsToTxn, EndTxn, TxnOffsetCommit.
+COORDINATORS = frozenset({8, 9, 11, 12, 13, 14, 22, 24, 25, END_TXN, TXN_OFFSET_COMMIT})
 # Larger than any request of the tests; a length above it is no Kafka request.
 MAX_FRAME = 64 * 1024 * 1024
 CONNECT_TIMEOUT_S = 5.0
@@ -27,9 +31,10 @@ CHUNK = 64 * 1024
 class Fault:
     """What happens to requests with one of these API keys (None: all) of clients whose id has `client` in it.
 
-    hold: keep each request back until `release`d (or `Proxy.lift`ed). delay_s: let it wait, by itself and those behind
-    it. drop_response: the broker gets the request, the client never hears of it. reset: close the connection instead.
-    share: of the requests it is meant for. stop: forward nothing in either direction. bytes_per_s: both directions.
+    hold: keep each request back until `release`d (or `Proxy.lift`ed), and those behind it. delay_s: how long it
+    travels; it overtakes none. drop_response: the broker gets the request, the client never hears of it. reset: close
+    the connection instead. share: of the requests it is meant for. stop: forward nothing in either direction.
+    bytes_per_s: of each direction, shared by all connections.
     `limit`: how many requests it may hit; None: all. `hits` counts.
     """
 
@@ -67,6 +72,7 @@ class Proxy:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._closing = threading.Event()
+        self._free_at = {"up": 0.0, "down": 0.0}  # when the line has carried what it was given
         self._connections: set[_Connection] = set()
         self._listener = socket.create_server(("127.0.0.1", port), reuse_port=False)
         self.port = int(self._listener.getsockname()[1])
@@ -97,6 +103,13 @@ class Proxy:
                 self._faults.remove(fault)
         fault.release()
 
+    def calm(self) -> None:
+        """All faults are over."""
+        for fault in list(self._faults):
+            self.lift(fault)
+        for connection in self.connections():
+            connection.paused.clear()
+
     def connections(self) -> list[_Connection]:
         with self._lock:
             return list(self._connections)
@@ -116,8 +129,14 @@ class Proxy:
     def stopped(self) -> bool:
         return any(fault.stop for fault in self._faults)
 
-    def bytes_per_s(self) -> float | None:
-        return min((fault.bytes_per_s for fault in self._faults if fault.bytes_per_s is not None), default=None)
+    def carried_at(self, way: str, size: int) -> float:
+        """The monotonic second at which the line has carried `size` bytes more."""
+        with self._lock:
+            rates = [fault.bytes_per_s for fault in self._faults if fault.bytes_per_s is not None]
+            if not rates:
+                return 0.0
+            self._free_at[way] = max(time.monotonic(), self._free_at[way]) + size / min(rates)
+            return self._free_at[way]
 
     def _accept(self) -> None:
         while not self._closing.is_set():
@@ -131,6 +150,8 @@ class Proxy:
                 client.close()  # the broker is down: so it looks to the client
                 continue
             server.settimeout(None)
+            for end in (client, server):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as clients and broker do
             connection = _Connection(self, client, server)
             with self._lock:
                 self._connections.add(connection)
@@ -148,11 +169,12 @@ class _Connection:
         self._proxy = proxy
         self._client, self._server = client, server
         self._silenced: set[int] = set()  # correlation ids whose responses are dropped
+        self._travelling: queue.SimpleQueue[tuple[float, bytes] | None] = queue.SimpleQueue()  # (due, request)
         self._over = threading.Event()
         self.paused = threading.Event()
 
     def start(self) -> None:
-        for run in (self._requests, self._responses):
+        for run in (self._requests, self._arrivals, self._responses):
             threading.Thread(target=run, name="proxy-connection", daemon=True).start()
 
     def close(self) -> None:
@@ -164,36 +186,49 @@ class _Connection:
         self._proxy.forget(self)
 
     def reset(self) -> None:
-        """Close with RST, as a broken network does."""
-        for end in (self._client, self._server):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        """RST to the client, as of a broken network: nobody waits at its end, and nothing is shut down before."""
+        self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._client.close()
         self.close()
 
     def _requests(self) -> None:
+        due = 0.0
         try:
             while (frame := _frame(self._client)) is not None:
                 key, _, correlation = struct.unpack_from(">hhi", frame, 0)
-                if not self._suffer(key, correlation, _client_id(frame)):
-                    return
-                self._forward(self._server, frame)
+                delay = self._suffer(key, correlation, _client_id(frame))
+                due = max(due, time.monotonic() + delay)
+                self._travelling.put((due, frame))
         except OSError:
             pass  # an end was closed
         finally:
-            self.close()
+            self._travelling.put(None)  # what is on its way arrives before the end does
 
-    def _suffer(self, key: int, correlation: int, client: str) -> bool:
-        """What the faults do to a request; False where the connection ends by it."""
+    def _suffer(self, key: int, correlation: int, client: str) -> float:
+        """What the faults do to a request, and how long it travels; raises OSError where the connection ends by it."""
+        delay = 0.0
         for fault in self._proxy.faults_for(key, client):
             if fault.reset:
                 self.reset()
-                return False
+                raise ConnectionResetError
             if fault.drop_response:
                 self._silenced.add(correlation)
             if fault.hold:
                 fault.wait_released(self._over)
             if fault.delay_s is not None:
-                time.sleep(fault.delay_s())
-        return not self._over.is_set()
+                delay += fault.delay_s()
+        return delay
+
+    def _arrivals(self) -> None:
+        try:
+            while (request := self._travelling.get()) is not None:
+                due, frame = request
+                self._over.wait(max(0.0, due - time.monotonic()))
+                self._forward("up", self._server, frame)
+        except OSError:
+            pass
+        finally:
+            self.close()
 
     def _responses(self) -> None:
         try:
@@ -202,18 +237,16 @@ class _Connection:
                 if correlation in self._silenced:
                     self._silenced.discard(correlation)
                     continue
-                self._forward(self._client, frame)
+                self._forward("down", self._client, frame)
         except OSError:
             pass
         finally:
             self.close()
 
-    def _forward(self, to: socket.socket, frame: bytes) -> None:
+    def _forward(self, way: str, to: socket.socket, frame: bytes) -> None:
         while (self._proxy.stopped() or self.paused.is_set()) and not self._over.is_set():
             time.sleep(0.01)
-        rate = self._proxy.bytes_per_s()
-        if rate is not None:
-            time.sleep(len(frame) / rate)
+        self._over.wait(max(0.0, self._proxy.carried_at(way, len(frame)) - time.monotonic()))
         to.sendall(struct.pack(">i", len(frame)) + frame)
 
 

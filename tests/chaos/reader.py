@@ -20,10 +20,15 @@ POLL_S = 0.02
 
 @dataclass
 class Seen:
-    """counts: (partition, source offset) -> visible outcomes; arrivals: (monotonic second, outcomes) of each poll."""
+    """counts: (partition, source offset) -> visible outcomes; arrivals: (monotonic second, outcomes) of each poll.
+
+    total: of them all. reached: the largest source offset of each partition.
+    """
 
     counts: Counter[tuple[int, int]] = field(default_factory=Counter)
     arrivals: list[tuple[float, int]] = field(default_factory=list)
+    total: int = 0
+    reached: dict[int, int] = field(default_factory=dict)
     backwards: int = 0  # outcomes behind a later one of their topic and partition
     epochs_back: int = 0
 
@@ -51,13 +56,6 @@ class Reader:
         self._consumer.incremental_assign(self._spots(range(self._partitions, partitions)))
         self._partitions = partitions
 
-    def total(self) -> int:
-        return sum(self.seen.counts.values())
-
-    def first_after(self, at: float) -> float | None:
-        """Seconds from `at` to the first outcome that came later; None where none has."""
-        return next((arrived - at for arrived, _ in self.seen.arrivals if arrived > at), None)
-
     def longest_silence(self, since: float, until: float) -> float:
         """The longest time without an outcome between two moments."""
         times = [since, *(at for at, _ in self.seen.arrivals if since < at < until), until]
@@ -73,7 +71,7 @@ class Reader:
             messages = [message for message in self._consumer.consume(5_000, POLL_S) if message.error() is None]
             if not messages:
                 continue
-            self.seen.arrivals.append((time.monotonic(), len(messages)))
+            arrived = time.monotonic()
             for message in messages:
                 topic = message.topic() or ""
                 if topic == self._topics[0]:
@@ -83,10 +81,13 @@ class Reader:
                     letter = decode_dead_letter(message.value() or b"")
                     source, epoch = letter.source, letter.epoch
                 self._count(topic, source.partition, source.offset, epoch)
+            self.seen.total += len(messages)
+            self.seen.arrivals.append((arrived, len(messages)))
 
     def _count(self, topic: str, partition: int, offset: int, epoch: int) -> None:
         seen = self.seen
         seen.counts[partition, offset] += 1
+        seen.reached[partition] = max(offset, seen.reached.get(partition, -1))
         last_offset, last_epoch = self._last.get((topic, partition), (-1, -1))
         seen.backwards += offset <= last_offset
         seen.epochs_back += epoch < last_epoch

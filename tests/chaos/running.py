@@ -2,28 +2,57 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from chaos import brokers, commands, data, kills, network, rebalances  # noqa: F401 - their scenarios enter the list
+from confluent_kafka import KafkaException
+
+from chaos import brokers, commands, data, kills, mutations, network, rebalances, repeats  # noqa: F401 - their rows
 from chaos.proxy import Proxy
-from chaos.scenario import ALL, sized
+from chaos.scenario import ALL, Scenario, Trial, sized
 from chaos.table import Result
-from chaos.world import world
+from chaos.world import World, world
+from streambg.errors import StreambgError
 from streambg.servers import Launch, LocalKafka
 from streambg.servers.ports import HOST, free_port
 
 
-def play(row: str, size: int, seed: int) -> Result:
-    """One scenario from an empty broker to the audit's word."""
-    chosen, count = sized(ALL[row], size)
-    with proxied_broker(seed) as (broker, launch, proxy):
-        through = {role: {"CHAOS_BOOTSTRAP": f"{HOST}:{proxy.port}"} for role in chosen.proxied}
-        with world(broker.bootstrap, f"chaos-{row.lower()}", chosen.load, seed=seed, environments=through) as there:
-            there.broker, there.launch, there.proxy = broker, launch, proxy
-            there.start()
-            met = chosen.inject(there, count)
-            return there.finish(row, chosen.fault, chosen.figure, met)
+def play(row: str, size: int, seed: int, logs: Path | None = None) -> Result:
+    """One scenario from an empty broker to the audit's word. logs: where to keep its folder."""
+    chosen = ALL[row]
+    with tempfile.TemporaryDirectory(prefix="streambg-chaos-") as made:
+        folder = Path(made) if logs is None else logs / f"{row}-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with proxied_broker(seed) as (broker, launch, proxy):
+            if isinstance(chosen, Trial):
+                return chosen.run(broker.bootstrap, chosen.counts[size], folder)
+            return _under_load(row, *sized(chosen, size), seed, folder, (broker, launch, proxy))
+
+
+def _under_load(
+    row: str, chosen: Scenario, count: int, seed: int, folder: Path, servers: tuple[LocalKafka, Launch, Proxy]
+) -> Result:
+    broker, launch, proxy = servers
+    through = {role: {"CHAOS_BOOTSTRAP": f"{HOST}:{proxy.port}"} for role in chosen.proxied}
+    name = f"chaos-{row.lower()}"
+    with world(
+        broker.bootstrap, name, chosen.load, folder, seed=seed, environments=through, params=chosen.params
+    ) as there:
+        there.broker, there.launch, there.proxy = broker, launch, proxy
+        there.start()
+        return there.finish(row, chosen.fault, chosen.figure, _injected(there, chosen, count))
+
+
+def _injected(there: World, chosen: Scenario, count: int) -> bool:
+    """A scenario that does not come to its end is a row that failed, not the end of the other rows."""
+    try:
+        return chosen.inject(there, count)
+    except (AssertionError, StreambgError, KafkaException) as error:
+        there.notes.append(str(error).splitlines()[0][:200])
+        there.proxy.calm()
+        return False
 
 
 @contextmanager

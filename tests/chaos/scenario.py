@@ -1,26 +1,31 @@
-"""The list of scenarios: each is a function that injects its fault into a world under load."""
+"""The list of scenarios: each is a function that injects its fault into a world under load, or a trial of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chaos.world import Load
+from chaos.load import Load
 
 if TYPE_CHECKING:
+    from chaos.table import Result
     from chaos.world import World
 
 Inject = Callable[["World", int], bool]
+Run = Callable[[str, int, Path], "Result"]
+Params = Mapping[str, Mapping[str, object]]  # of the models, by version
 SHORT, SCALED, FULL = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`inject(world, count)` returns whether the figure to beat was reached.
+    """`inject(world, count)` returns whether the figure to beat was reached; what can only be said once everything is
+    settled it adds to `world.checks`.
 
     counts: injections of the short form (in `make test`), of `make chaos` and of `make chaos-full`. load: what flows
-    meanwhile. proxied: the roles whose connections go through a proxy.
+    meanwhile. proxied: the roles whose connections go through a proxy. params: more parameters of the models.
     """
 
     row: str
@@ -30,9 +35,19 @@ class Scenario:
     counts: tuple[int, int, int]
     load: Load = field(default_factory=Load)
     proxied: tuple[str, ...] = ()
+    params: Params = field(default_factory=dict)
 
 
-ALL: dict[str, Scenario] = {}
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A row that needs no world under load: `run(bootstrap, count, folder)` says what came of it."""
+
+    fault: str
+    run: Run
+    counts: tuple[int, int, int]
+
+
+ALL: dict[str, Scenario | Trial] = {}
 # events of a run: the short form's load lasts a few seconds beside its faults
 EVENTS = (6_000, 30_000, 100_000)
 RATES = (500.0, 1_000.0, 2_000.0)
@@ -46,12 +61,23 @@ def scenario(
     counts: tuple[int, int, int],
     publishers: int = 1,
     proxied: tuple[str, ...] = (),
+    params: Params | None = None,
 ) -> Callable[[Inject], Inject]:
     """Puts a function into the list."""
 
     def enter(inject: Inject) -> Inject:
-        ALL[row] = Scenario(row, fault, figure, inject, counts, Load(publishers=publishers), proxied)
+        ALL[row] = Scenario(row, fault, figure, inject, counts, Load(publishers=publishers), proxied, params or {})
         return inject
+
+    return enter
+
+
+def trial(row: str, fault: str, *, counts: tuple[int, int, int]) -> Callable[[Run], Run]:
+    """The same for a row that is no world under load."""
+
+    def enter(run: Run) -> Run:
+        ALL[row] = Trial(fault, run, counts)
+        return run
 
     return enter
 

@@ -1,20 +1,20 @@
-"""A pipeline under load while faults happen to it: events at a rate, commands every so often, a concurrent reader."""
+"""A pipeline under load while faults happen to it: events, commands every so often, a concurrent reader."""
 
 from __future__ import annotations
 
 import random
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from confluent_kafka import KafkaException
 from pipelines import Running, pipeline
 from waiting import until
 
+from chaos.load import Feeder, Load
 from chaos.members import Members
 from chaos.proxy import Proxy
 from chaos.reader import Reader
@@ -22,6 +22,7 @@ from chaos.table import Result, percentile
 from streambg import audit
 from streambg.audit.tally import Kind
 from streambg.control import verbs
+from streambg.control.sender import ControlClient, Sent
 from streambg.control.state import Phase
 from streambg.control.verbs import Said
 from streambg.errors import StreambgError
@@ -29,23 +30,10 @@ from streambg.process.crash import SESSION_END, VARIABLE
 from streambg.records.source import COLORS
 from streambg.servers import Launch, LocalKafka
 
-# Events go out in slices of this long, so that a rate is kept without a call an event.
-SLICE_S = 0.02
 # After the fault has healed, everything must be settled within this time; the slowest recovery allowed is B3's.
 DRAIN_S = 180.0
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """`events` at `rate` a second on `partitions`; a command every `cutover_s`."""
-
-    events: int = 100_000
-    rate: float = 2_000.0
-    partitions: int = 6
-    cutover_s: float = 15.0
-    publishers: int = 1
-    publish: dict[str, object] = field(default_factory=dict)
-    session_ends: float = 0.01  # share of transactions behind which a session ends on purpose
+# From a rate to full load: what waited at first is settled, and batches have grown.
+WARM_UP_S = 3.0
 
 
 class World:
@@ -59,12 +47,13 @@ class World:
         self.recoveries: list[float] = []
         self.injections = 0
         self.notes: list[str] = []
-        self.commands = 0
+        self.commands: Counter[str] = Counter()  # what became of them
+        self.commanding = threading.Lock()  # held by whoever says commands: the world, or a scenario in its place
+        self.checks: list[Callable[[], bool]] = []  # asked once everything is settled, while all processes live
         self._environments = environments
         self._over = threading.Event()
-        self._feeding = threading.Lock()
-        self._last = float("inf")
-        self._threads: list[threading.Thread] = []
+        self._commander = threading.Thread(target=self._command, name="commander", daemon=True)
+        self._open = ExitStack()
         self.began = self.ended = 0.0
         self.broker: LocalKafka
         self.launch: Launch
@@ -82,13 +71,14 @@ class World:
             self.publisher(slot)
         run.say("deploy", "green", "m:2")
         self.reader = Reader(run)
+        self._open.callback(self.reader.stop)
         run.feed(self.load.partitions * 10)
         run.drained()
         self.began = time.monotonic()
-        for work in (self._feed, self._command):
-            thread = threading.Thread(target=work, name=work.__name__, daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        self.feeder = Feeder(run, self.load.rate, self.reader.seen.reached)
+        self._open.callback(self.feeder.stop)
+        self._commander.start()
+        self._open.callback(self._commander.join, 60)
 
     def publisher(self, slot: int) -> str:
         name = f"publisher.{slot}"
@@ -99,41 +89,36 @@ class World:
         self.members.start(name, "publisher", "--slot", str(slot), environment=environment)
         return name
 
-    def _feed(self) -> None:
-        """At the rate, until `_last` events are out; while faults go on nobody knows how many that will be."""
-        begin, sent = time.monotonic(), 0
-        while sent < self._last and not self._over.is_set():
-            due = int((time.monotonic() - begin) * self.load.rate)
-            if due > sent:
-                with self._feeding:
-                    self.run.feed(due - sent, flush=False)
-                sent = due
-            self._over.wait(SLICE_S)
-        self.run.flush()
-
     def _command(self) -> None:
         """Cutovers all the time: weights up, promote, back; whatever is refused or unknown meanwhile is said again."""
         while not self._over.wait(self.load.cutover_s):
-            self.say_something()
+            with self.commanding:
+                self.say_something()
 
     def say_something(self) -> None:
         """One command that fits the state in force."""
+        self.attempt(self._next_command)
+
+    def attempt(self, say: Callable[[ControlClient], Sent | None]) -> None:
+        """A command is accepted, refused, or unknown: while faults happen all three are right."""
         try:
             with verbs.client(self.run.pipeline) as control:
-                state = control.state()
-                said = Said("chaos", "a cutover")
-                config = self.run.pipeline
-                if state.phase is Phase.WARM:
-                    sent = verbs.plain(control, "rollback", said)
-                elif state.phase is Phase.CANDIDATE and state.weight < 5_000:
-                    sent = verbs.shift(control, config, state.weight + 1_500, said, force=True)
-                elif state.phase is Phase.CANDIDATE:
-                    sent = verbs.promote(control, config, said, force=True)
-                else:
-                    return
-            self.commands += sent.accepted
+                sent = say(control)
+            if sent is not None:
+                self.commands["accepted" if sent.accepted else "refused"] += 1
         except (StreambgError, KafkaException) as error:
-            self.notes.append(f"command: {str(error).splitlines()[0][:80]}")
+            self.commands[type(error).__name__] += 1
+
+    def _next_command(self, control: ControlClient) -> Sent | None:
+        config, state = self.run.pipeline, control.state()
+        said = Said("chaos", "a cutover")
+        if state.phase is Phase.WARM:
+            return verbs.plain(control, "rollback", said)
+        if state.phase is not Phase.CANDIDATE:
+            return None
+        if state.weight < 5_000:
+            return verbs.shift(control, config, state.weight + 1_500, said, force=True)
+        return verbs.promote(control, config, said, force=True)
 
     # -- faults --------------------------------------------------------------------------------------------------
 
@@ -142,8 +127,7 @@ class World:
 
     def grow(self, partitions: int) -> None:
         """The load goes to more partitions from here on, and the reader follows them."""
-        with self._feeding:
-            self.run.grow(partitions)
+        self.feeder.grow(partitions)
         self.reader.grow(partitions)
 
     def pause(self, least: float, most: float) -> None:
@@ -151,28 +135,76 @@ class World:
         self._over.wait(self.random.uniform(least, most))
 
     def recovered(self, since: float, within: float = 60.0) -> float:
-        """Seconds from `since` to the next outcome, counted as a recovery."""
-        took = until(lambda: self.reader.first_after(since), within, "the next outcome")
+        """Seconds from `since` until every partition shows an outcome of an event that was sent after now, counted as a
+        recovery: what was already on its way when the fault came is no sign of life.
+        """
+        goals = dict(self.run.ends)
+        reached = self.reader.seen.reached
+        until(
+            lambda: all(reached.get(number, -1) >= goal for number, goal in goals.items()),
+            within,
+            f"outcomes of new events in every partition, {goals}",
+        )
+        took = time.monotonic() - since
         self.recoveries.append(took)
         return took
+
+    def steady(self, seconds: float) -> float:
+        """Outcomes a second under as much load as the pipeline takes, from here on to the end of the run."""
+        self.feeder.press()
+        wait_s(time.monotonic(), WARM_UP_S)
+        return self.throughput(seconds)
+
+    def throughput(self, seconds: float) -> float:
+        """Outcomes a second that become visible from here on."""
+        began, before = time.monotonic(), self.reader.seen.total
+        wait_s(began, seconds)
+        return (self.reader.seen.total - before) / (time.monotonic() - began)
+
+    def compared(self, meanwhile: float, steady: float) -> float:
+        """The share of the steady throughput that is left; told as a note."""
+        self.notes.append(f"{meanwhile:,.0f} outcomes a second of {steady:,.0f}: {meanwhile / steady:.0%}")
+        return meanwhile / steady
 
     # -- the end -------------------------------------------------------------------------------------------------
 
     def finish(self, row: str, fault: str, figure: str, met: bool = True) -> Result:
         """All events out and settled; then reader and audit say what came of it."""
-        # the faults landed before 80 % of the events
-        self._last = max(self.load.events, self.run.sent / 0.8)
-        self._threads[0].join(self._last / self.load.rate + DRAIN_S)
-        self._over.set()
-        for thread in self._threads:
-            thread.join(60)
-        self.run.drained(DRAIN_S)
+        try:
+            met = self._settle() and met
+        except AssertionError as error:  # I6
+            self.notes.append(str(error).splitlines()[0][:200])
+            met = False
         self.ended = time.monotonic()
+        self.close()
+        return self._result(row, fault, figure, met, sum(self.run.ends.values()))
+
+    def close(self) -> None:
+        """Everything of it ends but the processes, which the pipeline ends."""
+        self._over.set()
+        self.members.stop()
+        self._open.close()
+
+    def _settle(self) -> bool:
+        """Raises AssertionError where something does not come to an end; are the scenario's own checks content?"""
+        # the faults landed before 80 % of the events
+        events = max(self.load.events, self.run.sent / 0.8)
+        self.feeder.finish(events, events / self.load.rate + DRAIN_S)
+        self._over.set()
+        self._commander.join(60)
+        self.run.drained(DRAIN_S)
         owed = sum(self.run.ends.values())
         until(lambda: len(self.reader.seen.counts) >= owed, 30, "the reader has seen every outcome")
-        self.members.stop()
-        self.reader.stop()
-        return self._result(row, fault, figure, met, owed)
+        self._fold_alike()
+        return all([check() for check in self.checks])  # noqa: C419 # each one is asked, for its notes
+
+    def _fold_alike(self) -> None:
+        """I8: every process that lives has come to the epoch that a fold from the beginning says."""
+        with self.run.control() as control:
+            epoch = control.state().epoch
+        for name in self.members.names():
+            if self.members[name].alive:
+                self.run.in_force(self.members.process(name), epoch)
 
     def _result(self, row: str, fault: str, figure: str, met: bool, owed: int) -> Result:
         seen, report = self.reader.seen, audit.run(self.run.pipeline)
@@ -181,6 +213,7 @@ class World:
         invisible = sum((seen.counts - final).values())  # seen by the concurrent reader, and not by a final one (I5)
         if invisible:
             self.notes.append(f"{invisible} outcomes were visible and are no longer (I5)")
+        self.notes.append("commands: " + ", ".join(f"{number} {what}" for what, number in self.commands.items()))
         wrong = sum(
             number for kind, number in counts.items() if kind not in (Kind.LOST, Kind.DOUBLED, Kind.OUT_OF_ORDER)
         )
@@ -211,23 +244,24 @@ def world(
     bootstrap: str,
     name: str,
     load: Load,
+    folder: Path,
     *,
     seed: int,
     environments: dict[str, dict[str, str]] | None = None,
     versions: Sequence[str] = ("1", "2"),
-    folder: Path | None = None,
+    params: Mapping[str, Mapping[str, object]] | None = None,
 ) -> Iterator[World]:
     """A pipeline on the broker at `bootstrap`; processes named in `environments` (scorer, publisher) get more of it.
 
     CHAOS_BOOTSTRAP in such an environment leads that process to another address, a proxy's for example.
     """
-    with tempfile.TemporaryDirectory(prefix="streambg-chaos-") as made:
-        place = folder or Path(made)
-        address = f"${{CHAOS_BOOTSTRAP:-{bootstrap}}}"
-        publish = {"slots": max(2, load.publishers), **load.publish}
-        with pipeline(place, address, name, partitions=load.partitions, publish=publish, versions=versions) as run:
-            new = World(run, load, seed, environments or {})
-            try:
-                yield new
-            finally:
-                new.members.stop()
+    address = f"${{CHAOS_BOOTSTRAP:-{bootstrap}}}"
+    publish = {"slots": max(2, load.publishers), **load.publish}
+    with pipeline(
+        folder, address, name, partitions=load.partitions, publish=publish, versions=versions, params=params
+    ) as run:
+        new = World(run, load, seed, environments or {})
+        try:
+            yield new
+        finally:
+            new.close()

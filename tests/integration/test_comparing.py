@@ -18,21 +18,16 @@ import pytest
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 from endings import tied
+from evidence_again import evidence, uninterrupted
 from pairs import Answer, batch
 from pipelines import ROOT, Process, Running, pipeline
 from waiting import until
 
 from streambg.comparing import liveview
-from streambg.comparing.comparison import Comparison
 from streambg.comparing.evidence_log import FLUSH_TIMEOUT_S, read_evidence
-from streambg.comparing.locate import Start, locate
-from streambg.comparing.pair import Pair, terms_of
-from streambg.comparing.probe import Probe
-from streambg.comparing.site import site_of
+from streambg.comparing.pair import Pair
 from streambg.comparing.snapshot import Snapshot, encode
-from streambg.control.state import ControlState
 from streambg.kafka import profiles
-from streambg.records.batch import decode
 from streambg.records.batch import encode as encode_batch
 from streambg.records.source import COLORS, Color
 from streambg.servers import LocalKafka
@@ -98,12 +93,6 @@ def pair_of_scorers(
         yield run, Scorers(run, Pair(blue, green))
 
 
-def evidence(run: Running) -> dict[int, Snapshot]:
-    """What stands in the evidence topic, by partition."""
-    found = read_evidence(profiles.reader(run.pipeline, "test"), run.pipeline.topics.evidence)
-    return {snapshot.evidence.partition: snapshot for snapshot in found}
-
-
 def compared(run: Running, upto: int, timeout: float = 40) -> dict[int, Snapshot]:
     """The snapshots, once all partitions are compared to this source offset."""
 
@@ -117,35 +106,6 @@ def compared(run: Running, upto: int, timeout: float = 40) -> dict[int, Snapshot
     return found
 
 
-def uninterrupted(run: Running, pair: Pair, state: ControlState) -> dict[int, Snapshot]:
-    """The same logs through the same core in one go, in this process."""
-    probe = Probe(site_of(run.pipeline, 9).reader)
-    found = {}
-    try:
-        for partition in range(PARTITIONS):
-            logs = {color: probe.log(run.pipeline.topics.predictions(color), partition) for color in COLORS}
-            start = locate(pair, logs)
-            assert isinstance(start, Start)
-            comparison = Comparison.begin(partition, pair, terms_of(state), dict(start.places), start.compared)
-            comparison.control(10**9)
-            for color in COLORS:
-                topic = run.pipeline.topics.predictions(color)
-                for at in range(start.places[color].log_offset, logs[color].high):
-                    value = probe.record(topic, partition, at)
-                    comparison.offer(color, at, len(value), decode(value))
-            while comparison.advance():
-                pass
-            found[partition] = comparison.snapshot()
-    finally:
-        probe.close()
-    return found
-
-
-def state_of(run: Running) -> ControlState:
-    with run.control() as client:
-        return client.state()
-
-
 def test_P30_evidence_after_kills_is_bit_equal_to_an_uninterrupted_run(kafka: str, unique: str, tmp_path: Path) -> None:
     """Redis is down all the time: comparing does not need it."""
     with pair_of_scorers(tmp_path, kafka, unique) as (run, scorers):
@@ -157,7 +117,7 @@ def test_P30_evidence_after_kills_is_bit_equal_to_an_uninterrupted_run(kafka: st
         run.start("comparator")
         scorers.answer(3_000)
         found = compared(run, 3_000)
-        expected = uninterrupted(run, scorers.pair, state_of(run))
+        expected = uninterrupted(run, scorers.pair)
     for partition, snapshot in found.items():
         assert snapshot.evidence.start == -1
         assert snapshot.evidence.figures.counts["matched"] == 3_001
@@ -267,7 +227,7 @@ def test_P30_two_share_the_partitions_and_one_takes_over(kafka: str, unique: str
         one.kill()
         scorers.answer(1_000)
         found = compared(run, 1_000)
-        expected = uninterrupted(run, scorers.pair, state_of(run))
+        expected = uninterrupted(run, scorers.pair)
         assert {partition: encode(snapshot) for partition, snapshot in found.items()} == {
             partition: encode(snapshot) for partition, snapshot in expected.items()
         }
@@ -366,7 +326,7 @@ def test_P32_a_broker_that_is_killed_changes_no_bit(unique: str, tmp_path: Path)
         scorers.answer(2_000)
         found = compared(run, 2_000, 90)
         assert process.popen.poll() is None
-        expected = uninterrupted(run, scorers.pair, state_of(run))
+        expected = uninterrupted(run, scorers.pair)
     assert {partition: encode(snapshot) for partition, snapshot in found.items()} == {
         partition: encode(snapshot) for partition, snapshot in expected.items()
     }

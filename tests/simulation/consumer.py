@@ -77,6 +77,10 @@ class SimConsumer:
         self._on = {"assign": on_assign, "revoke": on_revoke, "lost": on_lost}
         self._link.consumers.append(self)
 
+    def unsubscribe(self) -> None:
+        self._topics = ()
+        self._link.consumers.remove(self)
+
     def consumer_group_metadata(self) -> Membership:
         return self._who
 

@@ -1,5 +1,7 @@
 """Broken variants of the product, as patches: what the simulator must find, and a seed that finds it.
 
+A process on a real broker takes one too (chaos/broken.py).
+
 `python -m simulation mutants` searches again, for instance after the walks have changed.
 """
 
@@ -164,23 +166,22 @@ def _not_dense(patch: Patch) -> None:
 
 def _assigned(patch: Patch) -> None:
     """Without a group nobody is a member, so this variant also takes nobody for dead: else both fence each other."""
-    subscribe = coreader.CoReader.__init__
+    made, poll = coreader.CoReader.__init__, coreader.CoReader.poll
 
-    def wrong(self: Any, config: Any, topics: Any, on_assign: Any, on_drop: Any, clients: Any) -> None:
-        subscribe(self, config, topics, on_assign, on_drop, clients)
-        self.consumer._topics = ()
-        every = [coreader.TopicPartition(topic, number) for topic in topics.values() for number in range(PARTITIONS)]
-        poll = self.consumer.poll
+    def unsubscribed(self: Any, config: Any, topics: Any, *more: Any) -> None:
+        made(self, config, topics, *more)
+        self.consumer.unsubscribe()
+        numbers = range(PARTITIONS)
+        self.takes = [coreader.TopicPartition(topic, number) for topic in topics.values() for number in numbers]
 
-        def first_assign(timeout: float) -> Any:
-            if every:
-                self._assigned(self.consumer, every.copy())
-                every.clear()
-            return poll(timeout)
+    def first_assign(self: Any, *given: Any) -> Any:
+        takes, self.takes = self.takes, []
+        if takes:
+            self._assigned(self.consumer, takes)
+        return poll(self, *given)
 
-        self.consumer.poll = first_assign
-
-    patch(coreader.CoReader, "__init__", wrong)
+    patch(coreader.CoReader, "__init__", unsubscribed)
+    patch(coreader.CoReader, "poll", first_assign)
     patch(publishing, "fence_the_dead", lambda *_: None)
 
 
