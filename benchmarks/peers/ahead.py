@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.peers import ours
 from benchmarks.peers.peer import GUARANTEES, Row
 from benchmarks.peers.results import Found
 
@@ -35,17 +34,17 @@ MEASURES = (
 )
 
 
-def lines(found: Mapping[str, Found], titles: Mapping[str, str]) -> Iterator[str]:
-    """One line a figure and guarantee in which a peer is better: ours, and who is ahead with what."""
+def lines(found: Mapping[str, Found], titles: Mapping[str, str], own: str) -> Iterator[str]:
+    """One line a figure and guarantee in which another one than `own` is better: ours, and who is ahead with what."""
     for guarantee in GUARANTEES:
         for measure in MEASURES:
-            mine = _figure(found[ours.NAME], guarantee, measure)
+            mine = _figure(found[own], guarantee, measure)
             if mine is None:
                 continue
             better = [
                 f"{title} {_short(theirs)}"
                 for name, title in titles.items()
-                if name != ours.NAME
+                if name != own
                 and (theirs := _figure(found[name], guarantee, measure)) is not None
                 and (theirs - mine) * measure.sign > 0
             ]

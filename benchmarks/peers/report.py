@@ -75,7 +75,7 @@ def page(found: Mapping[str, Found], machine: Machine, kafka: str) -> str:
             "",
             "## Where somebody is ahead",
             "",
-            *ahead.lines(found, titles()),
+            *ahead.lines(found, titles(), ours.NAME),
             "",
             WHY_AHEAD,
             "",

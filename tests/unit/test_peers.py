@@ -165,7 +165,7 @@ def test_the_page_says_who_is_ahead_of_streambg() -> None:
     everything["streambg"].cells.update(cells(100_000, 170))
     everything["faust"].cells.update(cells(99_999, 80))
     everything["quix-streams"].cells.update(cells(100_001, 171))
-    assert list(ahead.lines(everything, report.titles())) == [
+    assert list(ahead.lines(everything, report.titles(), "streambg")) == [
         "- exactly-once, hop, events/s: streambg 100,000; Quix Streams 100,001.",
         "- exactly-once, largest process, MB: streambg 170; Faust 80.0.",
     ]
