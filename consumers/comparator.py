@@ -17,6 +17,7 @@ from streambg.comparing.site import site_of
 from streambg.config import Pipeline, load
 from streambg.errors import StreambgError
 from streambg.process import logs, sites
+from streambg.process.watch import WATCH
 
 
 def comparator(pipeline: Pipeline, slot: int, metrics_port: int, ignore_records: Collection[int]) -> ComparatorApp:
@@ -29,6 +30,7 @@ def comparator(pipeline: Pipeline, slot: int, metrics_port: int, ignore_records:
 
 def from_environment(env: Mapping[str, str]) -> ComparatorApp:
     logs.configure("comparator")
+    WATCH.start()
     return comparator(
         load(Path(env.get("STREAMBG_PIPELINE", "pipeline.yaml")), env),
         int(env.get("STREAMBG_SLOT", "0")),

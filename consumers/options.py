@@ -15,6 +15,7 @@ from streambg.config import Pipeline, load
 from streambg.errors import StreambgError, Unreachable
 from streambg.process import logs
 from streambg.process.frame import leave
+from streambg.process.watch import WATCH
 from streambg.topicplan import Role
 
 CTRL_C = 130
@@ -51,6 +52,7 @@ def _await_topics(pipeline: Pipeline, role: Role) -> None:
 def run(role: Role, options: argparse.Namespace, process: Callable[[Pipeline], int]) -> None:
     """Load the pipeline, run, and leave with the exit code of what went wrong."""
     logs.configure(role, console=None if options.log == "auto" else options.log == "console")
+    WATCH.start()
     try:
         pipeline = load(options.pipeline, os.environ)
         _await_topics(pipeline, role)

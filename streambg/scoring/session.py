@@ -96,6 +96,7 @@ class Session:
         self._scoring = scoring
         self._meter = meter
         self._failure: BaseException | None = None
+        self.member_id = ""  # by which it was a member of its group last
         self._lanes: dict[int, _Lane] = {}
         self._own = OwnTopic(site.reader, site.predictions, site.clients)
         self._producer = site.clients.producer(site.producer)
@@ -125,6 +126,7 @@ class Session:
     def _end(self) -> None:
         self._lanes = {}  # whatever may be committed is: closing the consumer revokes
         self._producer.purge()
+        self.member_id = self._consumer.memberid() or self.member_id
         self._consumer.close()
         self._own.close()
 
@@ -267,6 +269,7 @@ class Session:
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         try:
+            self.member_id = consumer.memberid()
             starts = self._starts([topic_partition.partition for topic_partition in assigned])
             consumer.assign([TopicPartition(self.site.input, number, at) for number, at in starts.items()])
             log.info("assigned", color=self.site.color, deployment=self._scoring.deployment, starts=starts)
@@ -338,9 +341,11 @@ class Session:
             log.info("revoke", why=str(error))
         self._lanes = {}
 
-    def _lost(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+    def _lost(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        """Somebody may have this place by now: the client must not join again before anybody has looked (P21)."""
+        consumer.unsubscribe()
         self._lanes = {}
-        self._failure = SessionEnded("partitions were lost")
+        self._failure = self._failure or SessionEnded("the group has expelled this member")
 
 
 def plain_headers(headers: object) -> Headers:

@@ -106,6 +106,9 @@ class Reader:
     def poll(self, _timeout: float, _limit: int) -> list[Any]:
         return []
 
+    def next_offset(self, _color: str, _partition: int) -> int:
+        return 0
+
     def close(self) -> None: ...
 
 
