@@ -41,6 +41,11 @@ def members(admin: AdminClient, group: str) -> set[str]:
     return {member.client_id for member in _described(admin, group)}
 
 
+def instances(admin: AdminClient, group: str) -> set[str]:
+    """Instance ids of the group's living members. Raises KafkaException."""
+    return {str(member.group_instance_id) for member in _described(admin, group) if member.group_instance_id}
+
+
 class Session(Protocol):
     """What is known of a session afterwards."""
 

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 
+from streambg.comparing.site import member
 from streambg.config import Pipeline
 from streambg.control.follower import ControlFollower
 from streambg.errors import ConfigError
 from streambg.kafka import profiles
+from streambg.process.slots import Slots
 from streambg.publishing.facts import Site as PublisherSite
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color
 from streambg.scoring.session import Site as ScorerSite
+from streambg.topicplan import Role
+
+
+def slots(pipeline: Pipeline, role: Role) -> Slots:
+    """The places in the group of a role; a member's name is its instance id."""
+    if role == "publisher":
+        return Slots(pipeline.groups.publisher, pipeline.transactional_id, pipeline.publish.slots)
+    if role == "comparator":
+        return Slots(pipeline.groups.comparator, partial(member, pipeline))
+    color: Color = "blue" if role == "scorer.blue" else "green"
+    return Slots(pipeline.groups.scorer(color), partial(_scorer_name, pipeline, color))
+
+
+def _scorer_name(pipeline: Pipeline, color: Color, slot: int) -> str:
+    return f"{pipeline.groups.scorer(color)}.{slot}"
 
 
 def publisher(pipeline: Pipeline, slot: int) -> PublisherSite:
@@ -46,8 +64,7 @@ def publisher(pipeline: Pipeline, slot: int) -> PublisherSite:
 
 def scorer(pipeline: Pipeline, color: Color, slot: int) -> ScorerSite:
     """One member of the color's group; the slot names it, so that a restart takes its place (static membership)."""
-    group = pipeline.groups.scorer(color)
-    name = f"{group}.{slot}"
+    group, name = pipeline.groups.scorer(color), _scorer_name(pipeline, color, slot)
     topics = pipeline.topics
     return ScorerSite(
         pipeline=pipeline.name,
