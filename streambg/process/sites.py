@@ -17,6 +17,17 @@ from streambg.records.source import COLORS, Color
 from streambg.scoring.session import Site as ScorerSite
 from streambg.topicplan import Role
 
+# How a person goes on where a topic was deleted and made again under a running pipeline.
+NEW_PIPELINE = "start a new pipeline name for the new topic"
+RESTORE = "restore the control log, or start a new pipeline name"
+ANSWER_AGAIN = (
+    "start the processes again, then `streambg deploy` the candidate anew, or `--rescore` the live model (P29)"
+)
+GO_ON = (
+    "start the processes again: they go on behind the last settled offset; what was published before is gone with the "
+    "topic, and the audit says so"
+)
+
 
 def slots(pipeline: Pipeline, role: Role) -> Slots:
     """The places in the group of a role; a member's name is its instance id."""
@@ -59,6 +70,12 @@ def publisher(pipeline: Pipeline, slot: int) -> PublisherSite:
         records=pipeline.publish.transaction.records,
         input_timestamps=pipeline.output.timestamp == "input",
         rules=Rules.short(pipeline.deciding_digest()),
+        ways_out={
+            topics.input: NEW_PIPELINE,
+            topics.control: RESTORE,
+            **{topics.predictions(color): ANSWER_AGAIN for color in COLORS},
+            **dict.fromkeys((topics.output, topics.dead_letters, topics.cutovers), GO_ON),
+        },
     )
 
 
@@ -79,6 +96,11 @@ def scorer(pipeline: Pipeline, color: Color, slot: int) -> ScorerSite:
         producer=profiles.idempotent_producer(pipeline, name),
         admin=profiles.admin(pipeline, f"{name}.admin"),
         rules=Rules.short(pipeline.deciding_digest()),
+        ways_out={
+            topics.input: NEW_PIPELINE,
+            topics.control: RESTORE,
+            topics.predictions(color): ANSWER_AGAIN,
+        },
     )
 
 

@@ -9,6 +9,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from streambg.control.follower import ControlFollower
+from streambg.kafka.identity import Identity
 from streambg.kafka.membership import Place
 from streambg.process.frame import Frame
 from streambg.publishing.facts import Site
@@ -55,6 +56,7 @@ class Publisher:
         self._site = site
         self._follower = follower
         self._place = Place(site.consumer, site.admin)
+        self._topics = Identity(site.admin, site.ways_out)
         self._session: Session | None = None
         self._gauges_due = 0.0
         self._frame = Frame(f"publisher {site.transactional_id}", metrics_port, self._health)
@@ -69,6 +71,7 @@ class Publisher:
 
     def _one_session(self) -> None:
         SESSIONS.inc()
+        self._topics.require()
         self._follower.wait_caught_up(FOLD_TIMEOUT_S)
         self._place.look()
         self._session = Session(self._site, self._follower, Meter())
@@ -76,6 +79,7 @@ class Publisher:
             self._session.run(self._stopping)
 
     def _stopping(self) -> bool:
+        self._topics.look()
         now = time.monotonic()
         if self._session is not None and now >= self._gauges_due:
             self._gauges_due = now + GAUGES_EVERY_S

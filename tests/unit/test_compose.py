@@ -340,7 +340,7 @@ def test_the_pages_second_members_have_slots_of_their_own() -> None:
         first = services()[one["extends"]["service"]]["command"]
         at = one["command"].index("--slot") + 1
         assert first[at] == "0"
-        assert one["command"][:at] + ["0"] + one["command"][at + 1 :] == first, name
+        assert [*one["command"][:at], "0", *one["command"][at + 1 :]] == first, name
         assert 0 < int(one["command"][at]) < slots, name
 
 
