@@ -1,6 +1,6 @@
 """The comparator, a Faust app: `faust -A consumers.comparator worker`, or `python -m consumers.comparator --slot 0`.
 
-Under `faust` the options come from the environment: STREAMBG_PIPELINE (pipeline.yaml), STREAMBG_SLOT (0),
+Under `faust` the options come from the environment: STREAMBG_PIPELINE (pipeline.yaml), STREAMBG_SLOT (0; or a word),
 STREAMBG_METRICS_PORT (0: a free one), STREAMBG_IGNORE_RECORDS (offsets with commas; P5).
 """
 
@@ -16,7 +16,9 @@ from streambg.comparing.app import ComparatorApp, create_app, work
 from streambg.comparing.site import site_of
 from streambg.config import Pipeline, load
 from streambg.errors import StreambgError
-from streambg.process import logs, sites
+from streambg.kafka import profiles
+from streambg.process import logs, sites, slots
+from streambg.process.watch import WATCH
 
 
 def comparator(pipeline: Pipeline, slot: int, metrics_port: int, ignore_records: Collection[int]) -> ComparatorApp:
@@ -29,9 +31,11 @@ def comparator(pipeline: Pipeline, slot: int, metrics_port: int, ignore_records:
 
 def from_environment(env: Mapping[str, str]) -> ComparatorApp:
     logs.configure("comparator")
+    WATCH.start()
+    pipeline = load(Path(env.get("STREAMBG_PIPELINE", "pipeline.yaml")), env)
     return comparator(
-        load(Path(env.get("STREAMBG_PIPELINE", "pipeline.yaml")), env),
-        int(env.get("STREAMBG_SLOT", "0")),
+        pipeline,
+        slots.chosen(env.get("STREAMBG_SLOT", "0"), sites.slots(pipeline, "comparator"), profiles.admin(pipeline)),
         int(env.get("STREAMBG_METRICS_PORT", "0")),
         [int(offset) for offset in env.get("STREAMBG_IGNORE_RECORDS", "").split(",") if offset],
     )
@@ -46,7 +50,7 @@ def main() -> None:
     run(
         "comparator",
         chosen,
-        lambda pipeline: work(comparator(pipeline, chosen.slot, chosen.metrics_port, chosen.ignore_record)),
+        lambda pipeline, slot: work(comparator(pipeline, slot, chosen.metrics_port, chosen.ignore_record)),
     )
 
 

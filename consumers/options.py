@@ -13,8 +13,10 @@ import stamina
 from streambg import topicplan
 from streambg.config import Pipeline, load
 from streambg.errors import StreambgError, Unreachable
-from streambg.process import logs
+from streambg.kafka import profiles
+from streambg.process import logs, sites, slots
 from streambg.process.frame import leave
+from streambg.process.watch import WATCH
 from streambg.topicplan import Role
 
 CTRL_C = 130
@@ -24,7 +26,13 @@ def parser(what: str, example: str) -> argparse.ArgumentParser:
     """--pipeline, --slot, --metrics-port, --log, --ignore-record."""
     options = argparse.ArgumentParser(description=what, epilog=f"Example:  {example}")
     options.add_argument("-p", "--pipeline", type=Path, default=Path("pipeline.yaml"), help="the pipeline file")
-    options.add_argument("--slot", type=int, default=0, help="this member's place in its group: 0, 1, ...")
+    options.add_argument(
+        "--slot",
+        default=slots.FREE,
+        metavar="N",
+        help="this member's place in its group: 0, 1, ...; `ordinal`: the number that the host's name ends in; "
+        "`free` (the default): one that nobody has",
+    )
     options.add_argument("--metrics-port", type=int, default=0, help="/metrics and /healthz on loopback; 0: a free one")
     options.add_argument("--log", choices=["auto", "json", "console"], default="auto", help="form of the log lines")
     options.add_argument(
@@ -48,13 +56,14 @@ def _await_topics(pipeline: Pipeline, role: Role) -> None:
             topicplan.check(pipeline, topicplan.connect(pipeline), role)
 
 
-def run(role: Role, options: argparse.Namespace, process: Callable[[Pipeline], int]) -> None:
-    """Load the pipeline, run, and leave with the exit code of what went wrong."""
+def run(role: Role, options: argparse.Namespace, process: Callable[[Pipeline, int], int]) -> None:
+    """Load the pipeline, take a slot, run, and leave with the exit code of what went wrong."""
     logs.configure(role, console=None if options.log == "auto" else options.log == "console")
+    WATCH.start()
     try:
         pipeline = load(options.pipeline, os.environ)
         _await_topics(pipeline, role)
-        code = process(pipeline)
+        code = process(pipeline, slots.chosen(options.slot, sites.slots(pipeline, role), profiles.admin(pipeline)))
     except StreambgError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         code = error.exit_code

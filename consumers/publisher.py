@@ -15,9 +15,9 @@ def main() -> None:
     )
     chosen = options.parse_args()
 
-    def publisher(pipeline: Pipeline) -> int:
-        site = sites.publisher(pipeline, chosen.slot)
-        follower = sites.follower(pipeline, f"publisher.{chosen.slot}", chosen.ignore_record)
+    def publisher(pipeline: Pipeline, slot: int) -> int:
+        site = sites.publisher(pipeline, slot)
+        follower = sites.follower(pipeline, f"publisher.{slot}", chosen.ignore_record)
         return Publisher(site, follower, chosen.metrics_port).run()
 
     run("publisher", chosen, publisher)

@@ -16,9 +16,9 @@ def main() -> None:
     options.add_argument("--color", choices=["blue", "green"], required=True)
     chosen = options.parse_args()
 
-    def scorer(pipeline: Pipeline) -> int:
-        site = sites.scorer(pipeline, chosen.color, chosen.slot)
-        follower = sites.follower(pipeline, f"scorer.{chosen.color}.{chosen.slot}", chosen.ignore_record)
+    def scorer(pipeline: Pipeline, slot: int) -> int:
+        site = sites.scorer(pipeline, chosen.color, slot)
+        follower = sites.follower(pipeline, f"scorer.{chosen.color}.{slot}", chosen.ignore_record)
         return Scorer(site, follower, pipeline.registry, pipeline.input.carry, chosen.metrics_port).run()
 
     run("scorer.blue" if chosen.color == "blue" else "scorer.green", chosen, scorer)

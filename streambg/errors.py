@@ -11,6 +11,7 @@
     ├── Gap                       8   data that is owed is gone; a person decides how to go on
     ├── UpgradeFirst              9   the control log holds a newer format than this process knows
     ├── ModelError               12   an artifact, its manifest or its code cannot be used
+    ├── Hung                     13   a call into a client never returned; the process ended itself
     └── SessionEnded              -   internal: throw this session away and start a new one (P21)
 
 Beside the tree: 0 is well; 1 is also the word of a verb that judges (`audit`, `demo`, `doctor`, `status --check`: a
@@ -93,6 +94,12 @@ class ModelError(StreambgError):
     """An artifact, its manifest or its code cannot be used."""
 
     exit_code = 12
+
+
+class Hung(StreambgError):
+    """A call into a client overran its timeout by far; the watch ends the process with this code (process/watch.py)."""
+
+    exit_code = 13
 
 
 class SessionEnded(StreambgError):

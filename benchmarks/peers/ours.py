@@ -269,7 +269,7 @@ class Ours:
 def _program(name: str, file: Path, port: int) -> Program:
     module, _, color = name.partition("-")
     options = ["--color", color] if color else []
-    common = ["-p", str(file), "--log", "json", "--metrics-port", str(port)]
+    common = ["--slot", "0", "-p", str(file), "--log", "json", "--metrics-port", str(port)]
     argv = [sys.executable, "-m", f"consumers.{module}", *options, *common]
     return Program(name, argv, {"PYTHONPATH": str(ROOT)})
 

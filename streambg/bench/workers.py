@@ -122,7 +122,8 @@ class Worker:
 
 
 def consumer_argv(module: str, options: Sequence[str], file: Path) -> tuple[list[str], int]:
-    """The command line of a process of the pipeline, and its health port."""
+    """The command line of a process of the pipeline, in slot 0 where no other is named, and its health port."""
     port = free_port()
-    common = ["-p", str(file), "--log", "json", "--metrics-port", str(port)]
+    slot = [] if "--slot" in options else ["--slot", "0"]
+    common = [*slot, "-p", str(file), "--log", "json", "--metrics-port", str(port)]
     return [sys.executable, "-m", f"consumers.{module}", *options, *common], port

@@ -25,7 +25,7 @@ from streambg.comparing.site import Site
 from streambg.control.follower import ControlFollower
 from streambg.errors import SessionEnded, StreambgError, Unreachable
 from streambg.kafka.coreader import Position
-from streambg.kafka.membership import own_joins_forgiven
+from streambg.kafka.membership import Place
 from streambg.process.frame import (
     FIRST_PAUSE_S,
     GC_THRESHOLDS,
@@ -195,15 +195,17 @@ class Comparator:
 
     def _sessions_until_stopped(self) -> None:
         """SessionEnded and Unreachable start over, other errors end the process."""
+        place = Place(self.site.consumer, self.site.admin)
         pause = FIRST_PAUSE_S
         while not self._stopping.is_set():
             started = time.monotonic()
             self._sessions += 1
             metrics.SESSIONS.inc()
             try:
+                place.look()
                 self._session = Session(self.site, self._follower, self._reader, self._hand_over)
-                with own_joins_forgiven(self.site.consumer, self.site.admin) as pulse:
-                    self._session.run(pulse.around(self._stopping.is_set), self._stopping.wait)
+                with place.kept(self._session):
+                    self._session.run(self._stopping.is_set, self._stopping.wait)
                 return
             except (SessionEnded, Unreachable) as error:
                 self._ended = error.what

@@ -65,6 +65,11 @@ class Session:
         self._reader = CoReader(site.consumer, site.predictions, self._assume, self._drop)
 
     @property
+    def member_id(self) -> str:
+        """By which it was a member of its group."""
+        return self._reader.member_id
+
+    @property
     def partitions(self) -> frozenset[int]:
         return self._reader.partitions
 

@@ -179,6 +179,8 @@ class ControlFollower:
     def _judge(self, error: KafkaError) -> None:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise Gap(f"{self.topic}: {error.str()}", way_out="the control log must never be truncated or recreated")
+        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and self.fold.folded >= 0:
+            raise Gap(f"{self.topic}: it was deleted", way_out="restore the control log, or start a new pipeline name")
         if is_denied(error) or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise translate(error, f"reading {self.topic}")
         log.warning("control_read", why=error.str())

@@ -12,6 +12,8 @@ from typing import Any
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
+from streambg.kafka.watched import WatchedConsumer, WatchedProducer
+
 Config = Mapping[str, Any]
 
 
@@ -19,10 +21,10 @@ class Clients:
     """Clients from complete librdkafka configurations (profiles.py)."""
 
     def consumer(self, config: Config) -> Consumer:
-        return Consumer(dict(config))
+        return WatchedConsumer(dict(config))
 
     def producer(self, config: Config) -> Producer:
-        return Producer(dict(config))
+        return WatchedProducer(dict(config))
 
     def admin(self, config: Config) -> AdminClient:
         return AdminClient(dict(config))

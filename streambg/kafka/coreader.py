@@ -6,11 +6,11 @@ always came to one member; the assignment is checked all the same (P13).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streambg.errors import Fenced, SessionEnded, StreambgError
 from streambg.kafka.clients import KAFKA, Clients
@@ -35,7 +35,7 @@ class CoReader:
     """One consumer on both predictions topics.
 
     `on_assign(partitions)` runs inside `poll` and returns the first offset to read for every (color, partition);
-    what it raises comes out of `poll`. `on_drop()` runs on revoke and on lost partitions.
+    what it raises comes out of `poll`. `on_drop()` runs on revoke and on lost partitions; lost ones end the session.
     `config` carries group.id, group.instance.id and the assignor.
     """
 
@@ -54,9 +54,10 @@ class CoReader:
         self._expected: dict[Position, int] = {}
         self._paused: set[Position] = set()
         self._failure: BaseException | None = None
+        self.member_id = ""  # by which it was a member of its group last
         self.consumer = clients.consumer(config)
         self.consumer.subscribe(
-            list(self._topics.values()), on_assign=self._assigned, on_revoke=self._dropped, on_lost=self._dropped
+            list(self._topics.values()), on_assign=self._assigned, on_revoke=self._dropped, on_lost=self._lost
         )
 
     @property
@@ -123,20 +124,26 @@ class CoReader:
             self._paused.discard((color, partition))
             self.consumer.resume([TopicPartition(self._topics[color], partition)])
 
-    def end_offset(self, color: Color, partition: int, timeout: float) -> int:
-        """The end of the partition as the broker says it now. Raises SessionEnded where it does not answer."""
+    def end_offsets(self, positions: Collection[Position], timeout: float) -> dict[Position, int]:
+        """The ends of these as the broker says them now, asked for at once. Raises SessionEnded without an answer."""
+        wanted = [TopicPartition(self._topics[color], partition, OFFSET_END) for color, partition in positions]
         try:
-            _, high = self.consumer.get_watermark_offsets(TopicPartition(self._topics[color], partition), timeout)
+            found = self.consumer.offsets_for_times(wanted, timeout)
         except KafkaException as error:
             raise _ended(error.args[0]) from error
-        return int(high)
+        for each in found:
+            if each.error is not None:
+                raise _ended(each.error)
+        return {(self._colors[each.topic], each.partition): each.offset for each in found}
 
     def close(self) -> None:
         """Leave; a static member keeps its place until its session times out."""
+        self.member_id = self.consumer.memberid() or self.member_id
         self.consumer.close()
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         try:
+            self.member_id = consumer.memberid()
             start = self._starts(assigned)
             self._expected, self._paused = dict(start), set()
             partitions = [
@@ -167,6 +174,12 @@ class CoReader:
             self._on_drop()
         except BaseException as error:
             self._failure = error
+
+    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Somebody may have this place by now: the client must not join again before anybody has looked (P21)."""
+        consumer.unsubscribe()
+        self._dropped(consumer, partitions)
+        self._failure = self._failure or SessionEnded("the group has expelled this member")
 
 
 def _ended(error: KafkaError) -> StreambgError:

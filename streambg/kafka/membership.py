@@ -1,88 +1,135 @@
-"""Whether the member that fenced us is another process, or a join of our own whose answer was lost (P21).
+"""A process's place in its group, its instance id: who holds it, before each join and when it was lost (P21).
 
-A static member whose join was answered by a broker that died before the answer arrived joins again under its old member
-id, and is told that its instance id belongs to another member: the one that the lost answer had made. Nobody is behind
-that one, so nobody sends its heartbeats, and the group expels it after a session. The group says nothing else of who it
-is: a static member that takes another's place keeps that one's client id and host.
+A join takes the place that it names, whoever holds it. That is what a restart needs, and what must not happen between
+two processes that live: each would fence the other, again and again. So a process that has been a member looks before
+it joins once more, and ends where somebody else is there by now.
+
+Somebody else, or a join of its own: a static member whose join was answered by a broker that died before the answer
+arrived joins again under its old member id, and is told that its instance id belongs to another member: the one that
+the lost answer had made. Nobody is behind that one, so nobody sends its heartbeats, and the group expels it after a
+session. The group says nothing else of who it is: a static member that takes another's place keeps that one's client id
+and host. Only a process that stood still need not wait: what it began before was expelled meanwhile.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streambg.errors import Fenced, SessionEnded
+from streambg.kafka.errors import is_denied
+from streambg.process.watch import WATCH, Watch
 
 TIMEOUT_S = 10
 LOOK_EVERY_S = 0.5
 # The group looks for silent members about once a second, and heartbeats come twice as often.
 MARGIN_S = 2.0
+# From waking up to the next join: the session ends, its clients close, the next one may wait 2 s (process/frame.py).
+LATELY_S = 5.0
 
 log = structlog.get_logger("streambg.membership")
 
 
 def members(admin: AdminClient, group: str) -> set[str]:
     """Client ids of the group's living members; a publisher's is its transactional id (P24)."""
-    description = admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result()
-    return {member.client_id for member in description.members}
+    return {member.client_id for member in _described(admin, group)}
 
 
-@dataclass(slots=True)
-class Pulse:
-    """When the process's loop turned last: one that stood still for long was replaced rightly."""
-
-    turned_at: float = field(default_factory=time.monotonic)
-
-    def around(self, stopping: Callable[[], bool]) -> Callable[[], bool]:
-        """What the loop asks at each turn, noticed here."""
-
-        def turn() -> bool:
-            self.turned_at = time.monotonic()
-            return stopping()
-
-        return turn
+def instances(admin: AdminClient, group: str) -> set[str]:
+    """Instance ids of the group's living members. Raises KafkaException."""
+    return {str(member.group_instance_id) for member in _described(admin, group) if member.group_instance_id}
 
 
-@contextmanager
-def own_joins_forgiven(member: Mapping[str, Any], admin: Mapping[str, Any]) -> Iterator[Pulse]:
-    """Around a session: where it was fenced by a lost join of its own it is only over, and the process goes on.
+class Session(Protocol):
+    """What is known of a session afterwards."""
 
-    `member`: the configuration of its consumer; `admin`: of a client that may describe its group. Takes up to a session
-    timeout and 2 s to tell. A loop that did not turn for `max.poll.interval.ms` is not given the time.
+    @property
+    def member_id(self) -> str:
+        """By which it was a member; "" where it never was one."""
+
+
+class Place:
+    """One process's, from session to session.
+
+    `member`: the configuration of its consumers; `admin`: of a client that may describe its group.
     """
-    pulse = Pulse()
-    try:
-        yield pulse
-    except Fenced as error:
-        silent_s = time.monotonic() - pulse.turned_at
-        if silent_s * 1_000 > member["max.poll.interval.ms"] or not _expelled(member, admin):
-            raise
-        raise SessionEnded(
-            f"the answer to a join of our own was lost, and the next one fenced: {error.what}"
-        ) from error
 
+    def __init__(self, member: Mapping[str, Any], admin: Mapping[str, Any], watch: Watch = WATCH) -> None:
+        self._group, self._instance = str(member["group.id"]), str(member["group.instance.id"])
+        self._session_s = member["session.timeout.ms"] / 1_000
+        self._config = dict(admin)
+        self._watch = watch
+        self._own = ""  # the member id of the last session that had one
 
-def _expelled(member: Mapping[str, Any], admin: Mapping[str, Any]) -> bool:
-    """Does the group expel the member that holds our instance id? Where nobody can say: no."""
-    group, instance = member["group.id"], member["group.instance.id"]
-    client = AdminClient(dict(admin))
-    deadline = time.monotonic() + member["session.timeout.ms"] / 1_000 + MARGIN_S
-    log.warning("fenced", group=group, instance=instance, what="is somebody there?")
-    while True:
+    def look(self) -> None:
+        """Before a session joins: raises Fenced where another process has the place, SessionEnded where nobody can say.
+
+        The first one joins without a look: whoever is started takes its slot.
+        """
+        if not self._own:
+            return
         try:
-            described = client.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result()
+            holder = self._holder(AdminClient(self._config))
         except KafkaException as error:
-            log.warning("who_fenced_is_unknown", group=group, why=str(error))
-            return False
-        if all(each.group_instance_id != instance for each in described.members):
-            return True
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(LOOK_EVERY_S)
+            if not is_denied(error.args[0]):
+                raise SessionEnded(f"who is in {self._group} is unknown: {error.args[0].str()}") from error
+            log.warning("who_fenced_is_unknown", group=self._group, why=error.args[0].str())
+            return
+        if holder not in ("", self._own) and self._taken():
+            raise Fenced(
+                f"another process has joined {self._group} as {self._instance}",
+                way_out="give each process its own --slot; this one stops",
+            )
+
+    @contextmanager
+    def kept(self, session: Session) -> Iterator[None]:
+        """Around a session: where it was fenced by a lost join of its own it is only over, and the process goes on.
+
+        Takes up to a session timeout and 2 s to tell.
+        """
+        try:
+            yield
+        except Fenced as error:
+            if self._taken():
+                raise
+            raise SessionEnded(
+                f"the answer to a join of our own was lost, and the next one fenced: {error.what}"
+            ) from error
+        finally:
+            self._own = session.member_id or self._own
+
+    def _taken(self) -> bool:
+        """Somebody has our place; is it another process?"""
+        return self._watch.stood_still(LATELY_S) or not self._expelled()
+
+    def _expelled(self) -> bool:
+        """Does the group expel the member that holds our instance id? Where nobody can say: no."""
+        admin = AdminClient(self._config)
+        deadline = time.monotonic() + self._session_s + MARGIN_S
+        log.warning("fenced", group=self._group, instance=self._instance, what="is somebody there?")
+        while True:
+            try:
+                if not self._holder(admin):
+                    return True
+            except KafkaException as error:
+                log.warning("who_fenced_is_unknown", group=self._group, why=str(error))
+                return False
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOOK_EVERY_S)
+
+    def _holder(self, admin: AdminClient) -> str:
+        """The member id of whoever has our instance id; "" where nobody has."""
+        found = (each.member_id for each in _described(admin, self._group) if each.group_instance_id == self._instance)
+        return next(found, "")
+
+
+def _described(admin: AdminClient, group: str) -> list[Any]:
+    with WATCH.call("describe_consumer_groups", TIMEOUT_S):
+        return list(admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result().members)

@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 
+from streambg.comparing.site import member
 from streambg.config import Pipeline
 from streambg.control.follower import ControlFollower
 from streambg.errors import ConfigError
 from streambg.kafka import profiles
+from streambg.process.slots import Slots
 from streambg.publishing.facts import Site as PublisherSite
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color
 from streambg.scoring.session import Site as ScorerSite
+from streambg.topicplan import Role
+
+# How a person goes on where a topic was deleted and made again under a running pipeline.
+NEW_PIPELINE = "start a new pipeline name for the new topic"
+RESTORE = "restore the control log, or start a new pipeline name"
+ANSWER_AGAIN = (
+    "start the processes again, then `streambg deploy` the candidate anew, or `--rescore` the live model (P29)"
+)
+GO_ON = (
+    "start the processes again: they go on behind the last settled offset; what was published before is gone with the "
+    "topic, and the audit says so"
+)
+
+
+def slots(pipeline: Pipeline, role: Role) -> Slots:
+    """The places in the group of a role; a member's name is its instance id."""
+    if role == "publisher":
+        return Slots(pipeline.groups.publisher, pipeline.transactional_id, pipeline.publish.slots)
+    if role == "comparator":
+        return Slots(pipeline.groups.comparator, partial(member, pipeline))
+    color: Color = "blue" if role == "scorer.blue" else "green"
+    return Slots(pipeline.groups.scorer(color), partial(_scorer_name, pipeline, color))
+
+
+def _scorer_name(pipeline: Pipeline, color: Color, slot: int) -> str:
+    return f"{pipeline.groups.scorer(color)}.{slot}"
 
 
 def publisher(pipeline: Pipeline, slot: int) -> PublisherSite:
@@ -41,13 +70,18 @@ def publisher(pipeline: Pipeline, slot: int) -> PublisherSite:
         records=pipeline.publish.transaction.records,
         input_timestamps=pipeline.output.timestamp == "input",
         rules=Rules.short(pipeline.deciding_digest()),
+        ways_out={
+            topics.input: NEW_PIPELINE,
+            topics.control: RESTORE,
+            **{topics.predictions(color): ANSWER_AGAIN for color in COLORS},
+            **dict.fromkeys((topics.output, topics.dead_letters, topics.cutovers), GO_ON),
+        },
     )
 
 
 def scorer(pipeline: Pipeline, color: Color, slot: int) -> ScorerSite:
     """One member of the color's group; the slot names it, so that a restart takes its place (static membership)."""
-    group = pipeline.groups.scorer(color)
-    name = f"{group}.{slot}"
+    group, name = pipeline.groups.scorer(color), _scorer_name(pipeline, color, slot)
     topics = pipeline.topics
     return ScorerSite(
         pipeline=pipeline.name,
@@ -62,6 +96,11 @@ def scorer(pipeline: Pipeline, color: Color, slot: int) -> ScorerSite:
         producer=profiles.idempotent_producer(pipeline, name),
         admin=profiles.admin(pipeline, f"{name}.admin"),
         rules=Rules.short(pipeline.deciding_digest()),
+        ways_out={
+            topics.input: NEW_PIPELINE,
+            topics.control: RESTORE,
+            topics.predictions(color): ANSWER_AGAIN,
+        },
     )
 
 

@@ -45,6 +45,7 @@ class Site:
     records: int
     input_timestamps: bool  # output.timestamp: input
     rules: str  # `Rules.short` of its own pipeline file, said in every position (P4)
+    ways_out: Mapping[str, str]  # topic -> how a person goes on where it was made again
     clients: Clients = KAFKA
 
 

@@ -97,6 +97,11 @@ class Partition:
             self.late |= {(waiting.side, "answer")}
         self._stale = True
 
+    def wait_again(self) -> None:
+        """Nobody can say any more that what is late is not in the log by now (P18, P34)."""
+        self.late = frozenset()
+        self._stale = True
+
     # -- what goes out -------------------------------------------------------------------------------------------
 
     def advance(self, limit: int) -> Records | None:
@@ -250,6 +255,19 @@ class Partition:
         if limit is None or since is None:
             return None
         return waiting, self.color_of(waiting.side), since + limit / 1_000
+
+    @property
+    def late_colors(self) -> list[Color]:
+        """Whose deadline has fired and who has not caught up."""
+        return [self.color_of(side) for side in {side for side, _ in self.late}] if self.late else []
+
+    def patience(self, color: Color) -> float:
+        """How long this color is waited for where it is waited for at all, in seconds (P17, P18)."""
+        rules = self._state.rules
+        assert rules is not None
+        live_ms = rules.late_live_ms if color == self._state.live else None
+        limit_ms = live_ms if live_ms is not None else rules.late_candidate_ms
+        return float("inf") if limit_ms is None else limit_ms / 1_000
 
     def overfull(self, color: Color) -> bool:
         """P20: it may wait no more of this color. One batch may always wait."""

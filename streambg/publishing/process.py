@@ -9,7 +9,8 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from streambg.control.follower import ControlFollower
-from streambg.kafka.membership import own_joins_forgiven
+from streambg.kafka.identity import Identity
+from streambg.kafka.membership import Place
 from streambg.process.frame import Frame
 from streambg.publishing.facts import Site
 from streambg.publishing.outcomes import Records
@@ -54,6 +55,8 @@ class Publisher:
     def __init__(self, site: Site, follower: ControlFollower, metrics_port: int) -> None:
         self._site = site
         self._follower = follower
+        self._place = Place(site.consumer, site.admin)
+        self._topics = Identity(site.admin, site.ways_out)
         self._session: Session | None = None
         self._gauges_due = 0.0
         self._frame = Frame(f"publisher {site.transactional_id}", metrics_port, self._health)
@@ -68,12 +71,15 @@ class Publisher:
 
     def _one_session(self) -> None:
         SESSIONS.inc()
+        self._topics.require()
         self._follower.wait_caught_up(FOLD_TIMEOUT_S)
+        self._place.look()
         self._session = Session(self._site, self._follower, Meter())
-        with own_joins_forgiven(self._site.consumer, self._site.admin) as pulse:
-            self._session.run(pulse.around(self._stopping))
+        with self._place.kept(self._session):
+            self._session.run(self._stopping)
 
     def _stopping(self) -> bool:
+        self._topics.look()
         now = time.monotonic()
         if self._session is not None and now >= self._gauges_due:
             self._gauges_due = now + GAUGES_EVERY_S

@@ -67,6 +67,11 @@ class Session:
         consumer = {**site.consumer, "logger": trouble.logger, "error_cb": trouble.error}
         self._reader = CoReader(consumer, site.predictions, self._assume, self._drop, site.clients)
 
+    @property
+    def member_id(self) -> str:
+        """By which it was a member of its group."""
+        return self._reader.member_id
+
     # -- the loop ------------------------------------------------------------------------------------------------
 
     def run(self, stopping: Callable[[], bool]) -> None:
@@ -138,6 +143,8 @@ class Session:
             self._transaction.begin()
             self._dirty.update(self.partitions)
             self._commit()
+        for partition in self._deadlines.doubted(self.partitions, self._clients.now()):
+            partition.wait_again()
         for number in self._turns():
             partition = self.partitions[number]
             while (room := self._transaction.room) > 0:
@@ -184,18 +191,17 @@ class Session:
 
     def _check_deadlines(self, now: float) -> None:
         """P18, P14."""
-        for number, partition in self.partitions.items():
-            late = self._deadlines.fired(partition, now, self._end_offset, self._reader.next_offset)
-            if late is not None:
-                waiting, color = late
-                self._meter.alarm(f"{self.site.input}/{number}@{waiting.offset}: {color}'s answer is late")
-                partition.fire(waiting)
+        late = self._deadlines.fired(self.partitions, now, self._ends, self._reader.next_offset)
+        for partition, waiting, color in late:
+            self._meter.alarm(f"{partition.home.at(waiting.offset)}: {color}'s answer is late")
+            partition.fire(waiting)
+        for partition in self.partitions.values():
             words = self._deadlines.standstill(partition, now)
             if words is not None:
                 self._meter.alarm(words)
 
-    def _end_offset(self, color: Color, number: int) -> int:
-        return self._reader.end_offset(color, number, CALL_TIMEOUT_S)
+    def _ends(self, positions: list[Position]) -> Mapping[Position, int]:
+        return self._reader.end_offsets(positions, CALL_TIMEOUT_S)
 
     def _balance(self) -> None:
         """P20: read no more of a color that runs ahead."""

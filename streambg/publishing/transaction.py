@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from streambg.errors import SessionEnded
 from streambg.kafka.errors import is_fenced
 from streambg.process.crash import CRASH
+from streambg.process.watch import WATCH
 from streambg.publishing.facts import Site
 from streambg.publishing.outcomes import Records
 from streambg.publishing.suspicion import TroubleLog, suspicion
@@ -158,6 +159,8 @@ class Transaction:
                 producer.purge()
             except KafkaException as error:
                 log.debug("purge", why=str(error))
+            with WATCH.call("the end of a producer", CALL_TIMEOUT_S):
+                del producer
 
     def cause_of(self, error: KafkaError) -> KafkaError:
         """A fatal state hides its cause behind _FATAL; only another transactional call tells it."""

@@ -62,7 +62,7 @@ def processes(scorers: int, publishers: int, ports: Sequence[int]) -> tuple[Proc
         name, port = next(labels)
         made.append(Process(name, "publisher", ("--slot", str(slot)), port))
     name, port = next(labels)
-    made.append(Process(name, "comparator", (), port))
+    made.append(Process(name, "comparator", ("--slot", "0"), port))
     return tuple(made)
 
 

@@ -13,7 +13,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from streambg.control.follower import ControlFollower
 from streambg.control.state import Deployment
 from streambg.errors import ModelError, StreambgError
-from streambg.kafka.membership import own_joins_forgiven
+from streambg.kafka.identity import Identity
+from streambg.kafka.membership import Place
 from streambg.models.decoding import json_rows, load_decode_hook
 from streambg.models.registry import Registry
 from streambg.process.frame import Frame
@@ -73,6 +74,8 @@ class Scorer:
         self._follower = follower
         self._registry = Registry(registry)
         self._carry = carry
+        self._place = Place(site.consumer, site.admin)
+        self._topics = Identity(site.admin, site.ways_out)
         self._loaded: Answerer | None = None
         self._next: _Loading | None = None
         self._broken: tuple[int, str] | None = None  # a deployment whose model cannot be loaded, and why
@@ -87,14 +90,16 @@ class Scorer:
             self._follower.stop()
 
     def _one_session(self) -> None:
+        self._topics.require()
         answerer = self._wait_for_model()
         if answerer is None:
             return
         DEPLOYMENT.labels(self._site.color).set(answerer.deployment)
         log.info("scoring", color=self._site.color, deployment=answerer.deployment)
+        self._place.look()
         session = Session(self._site, self._follower, answerer, Meter(self._site.color))
-        with own_joins_forgiven(self._site.consumer, self._site.admin) as pulse:
-            session.run(pulse.around(self._swap_due))
+        with self._place.kept(session):
+            session.run(self._swap_due)
 
     def _deployment(self) -> Deployment | None:
         return in_force(self._follower.snapshot().state, self._site.color)
@@ -112,6 +117,7 @@ class Scorer:
 
     def _swap_due(self) -> bool:
         """Called between two polls: stop for good, retired, or the next deployment's model is ready (P10)."""
+        self._topics.look()
         deployment = self._deployment()
         if self._frame.stopping or deployment is None or self._loaded is None:
             return True

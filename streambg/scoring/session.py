@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -20,16 +21,16 @@ from streambg.errors import Fenced, Gap, SessionEnded, StreambgError
 from streambg.kafka.clients import KAFKA, Clients
 from streambg.kafka.errors import is_denied, is_fenced, translate
 from streambg.kafka.positions import read_settled
+from streambg.kafka.profiles import MAX_POLL_INTERVAL_MS
+from streambg.process.watch import WATCH
 from streambg.records.batch import HEADER_NAME, Batch, Headers, describe, encode
 from streambg.records.cutover import ScorerPosition, decode_scorer_position, encode_position
 from streambg.records.source import Color
-from streambg.scoring import seeding
+from streambg.scoring import pace, seeding
 from streambg.scoring.batching import Polled, Scored, batches
 from streambg.scoring.own_topic import Checked, OwnTopic
 
 POLL_S = 0.1
-# One poll fills one batch of a busy partition (MAX_ROWS), and the answers of a poll stay small in memory.
-POLL_RECORDS = 1_000
 # How often positions are committed and the own topic is folded: what a crash repeats at most.
 COMMIT_EVERY_S = 0.5
 # Batches handed to the producer and not delivered yet: at 512 KiB each a bound of memory, at 5 ms linger far more
@@ -58,6 +59,7 @@ class Site:
     producer: Mapping[str, Any]
     admin: Mapping[str, Any]
     rules: str  # `Rules.short` of its own pipeline file, said in every position (P4)
+    ways_out: Mapping[str, str]  # topic -> how a person goes on where it was made again
     clients: Clients = KAFKA
 
 
@@ -96,6 +98,7 @@ class Session:
         self._scoring = scoring
         self._meter = meter
         self._failure: BaseException | None = None
+        self.member_id = ""  # by which it was a member of its group last
         self._lanes: dict[int, _Lane] = {}
         self._own = OwnTopic(site.reader, site.predictions, site.clients)
         self._producer = site.clients.producer(site.producer)
@@ -103,6 +106,7 @@ class Session:
         self._consumer.subscribe([site.input], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         self._committed_at = self.site.clients.now()
         self._in_flight = 0
+        self._limit = 1
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -125,6 +129,7 @@ class Session:
     def _end(self) -> None:
         self._lanes = {}  # whatever may be committed is: closing the consumer revokes
         self._producer.purge()
+        self.member_id = self._consumer.memberid() or self.member_id
         self._consumer.close()
         self._own.close()
 
@@ -138,12 +143,21 @@ class Session:
         first = self._consumer.poll(POLL_S)
         self._raise_failure()
         if first is not None and deployment is not None:
-            for partition, polled in self._sorted([first, *self._consumer.consume(POLL_RECORDS - 1, 0)]).items():
-                self._score(partition, polled, deployment.sample)
+            more = self._consumer.consume(self._limit - 1, 0) if self._limit > 1 else []
+            self._answer([first, *more], deployment.sample)
         self._producer.poll(0)
         self._raise_failure()
         if self.site.clients.now() - self._committed_at >= COMMIT_EVERY_S:
             self._commit(asynchronous=True)
+
+    def _answer(self, messages: list[Message], sample: int | None) -> None:
+        started = self.site.clients.now()
+        for partition, polled in self._sorted(messages).items():
+            self._score(partition, polled, sample)
+        seconds = self.site.clients.now() - started
+        self._limit = pace.following(self._limit, len(messages), seconds)
+        if seconds > pace.TURN_S:
+            self._flush()  # the next poll may end the session, and what took so long would be thrown away
 
     def _sorted(self, messages: list[Message]) -> dict[int, Polled]:
         """By partition, as columns: the per-event path, without a line of Python for each."""
@@ -192,11 +206,20 @@ class Session:
         lane = self._lanes[partition]
         if polled.offsets[0] <= lane.scored:
             raise SessionEnded(f"{self.site.input}/{partition}@{polled.offsets[0]} came again, scored is {lane.scored}")
-        scored = self._scoring.score(polled, partition, sample)
+        with WATCH.work("predict_many", MAX_POLL_INTERVAL_MS / 1_000, partial(self._slow, partition, polled)):
+            scored = self._scoring.score(polled, partition, sample)
         for batch in batches(self._scoring.deployment, lane.scored, scored):
             self._send(partition, lane, batch)
             lane.scored = batch.upto
             self._meter.scored(batch)
+
+    def _slow(self, partition: int, polled: Polled, seconds: float) -> None:
+        """Said while the model still works, by another thread."""
+        where = f"{self.site.input}/{partition}@{polled.offsets[0]}"
+        self._meter.alarm(
+            f"{where}: the model has worked for {seconds:.0f} s on {len(polled.offsets)} events; the group gives the "
+            f"partitions of a member away that does not poll for {MAX_POLL_INTERVAL_MS / 1_000:g} s"
+        )
 
     def _send(self, partition: int, lane: _Lane, batch: Batch) -> None:
         while self._in_flight >= MAX_IN_FLIGHT:
@@ -267,6 +290,7 @@ class Session:
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         try:
+            self.member_id = consumer.memberid()
             starts = self._starts([topic_partition.partition for topic_partition in assigned])
             consumer.assign([TopicPartition(self.site.input, number, at) for number, at in starts.items()])
             log.info("assigned", color=self.site.color, deployment=self._scoring.deployment, starts=starts)
@@ -291,13 +315,13 @@ class Session:
         first: list[TopicPartition] = []
         for number in numbers:
             offset, position = committed[number]
-            at, check, seeded = self._start(number, snapshot.state, offset, position, settled.get(number))
+            at, check, moved = self._start(number, snapshot.state, offset, position, settled.get(number))
             lanes[number] = _Lane(at - 1, at - 1, at - 1)
             checks[number] = check
-            if seeded or position is None or position.rules != site.rules:
+            if moved or position is None or position.rules != site.rules:
                 first.append(self._position(number, at, check))
         if first:
-            # P11: a seed is acknowledged before the first batch; P4: another file than before is said at once
+            # P11, P7: where it begins is acknowledged before the first batch; P4: another file is said at once
             self._consumer.commit(offsets=first, asynchronous=False)
         self._own.follow(self._scoring.deployment, checks)
         self._lanes = lanes
@@ -311,7 +335,7 @@ class Session:
         position: ScorerPosition | None,
         settled: int | None,
     ) -> tuple[int, Checked, bool]:
-        """(first source offset to score, the own topic's fold there, whether it is a seed)."""
+        """(first source offset to score, the own topic's fold there, whether that is to be committed first)."""
         deployment = in_force(state, self.site.color)
         if deployment is None or deployment.id != self._scoring.deployment:
             raise SessionEnded("another deployment is in force")
@@ -327,8 +351,9 @@ class Session:
             return decision.offset, Checked(own_end, decision.offset - 1), True
         covered, end = self._own.scan(number, deployment.id, Checked(decision.checked, decision.covered))
         reach = decision.covered if covered is None else covered
-        # a hole in the own topic is answered again from its beginning (P8)
-        return min(decision.offset, reach + 1), Checked(end, reach), False
+        # A hole in the own topic is answered again from its beginning (P8). What stands there beyond the committed
+        # position is not: a model that is slower than the group's patience never commits, and would never get on (P7).
+        return reach + 1, Checked(end, reach), reach + 1 > decision.offset
 
     def _revoked(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         try:
@@ -338,9 +363,11 @@ class Session:
             log.info("revoke", why=str(error))
         self._lanes = {}
 
-    def _lost(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+    def _lost(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        """Somebody may have this place by now: the client must not join again before anybody has looked (P21)."""
+        consumer.unsubscribe()
         self._lanes = {}
-        self._failure = SessionEnded("partitions were lost")
+        self._failure = self._failure or SessionEnded("the group has expelled this member")
 
 
 def plain_headers(headers: object) -> Headers:

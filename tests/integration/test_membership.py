@@ -2,50 +2,147 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
 from confluent_kafka import Consumer
-from pipelines import pipeline
+from pipelines import Running, pipeline
 from waiting import until
 
 from streambg.errors import Fenced, SessionEnded
 from streambg.kafka import profiles
 from streambg.kafka.coreader import CoReader
-from streambg.kafka.membership import own_joins_forgiven
+from streambg.kafka.errors import is_fenced
+from streambg.kafka.membership import Place
 from streambg.records.source import COLORS
 
 pytestmark = pytest.mark.integration
+
+
+def test_P21_a_process_that_stood_still_is_given_no_time() -> None:
+    """Nobody is asked: what it began before it stood still was expelled meanwhile."""
+    config = {"group.id": "nobody asks", "group.instance.id": "i", "session.timeout.ms": 0}
+    woken: Any = type("Watch", (), {"stood_still": lambda _self, _within_s: True})()
+    place = Place(config, {"bootstrap.servers": "127.0.0.1:1"}, woken)
+    session: Any = type("Session", (), {"member_id": "m"})()
+    with pytest.raises(Fenced, match="replaced"), place.kept(session):
+        raise Fenced("replaced")
+
+
+class Beating:
+    """Polls a consumer in a thread of its own; counts the turns, and how often it was fenced."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self._over = threading.Event()
+        self._turns = 0
+        self.fenced = 0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join(5)
+
+    def beats(self, count: int) -> None:
+        """Until so many more turns of 0.1 s are over."""
+        goal = self._turns + count
+        until(lambda: self._turns >= goal, 20, f"{count} turns")
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            message = self._consumer.poll(0.1)
+            self._turns += 1
+            error = message.error() if message is not None else None
+            self.fenced += error is not None and is_fenced(error)
+
+
+class Members:
+    """Consumers that take one place after the other; `asleep` longer than a session of 2 s they are expelled."""
+
+    def __init__(self, run: Running, group: str) -> None:
+        self.topics = {color: run.pipeline.topics.predictions(color) for color in COLORS}
+        self.config = {
+            **profiles.co_reader(run.pipeline, group, "member", "member"),
+            "session.timeout.ms": 2_000,
+            "max.poll.interval.ms": 2_000,
+        }
+        self.admin = profiles.admin(run.pipeline)
+
+    def first(self) -> CoReader:
+        reader = CoReader(self.config, self.topics, lambda _: {(color, 0): 0 for color in COLORS}, lambda: None)
+        until(lambda: reader.poll(0.1, 10) or reader.partitions, 20, "an assignment")
+        return reader
+
+    def second(self) -> Consumer:
+        """Another process, in the first one's place."""
+        consumer = Consumer(self.config)
+        consumer.subscribe(list(self.topics.values()))
+        until(lambda: consumer.poll(0.1) or consumer.assignment(), 20, "the other one has joined")
+        return consumer
+
+
+def fenced_or_over(place: Place, reader: CoReader) -> None:
+    """Its session until it is fenced, and the look before the next one."""
+    try:
+        with place.kept(reader):
+            until(lambda: reader.poll(0.1, 10), 20, "it is fenced")
+    except SessionEnded as error:
+        place.look()
+        raise error
 
 
 @pytest.mark.parametrize(("lives", "raised"), [(False, SessionEnded), (True, Fenced)])
 def test_P21_who_was_fenced_waits_whether_anybody_is_there(
     kafka: str, unique: str, tmp_path: Path, lives: bool, raised: type[Exception]
 ) -> None:
-    """The second consumer takes the first one's instance id; where it then falls silent, it was a lost join."""
+    """The second consumer takes the first one's place; where it then falls silent, it was a lost join."""
     with pipeline(tmp_path, kafka, unique, partitions=1) as run:
-        config = {
-            **profiles.co_reader(run.pipeline, f"{unique}.group", "member", "member"),
-            "session.timeout.ms": 2_000,
-        }
-        topics = {color: run.pipeline.topics.predictions(color) for color in COLORS}
-        first = CoReader(config, topics, lambda _: {(color, 0): 0 for color in COLORS}, lambda: None)
-        until(lambda: first.poll(0.1, 10) or first.partitions, 20, "an assignment")
-        second = Consumer(config)
-        second.subscribe(list(topics.values()))
+        members = Members(run, f"{unique}.group")
+        place = Place(members.config, members.admin)
+        first = members.first()
+        second = members.second()
         try:
-            until(lambda: second.poll(0.1) or second.assignment(), 20, "the other one has joined")
-            if not lives:
-                second.close()  # a static member that leaves is silent until its session ends
-            with pytest.raises(raised), own_joins_forgiven(config, profiles.admin(run.pipeline)):
-                until(lambda: first.poll(0.1, 10), 20, "the first one is fenced")
+            with Beating(second) as heart:
+                if not lives:
+                    heart.stop()
+                    second.close()  # a static member that leaves is silent until its session ends
+                with pytest.raises(raised):
+                    fenced_or_over(place, first)
         finally:
             first.close()
             if lives:
                 second.close()
 
 
-def test_Z1_a_loop_that_stood_still_is_given_no_time() -> None:
-    config = {"max.poll.interval.ms": -1, "group.id": "nobody asks", "group.instance.id": "i", "session.timeout.ms": 0}
-    with pytest.raises(Fenced, match="replaced"), own_joins_forgiven(config, {"bootstrap.servers": "127.0.0.1:1"}):
-        raise Fenced("replaced")
+def test_P21_who_was_expelled_does_not_take_the_place_back_from_who_has_it_now(
+    kafka: str, unique: str, tmp_path: Path
+) -> None:
+    """Row Z1: the client itself would join again, and so fence the one that lives."""
+    with pipeline(tmp_path, kafka, unique, partitions=1) as run:
+        members = Members(run, f"{unique}.group")
+        place = Place(members.config, members.admin)
+        first = members.first()
+        with place.kept(first):
+            pass
+        second = members.second()
+        try:
+            with Beating(second) as heart:
+                heart.beats(30)  # 3 s: the first one was not polled for longer than it may be
+                with pytest.raises((SessionEnded, Fenced)):
+                    until(lambda: first.poll(0.1, 10), 20, "the first one learns of it")
+                first.close()
+                with pytest.raises(Fenced, match="another process has joined"):
+                    place.look()
+                heart.beats(20)
+                assert heart.fenced == 0
+        finally:
+            second.close()

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    OFFSET_INVALID,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from simulation.broker import Broker
 from simulation.groups import Membership
@@ -78,8 +86,12 @@ class SimConsumer:
         self._link.consumers.append(self)
 
     def unsubscribe(self) -> None:
+        if self._topics:
+            self._link.consumers.remove(self)
         self._topics = ()
-        self._link.consumers.remove(self)
+
+    def memberid(self) -> str:
+        return self._who.member
 
     def consumer_group_metadata(self) -> Membership:
         return self._who
@@ -101,7 +113,7 @@ class SimConsumer:
                 self._group.heartbeat(self._who.member, self._instance, self._who.generation, now)
             except BrokerError as error:
                 self._out(error)
-        if self._state == "out" and self._fatal is None:
+        if self._state == "out" and self._fatal is None and self._topics:
             try:
                 id = self._group.join(
                     self._who.member, self._instance, self._client_id, self._topics, self._session_s, now
@@ -230,6 +242,13 @@ class SimConsumer:
         spot = (partition.topic, partition.partition)
         return self._link.call("ends", lambda: self._broker.ends(spot, self._committed_only), timeout)
 
+    def offsets_for_times(self, partitions: Sequence[TopicPartition], timeout: float = 5.0) -> list[TopicPartition]:
+        """Only for the ends, as streambg asks."""
+        assert all(one.offset == OFFSET_END for one in partitions)
+        wanted = spots(partitions)
+        found = self._link.call("ends", lambda: [self._end(spot) for spot in wanted], timeout)
+        return [TopicPartition(*spot, end) for spot, end in zip(wanted, found, strict=True)]
+
     def committed(self, partitions: Sequence[TopicPartition], timeout: float = 5.0) -> list[TopicPartition]:
         wanted = spots(partitions)
         found = self._link.call(
@@ -263,6 +282,4 @@ class SimConsumer:
             self._call("revoke", owned)
         if self._who.member and not self._instance:
             self._group.leave(self._who.member, self._link.world.now)
-        if self._topics:
-            self._link.consumers.remove(self)
-        self._topics = ()
+        self.unsubscribe()

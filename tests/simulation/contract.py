@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, KafkaException, TopicPartition
 
 from simulation.bench import (
     CALL_S,
@@ -89,6 +89,22 @@ def out_of_range(bench: Bench) -> Any:
     made.commit_transaction(CALL_S)
     marked(bench, topic)
     return [read(bench, topic, start=1), read(bench, topic, start=2), read(bench, topic, start=50)]
+
+
+def ends_at_once(bench: Bench) -> Any:
+    """The ends of several partitions in one question: the last stable offsets."""
+    topic, made = bench.create("t", 2), producer(bench, "a")
+    made.begin_transaction()
+    put(made, topic, "x")
+    made.commit_transaction(CALL_S)
+    marked(bench, topic)
+    made.begin_transaction()
+    put(made, topic, "open")
+    asking = reader(bench)
+    found = asking.offsets_for_times([TopicPartition(topic, number, OFFSET_END) for number in (1, 0)], CALL_S)
+    asking.close()
+    made.abort_transaction(CALL_S)
+    return [(one.partition, one.offset, one.error) for one in found]
 
 
 def ranges(bench: Bench) -> Any:
@@ -212,6 +228,7 @@ SCENARIOS: dict[str, tuple[Callable[[Bench], Any], Any]] = {
     "fencing": (fencing, ["fenced", ["kept@2", "end@4"]]),
     "nothing written": (nothing_written, ["ok", (0, 0)]),
     "out of range": (out_of_range, [["end@2"], ["end@2"], ["_AUTO_OFFSET_RESET"]]),
+    "ends at once": (ends_at_once, [(1, 0, None), (0, 2, None)]),
     "range": (
         ranges,
         [

@@ -90,7 +90,7 @@ def test_a_process_takes_the_options_it_is_given(name: str, monkeypatch: pytest.
     monkeypatch.setattr(consumer, "run", lambda _name, options, _process: chosen.append(options))
     consumer.main()
     (options,) = chosen
-    assert (options.metrics_port, options.log, options.slot) == (int(PORT), "json", 0)
+    assert (options.metrics_port, options.log, options.slot) == (int(PORT), "json", "0")
     assert name in {"publisher", "comparator", f"scorer-{getattr(options, 'color', None)}"}
 
 
@@ -338,9 +338,10 @@ def test_the_pages_second_members_have_slots_of_their_own() -> None:
     for name, one in more.items():
         assert one["extends"]["file"] == "docker-compose.yml"
         first = services()[one["extends"]["service"]]["command"]
-        at = one["command"].index("--slot")
-        assert one["command"][:at] + one["command"][at + 2 :] == first, name
-        assert 0 < int(one["command"][at + 1]) < slots, name
+        at = one["command"].index("--slot") + 1
+        assert first[at] == "0"
+        assert [*one["command"][:at], "0", *one["command"][at + 1 :]] == first, name
+        assert 0 < int(one["command"][at]) < slots, name
 
 
 def test_every_variable_of_the_file_stands_on_the_page() -> None:

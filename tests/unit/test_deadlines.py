@@ -5,9 +5,10 @@ from __future__ import annotations
 from control_log import Log
 from predictions import answers, fetched
 
-from streambg.publishing.deadlines import STUCK_S, Deadlines
+from streambg.publishing.deadlines import STUCK_S, Deadlines, Spot
 from streambg.publishing.outcomes import Home
 from streambg.publishing.partition import Partition
+from streambg.publishing.settle import Waiting
 from streambg.records.source import Color
 
 
@@ -22,37 +23,43 @@ def half_way() -> Partition:
     return partition
 
 
-class Log2:
-    """Ends and read positions of both colors, as the test says."""
+class Logs:
+    """Ends and read positions of both colors, as the test says; `asked` counts the questions."""
 
-    def __init__(self) -> None:
+    def __init__(self, partition: Partition) -> None:
         self.ends: dict[Color, int] = {"blue": 1, "green": 5}
         self.reads: dict[Color, int] = {"blue": 1, "green": 3}
+        self.asked = 0
+        self.deadlines = Deadlines()
+        self._partitions = {0: partition}
 
-    def end(self, color: Color, _partition: int) -> int:
-        return self.ends[color]
+    def end(self, spots: list[Spot]) -> dict[Spot, int]:
+        self.asked += 1
+        return {(color, number): self.ends[color] for color, number in spots}
 
     def read(self, color: Color, _partition: int) -> int:
         return self.reads[color]
 
+    def late(self, now: float) -> list[tuple[Partition, Waiting, Color]]:
+        return self.deadlines.fired(self._partitions, now, self.end, self.read)
+
+    def doubted(self, now: float) -> bool:
+        return bool(self.deadlines.doubted(self._partitions, now))
+
 
 def test_P18_it_fires_when_the_late_colors_log_was_read_to_an_end_asked_for_after_the_deadline() -> None:
-    partition, log, deadlines = half_way(), Log2(), Deadlines()
+    partition = half_way()
+    logs = Logs(partition)
     partition.offer("blue", fetched(0, answers(0, -1, 2), at=100.0))
     assert partition.advance(100) is None
-
-    def late(now: float) -> object:
-        return deadlines.fired(partition, now, log.end, log.read)
-
-    assert late(101.9) is None, "the deadline is 2 s from the fetch"
-    log.ends["green"] = 9
-    assert late(102.0) is None, "only now is the end asked for"
-    log.reads["green"] = 8
-    assert late(102.1) is None, "not read to it yet"
-    log.reads["green"] = 9
-    found = late(102.2)
-    assert found is not None
-    waiting, color = found  # type: ignore[misc] # a pair
+    assert logs.late(101.9) == [], "the deadline is 2 s from the fetch"
+    assert logs.asked == 0
+    logs.ends["green"] = 9
+    assert logs.late(102.0) == [], "only now is the end asked for"
+    logs.reads["green"] = 8
+    assert logs.late(102.1) == [], "not read to it yet"
+    logs.reads["green"] = 9
+    [(_, waiting, color)] = logs.late(102.2)
     assert (waiting.offset, color) == (0, "green")
     partition.fire(waiting)
     records = partition.advance(100)
@@ -61,18 +68,62 @@ def test_P18_it_fires_when_the_late_colors_log_was_read_to_an_end_asked_for_afte
 
 
 def test_P18_an_end_asked_for_one_wait_fires_no_other() -> None:
-    partition, log, deadlines = half_way(), Log2(), Deadlines()
+    partition = half_way()
+    logs = Logs(partition)
     partition.offer("blue", fetched(0, answers(0, -1, 4), at=100.0))
     assert partition.advance(100) is None
-    assert deadlines.fired(partition, 103.0, log.end, log.read) is None, "green's end, 5, is asked for"
+    assert logs.late(103.0) == [], "green's end, 5, is asked for"
     partition.offer("green", fetched(0, answers(1, -1, 1), at=103.0))
     while partition.advance(100) is not None:
         pass
     assert partition.settled == 1
-    log.reads["green"], log.ends["green"] = 6, 7
-    assert deadlines.fired(partition, 103.1, log.end, log.read) is None, "it waits for another event now"
-    log.reads["green"] = 7
-    assert deadlines.fired(partition, 103.2, log.end, log.read) is not None
+    logs.reads["green"], logs.ends["green"] = 6, 7
+    assert logs.late(103.1) == [], "it waits for another event now"
+    logs.reads["green"] = 7
+    assert len(logs.late(103.2)) == 1
+
+
+def test_P34_an_end_that_was_read_to_too_slowly_is_asked_for_again() -> None:
+    """What was appended meanwhile may be the answer, and has stood in the log for longer than the deadline by now."""
+    partition = half_way()
+    logs = Logs(partition)
+    partition.offer("blue", fetched(0, answers(0, -1, 2), at=100.0))
+    partition.advance(100)
+    assert logs.late(102.0) == []
+    logs.reads["green"], logs.ends["green"] = 5, 7
+    assert logs.late(103.1) == [], "it was asked for 1.1 s ago: half the deadline is 1 s"
+    assert logs.late(103.2) == [], "and is again"
+    logs.reads["green"] = 7
+    assert len(logs.late(103.3)) == 1
+
+
+def test_P34_while_a_color_is_late_its_log_is_read_to_its_end_again_and_again() -> None:
+    """Where it is not, the partition waits as if nothing had fired: seed 2506 of the simulator."""
+    partition = half_way()
+    logs = Logs(partition)
+    partition.offer("blue", fetched(0, answers(0, -1, 2), at=100.0))
+    partition.advance(100)
+    logs.reads["green"] = 5
+    [(_, waiting, _)] = logs.late(102.0)
+    partition.fire(waiting)
+    assert partition.advance(100) is not None
+    asked = logs.asked
+    assert logs.late(102.4) == []
+    assert (logs.asked, logs.doubted(102.4)) == (asked, False)
+    assert logs.late(102.6) == [], "half of the second is over that a look is good for"
+    assert logs.asked == asked + 1
+    assert not logs.doubted(103.5)
+    logs.ends["green"] = 6
+    assert logs.late(103.5) == [], "reading stands still behind a new end"
+    assert not logs.doubted(103.6)
+    assert logs.doubted(103.7), "the end that was read to last was asked for at 102.6"
+    partition.wait_again()
+    partition.offer("blue", fetched(1, answers(0, 2, 4), at=103.7))
+    assert partition.advance(100) is None
+    assert not logs.doubted(104.0), "nothing is late any more"
+    deadline = partition.deadline()
+    assert deadline is not None
+    assert deadline[2] == 105.7
 
 
 def test_P14_a_standstill_is_said_once_per_offset_and_an_idle_partition_is_none() -> None:

@@ -17,6 +17,7 @@ from streambg.records.bucket import bucket
 from streambg.records.coverage import Coverage, Take
 from streambg.records.cutover import ScorerPosition
 from streambg.records.rules import Rules
+from streambg.scoring import pace
 from streambg.scoring.answerer import Answerer, Fields
 from streambg.scoring.batching import Polled, batches
 from streambg.scoring.seeding import FoldFirst, GoOn, Seed, start
@@ -169,3 +170,16 @@ def test_P11_where_a_deployment_begins_or_goes_on(facts: dict[str, object], expe
         **facts,
     }
     assert start(**given_facts) == expected  # type: ignore[arg-type] # a dict of the arguments
+
+
+def test_a_poll_takes_what_the_model_answers_in_a_few_seconds() -> None:
+    limit, polls = 1, []
+    while limit < pace.MOST:
+        polls.append(limit)
+        limit = pace.following(limit, limit, limit * 1e-5)
+    assert polls == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+    assert pace.following(pace.MOST, pace.MOST, 0.01) == pace.MOST
+    assert pace.following(512, 512, 30.0) == int(512 * pace.TURN_S / 30.0)
+    assert pace.following(1, 1, 100.0) == 1
+    assert pace.following(1_000, 1, 0.5) == 6, "a few events say what many would cost"
+    assert pace.following(8, 8, 0.0) == 16

@@ -106,6 +106,9 @@ class Reader:
     def poll(self, _timeout: float, _limit: int) -> list[Any]:
         return []
 
+    def next_offset(self, _color: str, _partition: int) -> int:
+        return 0
+
     def close(self) -> None: ...
 
 
@@ -204,7 +207,7 @@ def scorer(monkeypatch: pytest.MonkeyPatch) -> tuple[scoring.Session, Deliveries
         {"producer": lambda _config: producer, "consumer": lambda _config: consumer, "now": time.monotonic},
     )
     site = scoring.Site(
-        "p", "blue", "in", "p.blue", ("p.blue",), "p.publisher", frozenset(), {}, {}, {}, {}, "ab12cd34", clients
+        "p", "blue", "in", "p.blue", ("p.blue",), "p.publisher", frozenset(), {}, {}, {}, {}, "ab12cd34", {}, clients
     )
     answerer: Any = type("Scoring", (), {"deployment": 4})()
     follower: Any = None
@@ -276,3 +279,20 @@ def test_P4_a_scorer_that_loaded_another_file_says_so_at_its_assignment(
     assert consumer.offsets == []
     assert session._starts([0, 1, 2]) == {0: 10, 1: 10, 2: 10}
     assert consumer.offsets == [10, 10]
+
+
+def test_P7_a_restart_commits_what_its_own_topic_has_and_goes_on_behind_it(
+    scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that takes longer than the group waits for a poll never commits, and must get on all the same."""
+    session, _, consumer = scorer
+    log = Log()
+    for number in range(5):
+        log.deploy("blue", "m:1", rescore=number > 0)
+    follower: Any = type("Follower", (), {"wait_caught_up": lambda _self, _timeout: Snapshot(log.fold.state, 4, 0.0)})()
+    session._follower = follower
+    monkeypatch.setattr(scoring, "read_settled", lambda *_: {})
+    monkeypatch.setattr(Own, "scan", lambda _self, partition, _deployment, _since: ((14, 9, 5)[partition], 3))
+    consumer.before = dict.fromkeys(range(3), '[4,3,9,"ab12cd34"]')
+    assert session._starts([0, 1, 2]) == {0: 15, 1: 10, 2: 6}
+    assert consumer.offsets == [15], "partition 2 has a hole, which is answered again from its beginning (P8)"

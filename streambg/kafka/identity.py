@@ -1,0 +1,89 @@
+"""Whether the topics are still those that a process began with: one that was made again has another id (D4, X4).
+
+Offsets mean the same records only as long as the topic lives. A client goes on by itself in a topic that was deleted
+and made again, wherever the offset it wants next happens to stand in the new one; so the ids are asked for again and
+again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from streambg.errors import Gap
+from streambg.process.watch import WATCH
+
+ASK_S = 5.0
+# One small request a process. With GONE_S and a broker that is slow to answer, a process halts within 30 s.
+EVERY_S = 5.0
+# A broker that has just started may not know a topic yet; one that nobody knows for so long was deleted.
+GONE_S = 10.0
+
+_UNKNOWN = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+
+log = structlog.get_logger("streambg.process")
+
+
+class Identity:
+    """The topics of one process. `ways_out`: topic -> how a person goes on where it was made again."""
+
+    def __init__(self, config: Mapping[str, Any], ways_out: Mapping[str, str]) -> None:
+        self._config = config
+        self._ways_out = ways_out
+        self._admin: AdminClient | None = None
+        self._ids: dict[str, str] = {}
+        self._gone_since: dict[str, float] = {}
+        self._asked: dict[str, Future[Any]] = {}
+        self._due = 0.0
+
+    def look(self) -> None:
+        """Costs next to nothing and waits for nobody: call it at every turn. Raises Gap."""
+        now = time.monotonic()
+        if self._asked:
+            if all(answer.done() for answer in self._asked.values()):
+                self._judge(now)
+        elif now >= self._due:
+            self._ask(now)
+
+    def require(self) -> None:
+        """Before a session: waits for the answer. Raises Gap; a broker that does not answer is the session's matter."""
+        if not self._asked:
+            self._ask(time.monotonic())
+        with WATCH.call("describe_topics", ASK_S):
+            self._judge(time.monotonic())
+
+    def _ask(self, now: float) -> None:
+        self._due = now + EVERY_S
+        self._admin = self._admin or AdminClient(dict(self._config))
+        self._asked = self._admin.describe_topics(TopicCollection(list(self._ways_out)), request_timeout=ASK_S)
+
+    def _judge(self, now: float) -> None:
+        asked, self._asked = self._asked, {}
+        for topic, answer in asked.items():
+            try:
+                found = str(answer.result().topic_id)
+            except KafkaException as error:
+                self._missing(topic, error.args[0], now)
+                continue
+            self._gone_since.pop(topic, None)
+            begun = self._ids.setdefault(topic, found)
+            if begun != found:
+                raise self._gap(topic, f"it was deleted and made again (its id is {found}, was {begun})")
+
+    def _missing(self, topic: str, error: KafkaError, now: float) -> None:
+        """Only what was there can be gone; a right that is missing, or a broker that is away, says nothing."""
+        if topic not in self._ids or error.code() not in _UNKNOWN:
+            log.debug("topic_id_unknown", topic=topic, why=error.str())
+            return
+        since = self._gone_since.setdefault(topic, now)
+        if now - since >= GONE_S:
+            raise self._gap(topic, f"it was deleted: no broker has known it for {now - since:.0f} s")
+
+    def _gap(self, topic: str, what: str) -> Gap:
+        return Gap(f"{topic}: {what}; offsets no longer mean the same records", way_out=self._ways_out[topic])

@@ -1,0 +1,98 @@
+"""A topic that is deleted, or made again, ends whoever began with it; nothing else does."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from streambg.errors import Gap
+from streambg.kafka import identity
+from streambg.kafka.identity import EVERY_S, GONE_S, Identity
+
+
+class Cluster:
+    """An admin client whose answers the test gives; `now` is the clock's."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.answers: dict[str, str | int] = {"in": "a", "out": "b"}
+        self.asked = 0
+        self.silent = False
+
+    def describe_topics(self, topics: Any, request_timeout: float) -> dict[str, Future[Any]]:
+        self.asked += 1
+        return {topic: self._answer(topic) for topic in topics.topic_names}
+
+    def _answer(self, topic: str) -> Future[Any]:
+        future: Future[Any] = Future()
+        answer = self.answers[topic]
+        if self.silent:
+            return future
+        if isinstance(answer, int):
+            future.set_exception(KafkaException(KafkaError(answer)))
+        else:
+            future.set_result(type("Topic", (), {"topic_id": answer}))
+        return future
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    made = Cluster()
+    monkeypatch.setattr(identity, "AdminClient", lambda _config: made)
+    monkeypatch.setattr(identity, "time", type("Clock", (), {"monotonic": staticmethod(lambda: made.now)}))
+    return made
+
+
+def looks(topics: Identity, cluster: Cluster, seconds: float) -> None:
+    end = cluster.now + seconds
+    while cluster.now < end:
+        cluster.now += 0.5
+        topics.look()
+
+
+def test_D4_a_topic_that_was_made_again_ends_the_process(cluster: Cluster) -> None:
+    topics = Identity({}, {"in": "a new pipeline", "out": "start again"})
+    looks(topics, cluster, 60.0)
+    assert cluster.asked == pytest.approx(60.0 / EVERY_S, abs=2)
+    cluster.answers["in"] = "c"
+    with pytest.raises(Gap, match="in: it was deleted and made again") as raised:
+        looks(topics, cluster, 2 * EVERY_S)
+    assert raised.value.way_out == "a new pipeline"
+
+
+def test_D4_a_session_begins_in_no_other_topic(cluster: Cluster) -> None:
+    topics = Identity({}, {"in": "a new pipeline", "out": "start again"})
+    topics.require()
+    cluster.answers["out"] = "c"
+    with pytest.raises(Gap, match="out: it was deleted and made again"):
+        topics.require()
+
+
+def test_a_topic_that_nobody_knows_for_long_was_deleted_and_a_broker_that_starts_is_no_proof(cluster: Cluster) -> None:
+    topics = Identity({}, {"in": "a new pipeline", "out": "start again"})
+    topics.require()
+    cluster.answers["in"] = KafkaError.UNKNOWN_TOPIC_OR_PART
+    looks(topics, cluster, GONE_S / 2)
+    cluster.answers["in"] = "a"
+    looks(topics, cluster, 2 * EVERY_S)
+    cluster.answers["in"] = KafkaError.UNKNOWN_TOPIC_OR_PART
+    with pytest.raises(Gap, match="in: it was deleted: no broker has known it"):
+        looks(topics, cluster, GONE_S + 3 * EVERY_S)
+
+
+@pytest.mark.parametrize("says", [KafkaError._TRANSPORT, KafkaError.TOPIC_AUTHORIZATION_FAILED])
+def test_whoever_may_not_ask_or_gets_no_answer_goes_on(cluster: Cluster, says: int) -> None:
+    topics = Identity({}, {"in": "a new pipeline", "out": "start again"})
+    topics.require()
+    cluster.answers["in"] = says
+    looks(topics, cluster, 60.0)
+
+
+def test_a_look_waits_for_nobody(cluster: Cluster) -> None:
+    cluster.silent = True
+    topics = Identity({}, {"in": "a new pipeline", "out": "start again"})
+    looks(topics, cluster, 60.0)
+    assert cluster.asked == 1

@@ -1,0 +1,85 @@
+"""Calls that never return end the process; what took too long is said once; standing still is nobody's fault."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from streambg.errors import Hung
+from streambg.process.watch import OVERRUN_S, STILL_S, TICK_S, Watch
+
+NEVER = """
+import threading
+from streambg.process import logs, watch
+logs.configure("test")
+watch.OVERRUN_S, watch.TICK_S = 0.1, 0.02
+watch.WATCH.start()
+with watch.WATCH.call("commit_transaction", 0.1):
+    threading.Event().wait()
+"""
+
+
+def ticks(watch: Watch, now: float, seconds: float) -> tuple[float, list[str]]:
+    """(the time then, the names of what was over its limit)."""
+    found: list[str] = []
+    for _ in range(round(seconds / TICK_S)):
+        now += TICK_S
+        found += [entry.name for entry in watch.tick(now)]
+    return now, found
+
+
+def begun(now: float = 100.0) -> Watch:
+    watch = Watch()
+    watch.tick(now)
+    return watch
+
+
+def test_a_call_that_never_returns_ends_the_process_with_its_own_code_and_every_stack() -> None:
+    ended = subprocess.run([sys.executable, "-c", NEVER], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == Hung.exit_code
+    assert "commit_transaction has not returned" in ended.stderr
+    assert "threading.py" in ended.stderr, "where it hangs"
+
+
+def test_a_call_has_its_timeout_and_what_calls_overrun_it_by() -> None:
+    watch = begun()
+    with watch.call("flush", 5.0):
+        now, found = ticks(watch, 100.0, 5.0 + OVERRUN_S)
+        assert found == []
+        now, found = ticks(watch, now, 1.0)
+        assert found == ["flush"], "said once"
+    with watch.call("poll", -1):
+        assert ticks(watch, now, 10 * OVERRUN_S)[1] == [], "without a timeout there is none to overrun"
+
+
+def test_the_innermost_call_of_each_thread_counts_and_a_callback_takes_its_time() -> None:
+    watch = begun()
+    with watch.call("poll", 0.05):
+        now, found = ticks(watch, 100.0, OVERRUN_S - 1)
+        with watch.callback():
+            now, more = ticks(watch, now, 100.0)
+            with watch.call("committed", 1.0):
+                now, inside = ticks(watch, now, 2.0 + OVERRUN_S)
+        now, after = ticks(watch, now, OVERRUN_S - 1)
+        assert (found, more, inside, after) == ([], [], ["committed"], [])
+        now, found = ticks(watch, now, 2.0)
+        assert found == ["poll"], "counted anew since the callback returned"
+    with watch.work("the model", 15.0, lambda _seconds: None):
+        assert ticks(watch, now, 16.0)[1] == ["the model"]
+
+
+def test_time_in_which_the_process_stood_still_counts_for_nobody() -> None:
+    watch = begun()
+    with watch.call("poll", 0.05):
+        now, _ = ticks(watch, 100.0, 1.0)
+        assert watch.tick(now + 1_000.0) == []
+        assert ticks(watch, now + 1_000.0, OVERRUN_S - 2)[1] == []
+
+
+def test_P21_a_process_knows_that_it_stood_still() -> None:
+    watch = Watch()
+    assert not watch.stood_still(5.0), "nobody looks yet"
+    watch.start()
+    assert not watch.stood_still(5.0)
+    watch._ticked_at -= STILL_S + 1.0
+    assert watch.stood_still(0.0), "it woke up this moment"
