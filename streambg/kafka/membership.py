@@ -13,6 +13,7 @@ and host. Only a process that stood still need not wait: what it began before wa
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ from confluent_kafka.admin import AdminClient
 from streambg.errors import Fenced, SessionEnded
 from streambg.kafka.errors import is_denied
 from streambg.process.watch import WATCH, Watch
+
+# In a process's own environment: its slot is leased (process/slots.py), and it may as well take another one.
+LEASED = "STREAMBG_LEASED"
 
 TIMEOUT_S = 10
 LOOK_EVERY_S = 0.5
@@ -105,8 +109,8 @@ class Place:
             self._own = session.member_id or self._own
 
     def _taken(self) -> bool:
-        """Somebody has our place; is it another process?"""
-        return self._watch.stood_still(LATELY_S) or not self._expelled()
+        """Somebody has our place; is it another process? Whoever may take another place does not wait for the answer."""
+        return LEASED in os.environ or self._watch.stood_still(LATELY_S) or not self._expelled()
 
     def _expelled(self) -> bool:
         """Does the group expel the member that holds our instance id? Where nobody can say: no."""

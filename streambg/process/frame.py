@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from streambg.errors import Fenced, SessionEnded, StreambgError, Unreachable
+from streambg.kafka.membership import LEASED
 from streambg.web.health import HealthServer
 
 # A session that ended starts over at once; one that ends again and again waits longer, up to the time in which a
@@ -89,15 +90,6 @@ class Frame:
         return {"ok": True, **report}
 
 
-# Says, in the process's own environment, that its slot was leased (slots.py).
-_LEASED = "STREAMBG_LEASED"
-
-
-def starts_over_when_fenced() -> None:
-    """From now on this process does not end where another one has taken its place, but begins anew."""
-    os.environ[_LEASED] = "1"
-
-
 def leave(code: int) -> None:
     """End the process without waiting for client destructors: one with an open transaction can hang there.
 
@@ -106,6 +98,6 @@ def leave(code: int) -> None:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    if code == Fenced.exit_code and _LEASED in os.environ:
+    if code == Fenced.exit_code and LEASED in os.environ:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     os._exit(code)
