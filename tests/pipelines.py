@@ -35,13 +35,16 @@ from streambg.records.source import COLORS
 ROOT = Path(__file__).parent.parent
 
 MODEL = '''
+import pathlib
 import time
 import numpy as np
+from streambg.models.contract import Answers
 
 class Linear:
     """Score from two features; `bias` tells versions apart, the other parameters misbehave on purpose.
 
-    raises_on: an id, raises_at: of every hundred ids one. noise: another answer each time it is asked.
+    raises_on: an id, raises_at: of every hundred ids one. noise: another answer each time it is asked. A field `large`
+    of an event: an answer of so many bytes. A file of the name `pause`: it takes the seconds that stand in it, once.
     """
     def __init__(self, params=None):
         import json
@@ -50,13 +53,20 @@ class Linear:
         self.raises_on = given.get("raises_on")
         self.raises_at = given.get("raises_at")
         self.noise = given.get("noise", 0.0)
+        self.pause = pathlib.Path(given.get("pause", "no pause"))
 
     def predict_many(self, events):
         ids = [row.get("id", 0) for row in events.rows]
         if self.raises_on in ids or self.raises_at in [number % 100 for number in ids]:
             raise ValueError("no answer to this one")
+        if self.pause.exists():
+            seconds = float(self.pause.read_text())
+            self.pause.unlink()
+            time.sleep(seconds)
         z = events.matrix(["f1", "f2"]) @ np.array([0.5, -0.3]) + self.bias
-        return 1 / (1 + np.exp(-z - self.noise * np.random.default_rng().normal(size=len(z))))
+        scores = 1 / (1 + np.exp(-z - self.noise * np.random.default_rng().normal(size=len(z))))
+        sizes = [row.get("large", 0) for row in events.rows]
+        return Answers(scores, [b"x" * size or b"small" for size in sizes]) if any(sizes) else scores
 '''
 
 YAML = """
@@ -130,8 +140,8 @@ class Running:
     def start(
         self, module: str, *options: str, file: Path | None = None, environment: Mapping[str, str] | None = None
     ) -> Process:
-        """`python -m consumers.<module>` with a log of its own, in slot 0 where no other is named; a module with a dot is
-        meant as it stands.
+        """`python -m consumers.<module>` with a log of its own; a module with a dot is meant as it stands. In slot 0
+        where no other is named.
 
         file: another pipeline file than this one's; environment: added to this process's.
         """

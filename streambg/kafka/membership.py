@@ -109,7 +109,7 @@ class Place:
             self._own = session.member_id or self._own
 
     def _taken(self) -> bool:
-        """Somebody has our place; is it another process? Whoever may take another place does not wait for the answer."""
+        """Somebody has our place; another process? Whoever may take another place does not wait for the answer."""
         return LEASED in os.environ or self._watch.stood_still(LATELY_S) or not self._expelled()
 
     def _expelled(self) -> bool:

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import signal
 import time
+from pathlib import Path
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from pipelines import Running, pipeline
+from raw_topics import visible
 from waiting import until
 
-from chaos.scenario import scenario
+from chaos.reader import Reader
+from chaos.recreated import PARTITIONS, Flow, Halt
+from chaos.scenario import scenario, trial
+from chaos.table import Result
 from chaos.world import World
-from streambg import topicplan
+from streambg import audit, topicplan
+from streambg.control import gaps
+from streambg.control.verbs import Said
+from streambg.errors import Refused
+from streambg.kafka import profiles
+from streambg.kafka.positions import read_scorer_positions
+from streambg.kafka.reading import LogReader
+
+LARGE = 2_000_000
 
 
 @scenario("D2", "committed positions deleted, publisher down", "resumes from the tail", counts=(1, 2, 5))
@@ -65,6 +84,33 @@ def poison(world: World, count: int) -> bool:
     return True
 
 
+@scenario(
+    "D7", "an event in a hundred whose answer has 2 MB", "one dead letter each, <= 1 session", counts=(20, 60, 200)
+)
+def large_answers(world: World, count: int) -> bool:
+    """Over the limit of a batch (512 KiB): an error row says so, and nobody stops."""
+    for number in range(count):
+        world.feeder.put(json.dumps({"id": number, "f1": 0.5, "f2": 0.5, "large": LARGE}).encode(), b"large")
+        world.pause(0.05, 0.15)
+    world.injections = count
+    world.checks.append(lambda: _one_stub_each(world, count))
+    return True
+
+
+def _one_stub_each(world: World, large: int) -> bool:
+    """The sessions that ended on purpose are none of theirs."""
+    letters = [
+        letter for letter in world.run.read().letters if "over the size limit" in "".join(letter.reasons.values())
+    ]
+    ended = sum(
+        '"session_ended"' in line and "on purpose" not in line
+        for name in world.members.names()
+        for line in world.members.process(name).log.read_text().splitlines()
+    )
+    world.notes.append(f"{len(letters)} dead letters, {ended} sessions ended")
+    return len(letters) == large and ended <= 1
+
+
 def _answered(world: World, poison: int) -> bool:
     """A dead letter at least for each poison; the other color for some of the rest; and nobody was started again."""
     read = world.run.read()
@@ -72,3 +118,156 @@ def _answered(world: World, poison: int) -> bool:
     world.notes.append(f"{len(read.letters):,} dead letters, {instead:,} answers by the other color")
     restarts = sum(len(world.members[name].ended) for name in world.members.names())
     return len(read.letters) >= poison and instead > 0 and restarts == 0
+
+
+OVERTAKEN = Halt("D1", "retention takes what a stopped scorer has not read", "halt with the exact gap, then 0/0")
+
+
+@trial(OVERTAKEN.name, OVERTAKEN.fault, counts=(1, 2, 5))
+def retention(bootstrap: str, count: int, folder: Path) -> Result:
+    """Whoever is behind ends and names the gap; a person gives it up, and everything behind it is answered."""
+    return OVERTAKEN.run(bootstrap, count, folder, _overtake)
+
+
+def _overtake(flow: Flow) -> float:
+    run, blue = flow.run, flow.processes["blue"].popen.pid
+    os.kill(blue, signal.SIGSTOP)
+    behind = read_scorer_positions(
+        profiles.reader(run.pipeline, "chaos"),
+        run.pipeline.groups.scorer("blue"),
+        run.pipeline.topics.input,
+        range(PARTITIONS),
+    )
+    _keep(run, ms=5_000)
+    with LogReader(profiles.reader(run.pipeline, "chaos")) as log:
+
+        def starts() -> dict[int, int]:
+            return {number: log.ends(run.pipeline.topics.input, number)[0] for number in range(PARTITIONS)}
+
+        until(lambda: all(starts()[number] > offset for number, (offset, _) in behind.items()), 60, "events are gone")
+        _keep(run, ms=-1)
+        left = starts()
+    at = time.monotonic()
+    os.kill(blue, signal.SIGCONT)
+    flow.halted("blue")
+    took = time.monotonic() - at
+    said = re.findall(r"/(\d+): offset (\d+) comes next, and the input holds (\d+) to", _log_of(flow))
+    flow.notes += [f"partition {number}: {first} to {end} are gone" for number, first, end in said]
+    exact = {(number, offset, left[number]) for number, (offset, _) in behind.items()}
+    flow.wrong += not said or not {tuple(map(int, gap)) for gap in said} <= exact
+    for number in range(PARTITIONS):
+        _give_up(flow, number, left[number])
+    flow.again("blue")
+    flow.feeder.stop()
+    run.drained()
+    report = audit.run(run.pipeline)
+    flow.wrong += not report.ok
+    return took
+
+
+def _log_of(flow: Flow) -> str:
+    return flow.processes["blue"].log.read_text()
+
+
+def _keep(run: Running, ms: int) -> None:
+    """How long the input keeps its events, in small segments: only whole ones go."""
+    entries = [
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in (("retention.ms", str(ms)), ("segment.ms", "500"))
+    ]
+    resource = ConfigResource(ResourceType.TOPIC, run.pipeline.topics.input, incremental_configs=entries)
+    run.admin.incremental_alter_configs([resource])[resource].result(20)
+
+
+def _give_up(flow: Flow, number: int, left: int) -> None:
+    """As `streambg accept-gap`: up to the first event that is left."""
+    with flow.run.control() as control:
+        ground = gaps.measure(flow.run.pipeline, number, control.state())
+        try:
+            gap = gaps.decide(ground, None, None)
+        except Refused:
+            return  # it was settled that far
+        gaps.accept(control, gap, Said("chaos", "retention")).or_raise()
+    flow.given_up |= {(number, at) for at in range(gap.first, left)}
+
+
+@trial("D5", "a compacted input, a third of its transactions aborted", counts=(60, 200, 600))
+def gaps_in_the_input(bootstrap: str, count: int, folder: Path) -> Result:
+    """Markers, aborted and compacted records leave gaps: before whoever reads on, and before whoever comes late."""
+    config = {"cleanup.policy": "compact", "segment.ms": "500", "min.cleanable.dirty.ratio": "0.01"}
+    with pipeline(folder, bootstrap, "chaos-d5", partitions=PARTITIONS, input_config=config) as run:
+        run.say("deploy", "blue", "m:1", start="earliest")
+        scorers, _ = run.scorers(), run.start("publisher")
+        run.say("deploy", "green", "m:2")
+        run.say("shift", 5_000, force=True)
+        reader = Reader(run)
+        try:
+            written = _in_transactions(run, count)
+            _settled(run)
+            for scorer in scorers:
+                scorer.kill()
+            written += _in_transactions(run, count)
+            until(lambda: len(_visible(run)) < written * 3 // 4, 90, "a quarter is compacted away")
+            run.scorers()
+            run.say("promote", force=True)
+            written += _in_transactions(run, count)
+            _settled(run)
+            owed, seen = _visible(run), reader.seen
+            until(lambda: owed <= seen.counts.keys(), 30, "the reader has seen every outcome")
+        finally:
+            reader.stop()
+        report = audit.run(run.pipeline)
+        return Result(
+            "D5",
+            "a compacted input, a third of its transactions aborted",
+            3 * count,
+            len(owed),
+            len(owed - seen.counts.keys()),
+            sum(number - 1 for number in seen.counts.values()),
+            seen.backwards,
+            seen.epochs_back + (not report.ok),
+            0.0,
+            None,
+            "0/0 over the visible events",
+            report.ok,
+            f"{written:,} events committed, {len(owed):,} of them still visible",
+        )
+
+
+def _in_transactions(run: Running, count: int) -> int:
+    """How many events were committed: 30 a transaction, every third one aborted."""
+    producer = Producer(
+        {"bootstrap.servers": run.pipeline.kafka.bootstrap, "transactional.id": f"{run.pipeline.name}.in"}
+    )
+    producer.init_transactions(20)
+    committed = 0
+    for number in range(count):
+        producer.begin_transaction()
+        for event in range(30):
+            value = {"id": number, "f1": event / 30, "f2": 0.5}
+            producer.produce(run.pipeline.topics.input, json.dumps(value).encode(), b"k%d" % event, event % PARTITIONS)
+        if number % 3 == 2:
+            producer.abort_transaction(20)
+        else:
+            producer.commit_transaction(20)
+            committed += 30
+    return committed
+
+
+def _visible(run: Running) -> set[tuple[int, int]]:
+    """Source positions that a read_committed reader of the input sees now."""
+    messages = visible(run.pipeline.kafka.bootstrap, run.pipeline.topics.input, PARTITIONS)
+    return {(message.partition() or 0, message.offset() or 0) for message in messages}
+
+
+def _settled(run: Running) -> None:
+    """Until the last visible event of each partition is."""
+    last: dict[int, int] = {}
+    for number, offset in _visible(run):
+        last[number] = max(offset, last.get(number, -1))
+
+    def done() -> bool:
+        settled = run.settled()
+        return all(settled.get(number, -1) >= offset for number, offset in last.items())
+
+    until(done, 120, f"settled at {last}")

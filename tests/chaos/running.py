@@ -9,7 +9,7 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException
 
-from chaos import brokers, commands, data, kills, mutations, network, rebalances, repeats  # noqa: F401 - their rows
+from chaos import brokers, commands, data, kills, mutations, network, places, rebalances, recreated, repeats  # noqa: F401 - their rows
 from chaos.proxy import Proxy
 from chaos.scenario import ALL, Scenario, Trial, sized
 from chaos.table import Result
@@ -67,6 +67,9 @@ def proxied_broker(seed: int) -> Iterator[tuple[LocalKafka, Launch, Proxy]]:
                 "advertised.listeners": f"{direct},PROXIED://{HOST}:{proxy.port}",
                 "inter.broker.listener.name": "PLAINTEXT",
                 "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT",
+                # what topics forget, they forget at once (D1, D5)
+                "log.retention.check.interval.ms": "500",
+                "log.cleaner.backoff.ms": "500",
             }
         )
         try:
