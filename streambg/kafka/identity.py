@@ -20,9 +20,10 @@ from streambg.errors import Gap
 from streambg.process.watch import WATCH
 
 ASK_S = 5.0
-# One small request a process. With GONE_S and a broker that is slow to answer, a process halts within 30 s.
-EVERY_S = 5.0
-# A broker that has just started may not know a topic yet; one that nobody knows for so long was deleted.
+# One small request a process, as often as the control log's end is asked for. What is read in between is believed.
+EVERY_S = 2.0
+# A broker that has just started may not know a topic yet; one that nobody knows for so long was deleted. With EVERY_S
+# and a broker that is slow to answer, a process halts within 30 s.
 GONE_S = 10.0
 
 _UNKNOWN = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
