@@ -53,9 +53,14 @@ class Identity:
             self._ask(now)
 
     def require(self) -> None:
-        """Before a session: waits for the answer. Raises Gap; a broker that does not answer is the session's matter."""
+        """Before a session: waits for the answer, but for the first one's, which has nothing to compare with.
+
+        Raises Gap; a broker that does not answer is the session's matter.
+        """
         if not self._asked:
             self._ask(time.monotonic())
+        if not self._ids:
+            return
         with WATCH.call("describe_topics", ASK_S):
             self._judge(time.monotonic())
 

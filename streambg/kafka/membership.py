@@ -68,6 +68,7 @@ class Place:
         self._group, self._instance = str(member["group.id"]), str(member["group.instance.id"])
         self._session_s = member["session.timeout.ms"] / 1_000
         self._config = dict(admin)
+        self._admin: AdminClient | None = None
         self._watch = watch
         self._own = ""  # the member id of the last session that had one
 
@@ -79,7 +80,7 @@ class Place:
         if not self._own:
             return
         try:
-            holder = self._holder(AdminClient(self._config))
+            holder = self._holder()
         except KafkaException as error:
             if not is_denied(error.args[0]):
                 raise SessionEnded(f"who is in {self._group} is unknown: {error.args[0].str()}") from error
@@ -114,12 +115,11 @@ class Place:
 
     def _expelled(self) -> bool:
         """Does the group expel the member that holds our instance id? Where nobody can say: no."""
-        admin = AdminClient(self._config)
         deadline = time.monotonic() + self._session_s + MARGIN_S
         log.warning("fenced", group=self._group, instance=self._instance, what="is somebody there?")
         while True:
             try:
-                if not self._holder(admin):
+                if not self._holder():
                     return True
             except KafkaException as error:
                 log.warning("who_fenced_is_unknown", group=self._group, why=str(error))
@@ -128,9 +128,11 @@ class Place:
                 return False
             time.sleep(LOOK_EVERY_S)
 
-    def _holder(self, admin: AdminClient) -> str:
+    def _holder(self) -> str:
         """The member id of whoever has our instance id; "" where nobody has."""
-        found = (each.member_id for each in _described(admin, self._group) if each.group_instance_id == self._instance)
+        self._admin = self._admin or AdminClient(self._config)
+        members = _described(self._admin, self._group)
+        found = (each.member_id for each in members if each.group_instance_id == self._instance)
         return next(found, "")
 
 

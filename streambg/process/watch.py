@@ -26,8 +26,9 @@ from streambg.errors import Hung
 TICK_S = 0.25
 # `send_offsets` with a timeout of 5 s took 10 s (measured); what overruns by four times as much never comes back.
 OVERRUN_S = 20.0
-# Above any pause that a busy machine makes; a member of a group is expelled after 6 s of it (profiles.py).
-STILL_S = 4.0
+# After so long the group has expelled every member that this process had made before: a session, 6 s (profiles.py), and
+# the broker's own pace of looking.
+STILL_S = 8.0
 
 log = structlog.get_logger("streambg.process")
 

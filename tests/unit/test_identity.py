@@ -66,6 +66,7 @@ def test_D4_a_topic_that_was_made_again_ends_the_process(cluster: Cluster) -> No
 def test_D4_a_session_begins_in_no_other_topic(cluster: Cluster) -> None:
     topics = Identity({}, {"in": "a new pipeline", "out": "start again"})
     topics.require()
+    topics.look()
     cluster.answers["out"] = "c"
     with pytest.raises(Gap, match="out: it was deleted and made again"):
         topics.require()
@@ -74,6 +75,7 @@ def test_D4_a_session_begins_in_no_other_topic(cluster: Cluster) -> None:
 def test_a_topic_that_nobody_knows_for_long_was_deleted_and_a_broker_that_starts_is_no_proof(cluster: Cluster) -> None:
     topics = Identity({}, {"in": "a new pipeline", "out": "start again"})
     topics.require()
+    topics.look()
     cluster.answers["in"] = KafkaError.UNKNOWN_TOPIC_OR_PART
     looks(topics, cluster, GONE_S / 2)
     cluster.answers["in"] = "a"
@@ -87,6 +89,7 @@ def test_a_topic_that_nobody_knows_for_long_was_deleted_and_a_broker_that_starts
 def test_whoever_may_not_ask_or_gets_no_answer_goes_on(cluster: Cluster, says: int) -> None:
     topics = Identity({}, {"in": "a new pipeline", "out": "start again"})
     topics.require()
+    topics.look()
     cluster.answers["in"] = says
     looks(topics, cluster, 60.0)
 
