@@ -25,7 +25,8 @@ class WatchedConsumer(Consumer):
         on_revoke: Rebalanced | None = None,
         on_lost: Rebalanced | None = None,
     ) -> None:
-        super().subscribe(topics, _apart(on_assign), _apart(on_revoke), _apart(on_lost))
+        callbacks = {"on_assign": on_assign, "on_revoke": on_revoke, "on_lost": on_lost}
+        super().subscribe(topics, **{name: _apart(one) for name, one in callbacks.items() if one is not None})
 
     def unsubscribe(self) -> None:
         with WATCH.call("unsubscribe", UNTIMED_S):
@@ -96,12 +97,11 @@ class WatchedProducer(Producer):
             return super().close()
 
 
-def _apart(callback: Rebalanced | None) -> Rebalanced:
+def _apart(callback: Rebalanced) -> Rebalanced:
     """The callback, whose time is not the call's in which it runs."""
 
     def run(consumer: Consumer, partitions: list[TopicPartition]) -> None:
         with WATCH.callback():
-            if callback is not None:
-                callback(consumer, partitions)
+            callback(consumer, partitions)
 
     return run

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+
+import pytest
+from confluent_kafka import OFFSET_END, KafkaException, TopicPartition
 
 from streambg.errors import Hung
-from streambg.process.watch import OVERRUN_S, STILL_S, TICK_S, Watch
+from streambg.kafka.clients import KAFKA
+from streambg.process.watch import OVERRUN_S, STILL_S, TICK_S, WATCH, Watch
 
 NEVER = """
 import threading
@@ -83,3 +88,37 @@ def test_P21_a_process_knows_that_it_stood_still() -> None:
     assert not watch.stood_still(5.0)
     watch._ticked_at -= STILL_S + 1.0
     assert watch.stood_still(0.0), "it woke up this moment"
+
+
+def test_clients_are_watched_where_they_ask_a_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody answers there: each call comes back by its own timeout, and leaves nothing behind."""
+    asked: list[str] = []
+    call = WATCH.call
+    monkeypatch.setattr(WATCH, "call", lambda name, timeout: asked.append(name) or call(name, timeout))
+    nowhere = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
+    consumer = KAFKA.consumer({**nowhere, "group.id": "g"})
+    consumer.subscribe(["t"], on_assign=lambda *_: None)
+    assert consumer.poll(0.0) is None
+    assert consumer.consume(10, 0.0) == []
+    consumer.unsubscribe()
+    where = TopicPartition("t", 0, OFFSET_END)
+    for ask in (
+        lambda: consumer.committed([where], 0.01),
+        lambda: consumer.get_watermark_offsets(where, 0.01),
+        lambda: consumer.offsets_for_times([where], 0.01),
+        lambda: consumer.commit(offsets=[where], asynchronous=False),
+    ):
+        with pytest.raises(KafkaException):
+            ask()
+    consumer.close()
+    producer = KAFKA.producer({**nowhere, "transactional.id": "t"})
+    with pytest.raises(KafkaException):
+        producer.init_transactions(0.01)
+    producer.flush(0.01)
+    producer.purge()
+    assert asked == [
+        *("poll", "consume", "unsubscribe", "committed", "get_watermark_offsets", "offsets_for_times", "commit"),
+        *("close", "init_transactions", "flush", "purge"),
+    ]
+    assert WATCH.tick(time.monotonic()) == []
+    assert not any(WATCH._stacks.values())
