@@ -80,7 +80,8 @@ class Identity:
             self._gone_since.pop(topic, None)
             begun = self._ids.setdefault(topic, found)
             if begun != found:
-                raise self._gap(topic, f"it was deleted and made again, or this is another cluster: its id is {found}, was {begun}")
+                what = "it was deleted and made again, or this is another cluster"
+                raise self._gap(topic, f"{what}: its id is {found}, was {begun}")
 
     def _missing(self, topic: str, error: KafkaError, now: float) -> None:
         """Only what was there can be gone; a right that is missing, or a broker that is away, says nothing."""
