@@ -32,8 +32,8 @@ LEASED = "STREAMBG_LEASED"
 
 TIMEOUT_S = 10
 LOOK_EVERY_S = 0.5
-# The group looks for silent members about once a second, and heartbeats come twice as often.
-MARGIN_S = 2.0
+# Whoever fenced us was there before, so a silent member is expelled a session from now; a busy broker may take a second.
+MARGIN_S = 1.0
 # From waking up to the next join: the session ends, its clients close, the next one may wait 2 s (process/frame.py).
 LATELY_S = 5.0
 
@@ -96,7 +96,7 @@ class Place:
     def kept(self, session: Session) -> Iterator[None]:
         """Around a session: where it was fenced by a lost join of its own it is only over, and the process goes on.
 
-        Takes up to a session timeout and 2 s to tell.
+        Takes up to a session timeout and a second to tell.
         """
         try:
             yield
