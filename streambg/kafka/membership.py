@@ -32,7 +32,7 @@ LEASED = "STREAMBG_LEASED"
 
 TIMEOUT_S = 10
 LOOK_EVERY_S = 0.5
-# Whoever fenced us was there before, so a silent member is expelled a session from now; a busy broker may take a second.
+# Whoever fenced us was there before: a silent one is expelled within a session from now, and a busy broker is late.
 MARGIN_S = 1.0
 # From waking up to the next join: the session ends, its clients close, the next one may wait 2 s (process/frame.py).
 LATELY_S = 5.0
