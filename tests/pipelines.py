@@ -240,6 +240,8 @@ class Running:
         """Events go to more partitions of the input, which must be there; a new producer knows them at once."""
         self.flush()
         self._producer = self._new_producer()
+        topic = self.pipeline.topics.input
+        until(lambda: len(self._producer.list_topics(topic, 5).topics[topic].partitions) >= partitions, 20, "they exist")
         self.ends |= dict.fromkeys(range(self.partitions, partitions), 0)
         self.partitions = partitions
 
