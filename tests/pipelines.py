@@ -241,7 +241,7 @@ class Running:
         self.flush()
         self._producer = self._new_producer()
         topic = self.pipeline.topics.input
-        until(lambda: len(self._producer.list_topics(topic, 5).topics[topic].partitions) >= partitions, 20, "they exist")
+        until(lambda: len(self._producer.list_topics(topic, 5).topics[topic].partitions) >= partitions, 20, "them")
         self.ends |= dict.fromkeys(range(self.partitions, partitions), 0)
         self.partitions = partitions
 
