@@ -58,8 +58,9 @@ def _deleted(world: World) -> bool:
 def partitions_added(world: World, count: int) -> bool:
     for _ in range(count):
         world.pause(2, 4)
-        run = world.run
-        topicplan.ensure(run.pipeline, run.partitions + 2)
+        run, admin = world.run, topicplan.connect(world.run.pipeline)
+        more = topicplan.plan(admin, topicplan.load_topics(run.pipeline), run.partitions + 2)
+        topicplan.apply(admin, more, lambda _action: None)
         world.grow(run.partitions + 2)
         world.recovered(time.monotonic())
         world.injections += 1
