@@ -24,8 +24,11 @@ from streambg.errors import Hung
 
 # How often it looks: an alarm is said within twice this time.
 TICK_S = 0.25
-# `send_offsets` with a timeout of 5 s took 10 s (measured); what overruns by four times as much never comes back.
-OVERRUN_S = 20.0
+# However short its timeout, a call may wait for one connection to be given up (socket.timeout.ms, profiles.py): a
+# `send_offsets` with 5 s took 10.04 s. What has not returned three seconds later never comes back: after a connection
+# that was reset, or a coordinator that died, it stood for minutes (librdkafka issues 5456, 5511).
+CONNECTION_S = 10.0
+OVERRUN_S = 3.0
 # After so long the group has expelled every member that this process had made before: a session, 6 s (profiles.py), and
 # the broker's own pace of looking.
 STILL_S = 8.0
@@ -78,7 +81,8 @@ class Watch:
 
         A negative timeout is none, as for the client.
         """
-        return _Entry(self._stacks, name, timeout_s + OVERRUN_S if timeout_s >= 0 else float("inf"), None)
+        limit_s = max(timeout_s, CONNECTION_S) + OVERRUN_S if timeout_s >= 0 else float("inf")
+        return _Entry(self._stacks, name, limit_s, None)
 
     def work(self, name: str, limit_s: float, late: Say) -> _Entry:
         """`with` it around work that should not take longer; else `late(seconds)` is called, once, by the watch."""

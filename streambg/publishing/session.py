@@ -64,7 +64,7 @@ class Session:
         self._state = ControlState()
         self._folded = -2
         trouble = self._transaction.trouble
-        consumer = {**site.consumer, "logger": trouble.logger, "error_cb": trouble.error}
+        consumer = {**site.consumer, "logger": trouble.logger, "error_cb": trouble.consumer_error}
         self._reader = CoReader(consumer, site.predictions, self._assume, self._drop, site.clients)
 
     @property

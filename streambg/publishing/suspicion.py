@@ -15,6 +15,9 @@ SLOW_CALL_S = 2.0
 # librdkafka's facilities for a lost connection and for a request without an answer
 _SIGNS = ("FAIL", "REQTMOUT")
 _BOOTSTRAP = "/bootstrap"
+# A consumer's lines name it so. Of its connections only the one to the group's coordinator plays a part in a
+# transaction; what is fetched twice, or not at all, shows by its offset (P23).
+_CONSUMER, _COORDINATOR = "#consumer-", "GroupCoordinator"
 
 
 class TroubleLog(logging.Handler):
@@ -35,12 +38,19 @@ class TroubleLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if text.startswith(_SIGNS) and _BOOTSTRAP not in text:
-            self.signs.append(text[:200])
+        if text.startswith(_SIGNS) and not (_CONSUMER in text and _COORDINATOR not in text):
+            self._note(text)
 
     def error(self, error: object) -> None:
-        """For `error_cb`."""
-        text = str(error)
+        """For a producer's `error_cb`."""
+        self._note(str(error))
+
+    def consumer_error(self, error: object) -> None:
+        """For a consumer's."""
+        if _COORDINATOR in str(error):
+            self._note(str(error))
+
+    def _note(self, text: str) -> None:
         if _BOOTSTRAP not in text:
             self.signs.append(text[:200])
 

@@ -11,13 +11,13 @@ from confluent_kafka import OFFSET_END, KafkaException, TopicPartition
 
 from streambg.errors import Hung
 from streambg.kafka.clients import KAFKA
-from streambg.process.watch import OVERRUN_S, STILL_S, TICK_S, WATCH, Watch
+from streambg.process.watch import STILL_S, TICK_S, WATCH, Watch
 
 NEVER = """
 import threading
 from streambg.process import logs, watch
 logs.configure("test")
-watch.OVERRUN_S, watch.TICK_S = 0.1, 0.02
+watch.CONNECTION_S, watch.OVERRUN_S, watch.TICK_S = 0.1, 0.1, 0.02
 watch.WATCH.start()
 with watch.WATCH.call("commit_transaction", 0.1):
     threading.Event().wait()
@@ -46,26 +46,27 @@ def test_a_call_that_never_returns_ends_the_process_with_its_own_code_and_every_
     assert "threading.py" in ended.stderr, "where it hangs"
 
 
-def test_a_call_has_its_timeout_and_what_calls_overrun_it_by() -> None:
+@pytest.mark.parametrize(("timeout", "limit"), [(5.0, 13.0), (0.0, 13.0), (30.0, 33.0)])
+def test_a_call_has_its_timeout_and_what_calls_overrun_it_by(timeout: float, limit: float) -> None:
     watch = begun()
-    with watch.call("flush", 5.0):
-        now, found = ticks(watch, 100.0, 5.0 + OVERRUN_S)
+    with watch.call("flush", timeout):
+        now, found = ticks(watch, 100.0, limit)
         assert found == []
         now, found = ticks(watch, now, 1.0)
         assert found == ["flush"], "said once"
     with watch.call("poll", -1):
-        assert ticks(watch, now, 10 * OVERRUN_S)[1] == [], "without a timeout there is none to overrun"
+        assert ticks(watch, now, 1_000.0)[1] == [], "without a timeout there is none to overrun"
 
 
 def test_the_innermost_call_of_each_thread_counts_and_a_callback_takes_its_time() -> None:
     watch = begun()
     with watch.call("poll", 0.05):
-        now, found = ticks(watch, 100.0, OVERRUN_S - 1)
+        now, found = ticks(watch, 100.0, 12.0)
         with watch.callback():
             now, more = ticks(watch, now, 100.0)
-            with watch.call("committed", 1.0):
-                now, inside = ticks(watch, now, 2.0 + OVERRUN_S)
-        now, after = ticks(watch, now, OVERRUN_S - 1)
+            with watch.call("committed", 20.0):
+                now, inside = ticks(watch, now, 24.0)
+        now, after = ticks(watch, now, 12.0)
         assert (found, more, inside, after) == ([], [], ["committed"], [])
         now, found = ticks(watch, now, 2.0)
         assert found == ["poll"], "counted anew since the callback returned"
@@ -78,7 +79,7 @@ def test_time_in_which_the_process_stood_still_counts_for_nobody() -> None:
     with watch.call("poll", 0.05):
         now, _ = ticks(watch, 100.0, 1.0)
         assert watch.tick(now + 1_000.0) == []
-        assert ticks(watch, now + 1_000.0, OVERRUN_S - 2)[1] == []
+        assert ticks(watch, now + 1_000.0, 11.0)[1] == []
 
 
 def test_P21_a_process_knows_that_it_stood_still() -> None:
