@@ -133,17 +133,17 @@ class Running:
         self.sent = 0
         self.ends = dict.fromkeys(range(partitions), 0)
         self._producer = self._new_producer()
-        self.admin = AdminClient(dict(profiles.admin(pipeline)))
+        self.admin = AdminClient({**profiles.admin(pipeline), "log_level": 0})
 
     # -- processes
 
     def start(
         self, module: str, *options: str, file: Path | None = None, environment: Mapping[str, str] | None = None
     ) -> Process:
-        """`python -m consumers.<module>` with a log of its own; a module with a dot is meant as it stands. In slot 0
-        where no other is named.
+        """`python -m consumers.<module>` with a log of its own, in slot 0 where no other is named.
 
-        file: another pipeline file than this one's; environment: added to this process's.
+        A module with a dot is meant as it stands. file: another pipeline file than this one's; environment: added to
+        this process's.
         """
         name = "-".join([module, *(option.strip("-") for option in options)])
         log = self.folder / f"{name}.{len(self.processes)}.log"
@@ -246,7 +246,9 @@ class Running:
         self.partitions = partitions
 
     def _new_producer(self) -> Producer:
-        return Producer({"bootstrap.servers": self.pipeline.kafka.bootstrap, "message.max.bytes": 8_000_000})
+        # silent: it may outlive its broker
+        servers = {"bootstrap.servers": self.pipeline.kafka.bootstrap, "log_level": 0}
+        return Producer({**servers, "message.max.bytes": 8_000_000})
 
     def feed(self, count: int, *, flush: bool = True, partition: int | None = None) -> None:
         """Good events, keys k0..k39, spread over the partitions, or all to one."""

@@ -39,9 +39,10 @@ def main() -> int:
         if any(result.row == row for result in results):
             continue
         console.print(f"{row}: {ALL[row].fault} ...")
+        began = time.monotonic()
         result = play(row, SIZES[chosen.size], chosen.seed, logs)
         results.append(result)
-        console.print("  " + ", ".join(cells(result)[2:]), highlight=False)
+        console.print(f"  {', '.join(cells(result)[2:])}; took {time.monotonic() - began:.0f} s", highlight=False)
         if chosen.results is not None:
             chosen.results.parent.mkdir(parents=True, exist_ok=True)
             with chosen.results.open("a") as lines:

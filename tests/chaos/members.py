@@ -146,6 +146,10 @@ class Members:
         assert process is not None
         return process
 
+    def assigned(self, name: str) -> bool:
+        """Has it had partitions in this life?"""
+        return '"assigned"' in self._members[name].log
+
     def gone(self, name: str) -> bool:
         return not self._members[name].alive
 

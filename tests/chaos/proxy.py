@@ -34,7 +34,7 @@ class Fault:
     hold: keep each request back until `release`d (or `Proxy.lift`ed), and those behind it. delay_s: how long it
     travels; it overtakes none. drop_response: the broker gets the request, the client never hears of it. reset: close
     the connection instead. share: of the requests it is meant for. stop: forward nothing in either direction.
-    bytes_per_s: of each direction, shared by all connections.
+    bytes_per_s: of each connection, each way.
     `limit`: how many requests it may hit; None: all. `hits` counts.
     """
 
@@ -72,7 +72,6 @@ class Proxy:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._free_at = {"up": 0.0, "down": 0.0}  # when the line has carried what it was given
         self._connections: set[_Connection] = set()
         self._listener = socket.create_server(("127.0.0.1", port), reuse_port=False)
         self.port = int(self._listener.getsockname()[1])
@@ -129,14 +128,8 @@ class Proxy:
     def stopped(self) -> bool:
         return any(fault.stop for fault in self._faults)
 
-    def carried_at(self, way: str, size: int) -> float:
-        """The monotonic second at which the line has carried `size` bytes more."""
-        with self._lock:
-            rates = [fault.bytes_per_s for fault in self._faults if fault.bytes_per_s is not None]
-            if not rates:
-                return 0.0
-            self._free_at[way] = max(time.monotonic(), self._free_at[way]) + size / min(rates)
-            return self._free_at[way]
+    def bytes_per_s(self) -> float | None:
+        return min((fault.bytes_per_s for fault in self._faults if fault.bytes_per_s is not None), default=None)
 
     def _accept(self) -> None:
         while not self._closing.is_set():
@@ -224,7 +217,7 @@ class _Connection:
             while (request := self._travelling.get()) is not None:
                 due, frame = request
                 self._over.wait(max(0.0, due - time.monotonic()))
-                self._forward("up", self._server, frame)
+                self._forward(self._server, frame)
         except OSError:
             pass
         finally:
@@ -237,16 +230,18 @@ class _Connection:
                 if correlation in self._silenced:
                     self._silenced.discard(correlation)
                     continue
-                self._forward("down", self._client, frame)
+                self._forward(self._client, frame)
         except OSError:
             pass
         finally:
             self.close()
 
-    def _forward(self, way: str, to: socket.socket, frame: bytes) -> None:
+    def _forward(self, to: socket.socket, frame: bytes) -> None:
         while (self._proxy.stopped() or self.paused.is_set()) and not self._over.is_set():
             time.sleep(0.01)
-        self._over.wait(max(0.0, self._proxy.carried_at(way, len(frame)) - time.monotonic()))
+        rate = self._proxy.bytes_per_s()
+        if rate is not None:
+            self._over.wait(len(frame) / rate)
         to.sendall(struct.pack(">i", len(frame)) + frame)
 
 

@@ -163,6 +163,7 @@ class World:
 
     def compared(self, meanwhile: float, steady: float) -> float:
         """The share of the steady throughput that is left; told as a note."""
+        assert steady > 0, "no outcomes before the fault"
         self.notes.append(f"{meanwhile:,.0f} outcomes a second of {steady:,.0f}: {meanwhile / steady:.0%}")
         return meanwhile / steady
 
@@ -175,7 +176,6 @@ class World:
         except AssertionError as error:  # I6
             self.notes.append(str(error).splitlines()[0][:200])
             met = False
-        self.ended = time.monotonic()
         self.close()
         return self._result(row, fault, figure, met, sum(self.run.ends.values()))
 
@@ -195,6 +195,7 @@ class World:
         self.run.drained(DRAIN_S)
         owed = sum(self.run.ends.values())
         until(lambda: len(self.reader.seen.counts) >= owed, 30, "the reader has seen every outcome")
+        self.ended = time.monotonic()
         self._fold_alike()
         return all([check() for check in self.checks])  # noqa: C419 # each one is asked, for its notes
 
@@ -226,7 +227,7 @@ class World:
             max(counts[Kind.DOUBLED], sum(number - 1 for number in seen.counts.values())),
             max(counts[Kind.OUT_OF_ORDER], seen.backwards),
             max(wrong, seen.epochs_back) + invisible + (not report.ok),
-            self.reader.longest_silence(self.began, self.ended),
+            self.reader.longest_silence(self.began, self.ended or time.monotonic()),
             percentile(self.recoveries, 0.95),
             figure,
             met,
