@@ -10,8 +10,19 @@ from typing import Any
 
 from confluent_kafka import KafkaException
 
-from chaos import brokers, clocks, commands, data, kills, memory, mutations  # noqa: F401 - their rows
-from chaos import network, nodes, rebalances, repeats  # noqa: F401 - and theirs
+from chaos import (  # noqa: F401 - their rows enter the list
+    brokers,
+    clocks,
+    commands,
+    data,
+    kills,
+    memory,
+    mutations,
+    network,
+    nodes,
+    rebalances,
+    repeats,
+)
 from chaos.cluster import Cluster
 from chaos.disk import small_disk
 from chaos.proxy import Proxy
