@@ -17,9 +17,12 @@ pytestmark = pytest.mark.integration
 ROWS = {
     "K1": 40,
     "K2": 60,
+    "Z1": 50,
     "C1": 40,
     "C2": 40,
     "B1": 35,
+    "R1": 50,
+    "X1": 40,
     "X3": 30,
     "D6": 30,
 }
