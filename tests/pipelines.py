@@ -80,8 +80,7 @@ model:
   features: {{f1: number, f2: number}}
   outputs: [p]
   decision: {{output: p, threshold: 0.5}}
-publish:
-  {publish}
+publish: {publish}
 """
 
 
@@ -246,9 +245,14 @@ class Running:
         self.partitions = partitions
 
     def _new_producer(self) -> Producer:
+        """Idempotent: what a broker took before it died must not stand there twice, or `ends` would be wrong."""
         # silent: it may outlive its broker
-        servers = {"bootstrap.servers": self.pipeline.kafka.bootstrap, "log_level": 0}
-        return Producer({**servers, "message.max.bytes": 8_000_000})
+        settings: dict[str, str | int | bool] = {
+            "message.max.bytes": 8_000_000,
+            "enable.idempotence": True,
+            "log_level": 0,
+        }
+        return Producer({"bootstrap.servers": self.pipeline.kafka.bootstrap, **settings})
 
     def feed(self, count: int, *, flush: bool = True, partition: int | None = None) -> None:
         """Good events, keys k0..k39, spread over the partitions, or all to one."""
@@ -364,7 +368,7 @@ def pipeline(
     if input_config:
         _make_input(kafka, f"{name}-events", partitions, input_config)
     settings = json.dumps(publish or {"slots": 2})
-    text = YAML.format(name=name, bootstrap=kafka, redis=redis, publish=settings[1:-1].replace('"', ""))
+    text = YAML.format(name=name, bootstrap=kafka, redis=redis, publish=settings.replace('"', ""))
     (folder / "pipeline.yaml").write_text(text)
     config = load(folder / "pipeline.yaml", os.environ)
     Registry.create(config.registry, Policy(python_allow=["test_models"]))

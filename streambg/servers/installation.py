@@ -97,7 +97,7 @@ def _prepare(java: Java, jars: Sequence[Path], folder: Path, progress: Progress)
     port = free_port()
     properties = part / "server.properties"
     properties.write_text(server_properties(data, port, free_port(), {}), encoding="utf-8")
-    _format(java_command(java, jars, Launch(), [FORMAT_TOOL]), properties, part)
+    format_data(java, jars, properties)
     command = java_command(java, jars, Launch(), [MAIN, str(properties)], archive_making(java, archive))
     broker = Guarded(Command(command, log=log, cwd=part, remove=part, grace=ARCHIVE_TIMEOUT))
     try:
@@ -119,11 +119,15 @@ def _prepare(java: Java, jars: Sequence[Path], folder: Path, progress: Progress)
     part.rename(folder)
 
 
-def _format(command: Sequence[str], properties: Path, folder: Path) -> None:
-    arguments = ["format", "--standalone", "-t", new_cluster_id(), "-c", str(properties)]
+def format_data(java: Java, jars: Sequence[Path], properties: Path, *, standalone: bool = True) -> None:
+    """Write what an empty node starts from, where its properties file says. `standalone`: the only voter of its quorum;
+    else the file names the voters. Raises StreambgError.
+    """
+    quorum = ["--standalone"] if standalone else []
+    arguments = ["format", *quorum, "-t", new_cluster_id(), "-c", str(properties)]
     run = subprocess.run(
-        [*command, *arguments],
-        cwd=folder,
+        [*java_command(java, jars, Launch(), [FORMAT_TOOL]), *arguments],
+        cwd=properties.parent,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

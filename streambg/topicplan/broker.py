@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, but not by the package's own stubs
     AdminClient,
     AlterConfigOpType,
@@ -53,6 +53,8 @@ def read(admin: AdminClient, names: Collection[str]) -> dict[str, Found]:
         try:
             entries = future.result()
         except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                continue  # made or deleted a moment ago: this broker answers otherwise than the one that described it
             raise translate(error, f"reading the settings of {resource.name}") from error
         config = {key: entry.value for key, entry in entries.items() if entry.value is not None}
         topic = topics[resource.name]

@@ -36,6 +36,7 @@ class Feeder:
         self._run = run
         self._rate = rate
         self._reached = reached
+        self.fed: list[tuple[float, int]] = []  # (monotonic second, the number of its first event) of each slice
         self._upto = float("inf")  # while faults go on nobody knows how many events that will be
         self._pressed = False
         self._over = threading.Event()
@@ -76,6 +77,7 @@ class Feeder:
                 if self._pressed:
                     self._top_up()
                 else:
+                    self.fed.append((now, self._run.sent))
                     self._run.feed(int(due), flush=False)
             due -= int(due)
             self._over.wait(SLICE_S)

@@ -22,10 +22,12 @@ POLL_S = 0.02
 class Seen:
     """counts: (partition, source offset) -> visible outcomes; arrivals: (monotonic second, outcomes) of each poll.
 
-    total: of them all. reached: the largest source offset of each partition.
+    moments: (partition, source offset) -> monotonic second of its first outcome. total: of them all. reached: the
+    largest source offset of each partition.
     """
 
     counts: Counter[tuple[int, int]] = field(default_factory=Counter)
+    moments: dict[tuple[int, int], float] = field(default_factory=dict)
     arrivals: list[tuple[float, int]] = field(default_factory=list)
     total: int = 0
     reached: dict[int, int] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class Reader:
                 else:
                     letter = decode_dead_letter(message.value() or b"")
                     source, epoch = letter.source, letter.epoch
+                self.seen.moments.setdefault((source.partition, source.offset), arrived)
                 self._count(topic, source.partition, source.offset, epoch)
             self.seen.total += len(messages)
             self.seen.arrivals.append((arrived, len(messages)))

@@ -3,44 +3,63 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import KafkaException
 
-from chaos import brokers, commands, data, kills, mutations, network, places, rebalances, recreated, repeats  # noqa: F401 - their rows
+from chaos import (  # noqa: F401 - their rows enter the list
+    brokers,
+    clocks,
+    commands,
+    data,
+    kills,
+    memory,
+    mutations,
+    network,
+    nodes,
+    places,
+    rebalances,
+    recreated,
+    repeats,
+)
+from chaos.cluster import Cluster
+from chaos.disk import small_disk
 from chaos.proxy import Proxy
-from chaos.scenario import ALL, Scenario, Trial, sized
+from chaos.scenario import ALL, Home, Scenario, Trial, sized
 from chaos.table import Result
 from chaos.world import World, world
 from streambg.errors import StreambgError
 from streambg.servers import Launch, LocalKafka
 from streambg.servers.ports import HOST, free_port
 
+# The address of what runs a scenario, and the parts of it that the world can reach: broker, launch, proxy, ...
+Place = tuple[str, dict[str, Any]]
+
 
 def play(row: str, size: int, seed: int, logs: Path | None = None) -> Result:
-    """One scenario from an empty broker to the audit's word. logs: where to keep its folder."""
+    """One scenario from an empty broker to the audit's word. logs: where to keep its folder.
+
+    Raises AssertionError, StreambgError where it cannot even begin.
+    """
     chosen = ALL[row]
     with tempfile.TemporaryDirectory(prefix="streambg-chaos-") as made:
         folder = Path(made) if logs is None else logs / f"{row}-{seed}"
         folder.mkdir(parents=True, exist_ok=True)
-        with proxied_broker(seed) as (broker, launch, proxy):
+        with PLACES[chosen.home](seed) as place:
             if isinstance(chosen, Trial):
-                return chosen.run(broker.bootstrap, chosen.counts[size], folder)
-            return _under_load(row, *sized(chosen, size), seed, folder, (broker, launch, proxy))
+                return chosen.run(place[0], chosen.counts[size], folder)
+            return _under_load(row, *sized(chosen, size), seed, folder, place)
 
 
-def _under_load(
-    row: str, chosen: Scenario, count: int, seed: int, folder: Path, servers: tuple[LocalKafka, Launch, Proxy]
-) -> Result:
-    broker, launch, proxy = servers
-    through = {role: {"CHAOS_BOOTSTRAP": f"{HOST}:{proxy.port}"} for role in chosen.proxied}
+def _under_load(row: str, chosen: Scenario, count: int, seed: int, folder: Path, place: Place) -> Result:
+    bootstrap, parts = place
+    through = {role: {"CHAOS_BOOTSTRAP": f"{HOST}:{parts['proxy'].port}"} for role in chosen.proxied}
     name = f"chaos-{row.lower()}"
-    with world(
-        broker.bootstrap, name, chosen.load, folder, seed=seed, environments=through, params=chosen.params
-    ) as there:
-        there.broker, there.launch, there.proxy = broker, launch, proxy
+    with world(bootstrap, name, chosen.load, folder, seed=seed, environments=through, params=chosen.params) as there:
+        vars(there).update(parts)
         there.start()
         return there.finish(row, chosen.fault, chosen.figure, _injected(there, chosen, count))
 
@@ -51,12 +70,13 @@ def _injected(there: World, chosen: Scenario, count: int) -> bool:
         return chosen.inject(there, count)
     except (AssertionError, StreambgError, KafkaException) as error:
         there.notes.append(str(error).splitlines()[0][:200])
-        there.proxy.calm()
+        if chosen.proxied:
+            there.proxy.calm()
         return False
 
 
 @contextmanager
-def proxied_broker(seed: int) -> Iterator[tuple[LocalKafka, Launch, Proxy]]:
+def proxied_broker(seed: int) -> Iterator[Place]:
     """A broker with a second listener, whose clients are told the proxy's address and so stay behind it."""
     broker, behind = LocalKafka(port=free_port()), free_port()
     with Proxy(free_port(), (HOST, behind), seed) as proxy:
@@ -74,6 +94,25 @@ def proxied_broker(seed: int) -> Iterator[tuple[LocalKafka, Launch, Proxy]]:
         )
         try:
             broker.start(launch)
-            yield broker, launch, proxy
+            yield broker.bootstrap, {"broker": broker, "launch": launch, "proxy": proxy}
         finally:
             broker.close()
+
+
+@contextmanager
+def three_nodes(_seed: int) -> Iterator[Place]:
+    with Cluster() as cluster:
+        yield cluster.bootstrap, {"cluster": cluster}
+
+
+@contextmanager
+def broker_on_a_small_disk(_seed: int) -> Iterator[Place]:
+    with small_disk() as disk, LocalKafka(disk.path, port=free_port()) as broker:
+        yield broker.bootstrap, {"broker": broker, "launch": Launch(), "disk": disk}
+
+
+PLACES: dict[Home, Callable[[int], AbstractContextManager[Place]]] = {
+    "broker": proxied_broker,
+    "cluster": three_nodes,
+    "small disk": broker_on_a_small_disk,
+}

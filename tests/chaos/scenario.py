@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from chaos.load import Load
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 Inject = Callable[["World", int], bool]
 Run = Callable[[str, int, Path], "Result"]
 Params = Mapping[str, Mapping[str, object]]  # of the models, by version
+Home = Literal["broker", "cluster", "small disk"]
 SHORT, SCALED, FULL = 0, 1, 2
+# of the three sizes: events of a run (the short form's load lasts a few seconds beside its faults), events a second
+EVENTS = (6_000, 30_000, 100_000)
+RATES = (500.0, 1_000.0, 2_000.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,9 @@ class Scenario:
     settled it adds to `world.checks`.
 
     counts: injections of the short form (in `make test`), of `make chaos` and of `make chaos-full`. load: what flows
-    meanwhile. proxied: the roles whose connections go through a proxy. params: more parameters of the models.
+    meanwhile, so many events at least, at the rates of the three sizes. proxied: the roles whose connections go through
+    a proxy. params: more parameters of the models. home: one broker behind that proxy, three nodes, or a broker whose
+    disk is soon full.
     """
 
     row: str
@@ -36,6 +42,9 @@ class Scenario:
     load: Load = field(default_factory=Load)
     proxied: tuple[str, ...] = ()
     params: Params = field(default_factory=dict)
+    home: Home = "broker"
+    rates: tuple[float, float, float] = RATES
+    events: tuple[int, int, int] = EVENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +54,10 @@ class Trial:
     fault: str
     run: Run
     counts: tuple[int, int, int]
+    home: Home = "broker"
 
 
 ALL: dict[str, Scenario | Trial] = {}
-# events of a run: the short form's load lasts a few seconds beside its faults
-EVENTS = (6_000, 30_000, 100_000)
-RATES = (500.0, 1_000.0, 2_000.0)
 
 
 def scenario(
@@ -62,11 +69,16 @@ def scenario(
     publishers: int = 1,
     proxied: tuple[str, ...] = (),
     params: Params | None = None,
+    home: Home = "broker",
+    rates: tuple[float, float, float] = RATES,
+    events: tuple[int, int, int] = EVENTS,
+    publish: Mapping[str, object] | None = None,
 ) -> Callable[[Inject], Inject]:
     """Puts a function into the list."""
 
     def enter(inject: Inject) -> Inject:
-        ALL[row] = Scenario(row, fault, figure, inject, counts, Load(publishers=publishers), proxied, params or {})
+        load = Load(publishers=publishers, publish=dict(publish or {}))
+        ALL[row] = Scenario(row, fault, figure, inject, counts, load, proxied, params or {}, home, rates, events)
         return inject
 
     return enter
@@ -84,5 +96,6 @@ def trial(row: str, fault: str, *, counts: tuple[int, int, int]) -> Callable[[Ru
 
 def sized(chosen: Scenario, size: int) -> tuple[Scenario, int]:
     """The scenario with the load of a size, and its number of injections."""
-    load = replace(chosen.load, events=EVENTS[size], rate=RATES[size], cutover_s=(3.0, 8.0, 15.0)[size])
+    cutover_s = (3.0, 8.0, 15.0)[size]
+    load = replace(chosen.load, events=chosen.events[size], rate=chosen.rates[size], cutover_s=cutover_s)
     return replace(chosen, load=load), chosen.counts[size]

@@ -12,7 +12,8 @@ class Result:
 
     gap_s: the longest time without an outcome; recover_s: 95th percentile from a fault, or its end, to the next
     outcome of every partition. met: was the figure to beat reached? note: what else was seen. planted: the product was
-    broken on purpose, and what is counted was to be found.
+    broken on purpose, and what is counted was to be found. took_s: of the whole run. size and commit: what was run, and
+    of which code.
     """
 
     row: str
@@ -29,6 +30,9 @@ class Result:
     met: bool
     note: str = ""
     planted: bool = False
+    took_s: float = 0.0
+    size: str = ""
+    commit: str = ""
 
     @property
     def ok(self) -> bool:
@@ -37,6 +41,11 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "ok": self.ok}
+
+
+def broken_off(row: str, fault: str, why: str) -> Result:
+    """Of a row that could not be run: nothing was counted, and that is no success."""
+    return Result(row, fault, 0, 0, 0, 0, 0, 0, 0.0, None, "", False, f"not run: {why}")
 
 
 HEAD = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
@@ -14,6 +15,8 @@ from confluent_kafka import KafkaException
 from pipelines import Running, pipeline
 from waiting import until
 
+from chaos.cluster import Cluster
+from chaos.disk import Disk
 from chaos.load import Feeder, Load
 from chaos.members import Members
 from chaos.proxy import Proxy
@@ -58,6 +61,8 @@ class World:
         self.broker: LocalKafka
         self.launch: Launch
         self.proxy: Proxy
+        self.cluster: Cluster
+        self.disk: Disk
 
     # -- the load ------------------------------------------------------------------------------------------------
 
@@ -148,6 +153,18 @@ class World:
         took = time.monotonic() - since
         self.recoveries.append(took)
         return took
+
+    def delays(self, since: float, before: float) -> list[float]:
+        """Seconds from feeding to the reader, of the events that were fed between two moments and have come.
+
+        Only where all events were fed round the partitions and none was added.
+        """
+        found, moments = list[float](), self.reader.seen.moments
+        for (at, first), (_, end) in itertools.pairwise(self.feeder.fed):
+            if since <= at < before:
+                spots = (divmod(number, self.run.partitions) for number in range(first, end))
+                found += [moments[number, offset] - at for offset, number in spots if (number, offset) in moments]
+        return found
 
     def steady(self, seconds: float) -> float:
         """Outcomes a second under as much load as the pipeline takes, from here on to the end of the run."""

@@ -1,5 +1,8 @@
 # ruff: noqa: T201 # a command line prints
-"""Runs seeds: `PYTHONPATH=tests python -m simulation --seeds 10000`, or one again: `--seed 77`, or a walk: `--ops`."""
+"""Runs seeds: `PYTHONPATH=tests python -m simulation --seeds 10000`, or one again: `--seed 77`, or a walk: `--ops`.
+
+`--liveness`: behind each walk only a core of the processes heals, all others are gone for ever; nothing may be stuck.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ import sys
 import time
 import traceback
 from collections import Counter
+from functools import partial
 from multiprocessing import Pool
 
 from simulation.mutants import MUTANTS, Mutant, applied
-from simulation.walks import as_text, failure, from_text, run, shrink, walk
+from simulation.walks import Walk, as_text, failure, from_text, liveness_walk, run, shrink, walk
 from simulation.world import Op, World
 
 WORKERS = 2
@@ -28,14 +32,16 @@ def main() -> int:
     parser.add_argument("--ops", help="a walk as it was printed, e.g. 'say 0, grow 13, spin 0'")
     parser.add_argument("--broken", type=int, default=0, help="with --ops: what never heals")
     parser.add_argument("--mutants", action="store_true", help="look for the first seed that finds each mutant")
+    parser.add_argument("--liveness", action="store_true", help="heal a core only, a random one")
     given = parser.parse_args()
+    seeded = liveness_walk if given.liveness else walk
     if given.mutants:
         return _mutants()
     if given.ops is not None:
         return _one(from_text(given.ops), given.broken, shorten=False)
     if given.seed is not None:
-        return _one(*walk(given.seed), shorten=True)
-    return _many(range(given.first, given.first + given.seeds), given.workers)
+        return _one(*seeded(given.seed), shorten=True)
+    return _many(range(given.first, given.first + given.seeds), given.workers, seeded)
 
 
 def _one(ops: list[Op], broken: int, *, shorten: bool) -> int:
@@ -52,25 +58,25 @@ def _one(ops: list[Op], broken: int, *, shorten: bool) -> int:
     return 1
 
 
-def _piece(seeds: range) -> tuple[int, Counter[str], list[tuple[int, str]]]:
+def _piece(seeds: range, seeded: Walk = walk) -> tuple[int, Counter[str], list[tuple[int, str]]]:
     counts: Counter[str] = Counter()
     failed = []
     for seed in seeds:
         world = World()
-        error = run(world, *walk(seed))
+        error = run(world, *seeded(seed))
         counts += world.counts
         if error is not None:
             failed.append((seed, f"{type(error).__name__}: {error}"))
     return len(seeds), counts, failed
 
 
-def _many(seeds: range, workers: int) -> int:
+def _many(seeds: range, workers: int, seeded: Walk) -> int:
     started, done = time.monotonic(), 0
     counts: Counter[str] = Counter()
     failed: list[tuple[int, str]] = []
     pieces = [seeds[at : at + PIECE] for at in range(0, len(seeds), PIECE)]
     with Pool(workers) as pool:
-        for number, more, bad in pool.imap_unordered(_piece, pieces):
+        for number, more, bad in pool.imap_unordered(partial(_piece, seeded=seeded), pieces):
             done, counts = done + number, counts + more
             for seed, error in bad:
                 failed.append((seed, error))
@@ -80,7 +86,8 @@ def _many(seeds: range, workers: int) -> int:
     print()
     print(", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
     if failed:
-        print(f"again: PYTHONPATH=tests python -m simulation --seed {min(failed)[0]}")
+        how = " --liveness" if seeded is liveness_walk else ""
+        print(f"again: PYTHONPATH=tests python -m simulation --seed {min(failed)[0]}{how}")
     return 1 if failed else 0
 
 

@@ -7,10 +7,11 @@ import time
 import pytest
 
 from simulation.mutants import MUTANTS, Mutant, applied
-from simulation.walks import as_text, failure, from_text, run, shrink, walk
+from simulation.walks import as_text, failure, from_text, liveness_walk, run, shrink, walk
 from simulation.world import World
 
 SEEDS = 500
+LIVENESS_SEEDS = 50
 
 
 @pytest.mark.timeout(600)
@@ -21,6 +22,12 @@ def test_P7_to_P34_hold_in_every_walk(capsys: pytest.CaptureFixture[str]) -> Non
     with capsys.disabled():
         print(f"{SEEDS} seeds, {SEEDS / (time.monotonic() - started):.1f} a second")  # noqa: T201 # what make test shows
     assert not failed, f"again: PYTHONPATH=tests python -m simulation --seed {min(failed)}: {failed}"
+
+
+def test_L1_a_core_goes_on_when_all_others_are_gone_for_ever() -> None:
+    """I6, P14, P18, P24: one publisher and one scorer of the live color drain the input, whoever else is dead."""
+    stuck = {seed: told for seed in range(LIVENESS_SEEDS) if (told := failure(seed, liveness_walk)) is not None}
+    assert not stuck, f"again: PYTHONPATH=tests python -m simulation --liveness --seed {min(stuck)}: {stuck}"
 
 
 def test_a_seed_is_the_same_run_every_time() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from simulation.people import VERBS
-from simulation.world import Op, World
+from simulation.world import CORE, Op, World
 from streambg.process.frame import GC_THRESHOLDS
 from streambg.publishing import partition
 
@@ -82,6 +82,12 @@ def walk(seed: int) -> tuple[list[Op], int]:
     return ops, broken
 
 
+def liveness_walk(seed: int) -> tuple[list[Op], int]:
+    """The same walk with another end: a core heals, and what else is gone stays away for ever (L1)."""
+    ops, _ = walk(seed)
+    return ops, CORE + random.Random(f"core {seed}").randrange(10_000)
+
+
 def run(world: World, ops: Sequence[Op], broken: int) -> Exception | None:
     """What goes wrong in a walk; None where all is right. The sessions' own log lines are left out."""
     before = structlog.get_config()
@@ -100,7 +106,10 @@ def run(world: World, ops: Sequence[Op], broken: int) -> Exception | None:
     return None
 
 
-def failure(seed: int) -> str | None:
+Walk = Callable[[int], tuple[list[Op], int]]
+
+
+def failure(seed: int, walk: Walk = walk) -> str | None:
     """What goes wrong with a seed, in a line."""
     error = run(World(), *walk(seed))
     return None if error is None else f"{type(error).__name__}: {error}"

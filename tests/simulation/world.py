@@ -34,6 +34,8 @@ HEAL_TURNS = 500
 HEAL_TURN_S = 0.1
 # So many turns without progress, and a person looks (P29).
 PATIENCE_TURNS = 60
+# `broken` from here on: only a core heals, and the number says which (`World._all_but_a_core`).
+CORE = 100
 
 
 class World(Faults):
@@ -215,6 +217,8 @@ class World(Faults):
         """Liveness: one part is never healed. Whoever is live keeps one scorer, and one publisher is left."""
         live = self.operator.state.live
         assert live is not None
+        if number >= CORE:
+            return self._all_but_a_core(number - CORE)
         choices: list[list[Any]] = [
             [],
             [self.publishers[0]],
@@ -223,6 +227,16 @@ class World(Faults):
             self.scorers["green" if live == "blue" else "blue"],
         ]
         return choices[number % len(choices)]
+
+    def _all_but_a_core(self, number: int) -> list[Any]:
+        """One publisher and one scorer of the live color go on; of the others any number, but not none, is gone."""
+        assert self.operator.state.live is not None
+        number, publisher = divmod(number, PUBLISHERS)
+        number, scorer = divmod(number, SCORERS)
+        core = (self.publishers[publisher], self.scorers[self.operator.state.live][scorer])
+        others = [process for process in self.processes if process not in core]
+        which = 1 + number % (2 ** len(others) - 1)
+        return [process for index, process in enumerate(others) if which >> index & 1]
 
     def settled(self, partition: int) -> int:
         """By the committed positions."""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_files import loaded, small
 
-from streambg.errors import Misconfigured
-from streambg.topicplan import Action, Declared, Found, Part, diff, load_topics
+from streambg.errors import Denied, Misconfigured
+from streambg.kafka.admin import TopicFacts
+from streambg.topicplan import Action, Declared, Found, Part, broker, diff, load_topics
 from streambg.topicplan.broker import refuse_impossible
 from streambg.topicplan.declared import PARTS
 from streambg.topicplan.plan import faults
@@ -265,3 +270,28 @@ def test_what_several_topics_wait_for_is_said_once(declared: list[Declared]) -> 
     with pytest.raises(Misconfigured) as caught:
         refuse_impossible(diff(declared, {}, 1))
     assert len(caught.value.what.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "kinds"), [(KafkaError.UNKNOWN_TOPIC_OR_PART, None), (KafkaError.TOPIC_AUTHORIZATION_FAILED, Denied)]
+)
+def test_a_broker_may_not_know_yet_what_another_one_described(
+    monkeypatch: pytest.MonkeyPatch, code: int, kinds: type[Exception] | None
+) -> None:
+    """On a cluster the question for a topic's settings may go to another broker than the one that showed it."""
+    monkeypatch.setattr(broker, "describe", lambda _admin, names: {n: TopicFacts(n, "id", 1, 3, 3) for n in names})
+
+    def ask(resources: Sequence[Any], **_: object) -> dict[Any, Future[Any]]:
+        first, second = resources
+        unknown: Future[Any] = Future()
+        known: Future[Any] = Future()
+        unknown.set_exception(KafkaException(KafkaError(code)))
+        known.set_result({"retention.ms": SimpleNamespace(value="-1")})
+        return {first: unknown, second: known}
+
+    admin: Any = SimpleNamespace(describe_configs=ask)
+    if kinds is not None:
+        with pytest.raises(kinds):
+            broker.read(admin, ["new", "old"])
+        return
+    assert broker.read(admin, ["new", "old"]) == {"old": Found("old", 1, 3, {"retention.ms": "-1"})}

@@ -1,0 +1,86 @@
+"""What the fault runs count with: delays, reach, resuming, rows that break off."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from chaos import __main__ as chaos
+from chaos.disk import small_disk
+from chaos.reader import Seen
+from chaos.scenario import ALL, FULL, SCALED, SHORT, Scenario, sized
+from chaos.table import Result, broken_off
+from chaos.world import World
+
+from streambg.errors import StreambgError
+
+ROW = Result("B4", "a fault", 1, 100, 0, 0, 0, 0, 1.0, 0.5, "0/0", True)
+
+
+def test_delays_are_those_of_the_events_fed_between_two_moments() -> None:
+    """Two partitions; event 0 is 0@0, 1 is 1@0, 2 is 0@1, and so on."""
+    world = object.__new__(World)
+    fed = [(10.0, 0), (11.0, 2), (12.0, 4), (13.0, 6)]
+    world.feeder = SimpleNamespace(fed=fed)  # type: ignore[assignment] # as much as is looked at
+    moments = {(0, 0): 10.5, (1, 0): 10.6, (0, 1): 11.1, (1, 1): 11.4, (0, 2): 12.9}
+    world.reader = SimpleNamespace(seen=Seen(moments=moments))  # type: ignore[assignment] # the same
+    world.run = SimpleNamespace(partitions=2)  # type: ignore[assignment] # the same
+    assert world.delays(11.0, 13.0) == pytest.approx([0.1, 0.4, 0.9]), "of 1@2 nothing has come"
+    assert world.delays(10.0, 11.0) == pytest.approx([0.5, 0.6])
+
+
+def test_a_row_that_breaks_off_has_failed() -> None:
+    assert ROW.ok
+    assert not broken_off("B4", "a fault", "no nodes").ok
+
+
+def test_a_broken_row_does_not_stop_the_others_and_a_run_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: list[tuple[str, int]] = []
+
+    def play(row: str, size: int, seed: int, logs: Path | None) -> Result:
+        played.append((row, size))
+        if row == "B4":
+            raise AssertionError("not within 60 s: a leader")
+        return replace(ROW, row=row)
+
+    monkeypatch.setattr(chaos, "play", play)
+    file = tmp_path / "results.jsonl"
+    assert _main(monkeypatch, "--only", "B4", "--only", "B5", "--size", "short", "--results", str(file)) == 1
+    written = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(row["row"], row["ok"], row["size"]) for row in written] == [("B4", False, "short"), ("B5", True, "short")]
+    assert "a leader" in written[0]["note"]
+    assert _main(monkeypatch, "--only", "B5", "--size", "short", "--results", str(file)) == 1, "B4 stands there"
+    assert played == [("B4", SHORT), ("B5", SHORT)]
+    assert _main(monkeypatch, "--only", "B5", "--size", "scaled", "--results", str(file)) == 0
+    assert played[-1] == ("B5", SCALED)
+
+
+def _main(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr("sys.argv", ["chaos", *words])
+    return chaos.main()
+
+
+def test_every_row_has_its_three_sizes() -> None:
+    for row, chosen in ALL.items():
+        assert list(chosen.counts) == sorted(chosen.counts), row
+        assert chosen.counts[0] > 0, row
+        if isinstance(chosen, Scenario):
+            rates = [sized(chosen, size)[0].load.rate for size in (SHORT, SCALED, FULL)]
+            assert rates == sorted(rates), row
+
+
+def test_B7_without_the_right_to_mount_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    refusing = tmp_path / "mount"
+    refusing.write_text("#!/bin/sh\necho 'mount: permission denied' >&2\nexit 32\n")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with (
+        pytest.raises(StreambgError, match=r"256 MB can be mounted here: mount: permission denied\n.*as root"),
+        small_disk(),
+    ):
+        pass
