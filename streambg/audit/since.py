@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from streambg.audit.history import History, Line
-from streambg.audit.parsing import HeaderParser, LetterParser, Status
+from streambg.audit.parsing import HeaderParser, LetterParser, Parser, Status
 from streambg.audit.sources import Chunk, Records, Role
 from streambg.errors import ConfigError
 from streambg.records.batch import BadBatch, decode_head
@@ -74,7 +74,7 @@ def origin_of(line: Line, history: History, partition: int) -> int:
 def locate(records: Records, partition: int, source: int, line: Line, history: History) -> Since:
     """Where to read each topic so that everything from `source` on is seen. About twenty looks a topic."""
     logs: dict[Role, int] = {"input": source}
-    parsers = {
+    parsers: dict[Role, Parser] = {
         "output": HeaderParser(records.input_topic, partition),
         "dead-letters": LetterParser(records.input_topic, partition),
     }

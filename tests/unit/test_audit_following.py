@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from dataclasses import replace
 from unittest.mock import patch
@@ -61,7 +62,7 @@ def test_P34_what_is_followed_is_what_was_audited_at_once(lag: int) -> None:
 
 
 @given(st.data())
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_P34_whatever_was_visible_when_it_looked(data: st.DataObject) -> None:
     recording = record(data.draw(shapes()))
     recording.chunk = data.draw(st.sampled_from([3, 40]))
@@ -152,9 +153,9 @@ def test_nothing_settled_is_nothing_to_audit_and_no_error() -> None:
 
 
 def test_I7_who_follows_keeps_no_more_for_more_events() -> None:
-    """Four times the events in four times the rounds: the same peak."""
+    """Four times the events in four times the rounds: as much is kept as before."""
 
-    def peak(events: int) -> int:
+    def kept(events: int) -> int:
         recording = standard(partitions=1, events=events)
         growing = Growing(recording)
         following = Following(growing)
@@ -164,15 +165,17 @@ def test_I7_who_follows_keeps_no_more_for_more_events() -> None:
             for now in range(START_MS, START_MS + events * 110, 2_000):
                 growing.now = now
                 following.round()
-            growing.refresh()
             assert following.round().outcomes > events // 2
+            assert growing.rewound > 0, "what was read too early was given back"
+            growing.refresh()
+            gc.collect()
             return tracemalloc.get_traced_memory()[0]
         finally:
             tracemalloc.stop()
 
-    peak(300)  # what is made once
-    small = peak(300)
-    assert peak(1_200) < small + 60_000
+    kept(300)  # what is made once
+    small = kept(300)
+    assert kept(1_200) < small + 20_000, "3,600 more batches, answers and outcomes"
 
 
 # -- from a place on ------------------------------------------------------------------------------------------------
@@ -183,7 +186,7 @@ def since(recording: Recording, **asked: object) -> Report:
 
 
 @given(st.data())
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_P34_an_honest_recording_passes_from_any_place_on(data: st.DataObject) -> None:
     recording = record(data.draw(shapes()))
     recording.chunk = data.draw(st.sampled_from([3, 40]))
