@@ -107,6 +107,10 @@ def test_P34_it_judges_what_becomes_settled_through_deploys_shifts_and_dead_lett
     run.feed(60)
     run.drained()
     run.say("promote")
+    publisher = next(process for process in run.processes if process.name == "publisher")
+    run.feed(30)
+    publisher.kill()  # what it had open is aborted by the next one
+    run.start("publisher")
     run.feed(30)
     run.drained()
     follower.judged(run.sent)
