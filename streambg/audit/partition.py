@@ -5,7 +5,6 @@ Memory is one window and the chunks around it, however long the topics are.
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,16 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from streambg.audit.answers import Lane, Rows
+from streambg.audit.columns import Behind, Column
+from streambg.audit.events import Events
 from streambg.audit.history import History, Line, Seen
-from streambg.audit.parsing import HeaderParser, LetterParser, distinct
-from streambg.audit.presence import Missing
+from streambg.audit.parsing import HeaderParser, LetterParser
+from streambg.audit.presence import Presence
 from streambg.audit.report import PartitionReport, partition_report
 from streambg.audit.segment import Segment, Window
 from streambg.audit.since import Since, origin_of
 from streambg.audit.sources import PARTITIONED, Chunk, LiveRecords, Records, Role
 from streambg.audit.stamps import Stamps
-from streambg.audit.stream import Behind, Bounds, Column, Stream
-from streambg.audit.tally import SHOWN, Check, Kind, Tally
+from streambg.audit.stream import Bounds, Stream
+from streambg.audit.tally import SHOWN, Check, Tally
 from streambg.control.state import Deployment
 from streambg.records.source import COLORS, Color
 
@@ -95,9 +96,8 @@ class PartitionAudit:
         self._lanes: dict[Color, Lane] = {
             color: Lane(color, self._read(color), self._begin(color), history.deployments) for color in COLORS
         }
-        self._events = records.read("input", partition, keys_only=True, begin=self._first)
-        self._later: Chunk | None = None  # read, and not settled yet
-        self._missing = Missing()
+        self._events = Events(records.read("input", partition, keys_only=True, begin=self._first), self._first)
+        self._presence = Presence(tally, "input" in records.compacted)
         self._stamps = Stamps(line, self.tally)
         self._prefix = b"%s/%d@" % (records.input_topic.encode(), partition)
 
@@ -147,9 +147,8 @@ class PartitionAudit:
         for color, lane in self._lanes.items():
             if (offset := lane.pause()) is not None:
                 records.rewind(color, self._partition, offset)
-        if self._later is not None:
-            records.rewind("input", self._partition, self._later.offsets[0])
-            self._later = None
+        if (offset := self._events.pause()) is not None:
+            records.rewind("input", self._partition, offset)
 
     def close(self) -> None:
         """Forget what was read."""
@@ -187,44 +186,15 @@ class PartitionAudit:
                 yield Window(passed, upto, None, [])
                 passed = upto
             self._passed = passed
-        for offsets, keys in self._input():
-            last = int(offsets[-1])
-            yield Window(self._passed, last, offsets, keys)
+        for offsets, keys in self._events.take(self._settled, WINDOW):
+            yield Window(self._passed, int(offsets[-1]), offsets, keys)
         if self._passed < self._settled:
             yield Window(self._passed, self._settled, np.empty(0, np.int64), [])
-
-    def _input(self) -> Iterator[tuple[Int64, list[bytes | None]]]:
-        """The owed events, about WINDOW at a time."""
-        offsets: list[int] = []
-        keys: list[bytes | None] = []
-        if self._settled < self._first:
-            return
-        while (chunk := self._next_events()) is not None:
-            lo = bisect.bisect_left(chunk.offsets, self._first)
-            hi = bisect.bisect_right(chunk.offsets, self._settled)
-            offsets += chunk.offsets[lo:hi]
-            keys += chunk.keys[lo:hi]
-            if hi < len(chunk):
-                self._later = chunk.since(hi)
-            if len(offsets) >= WINDOW:
-                yield np.array(offsets, np.int64), keys
-                offsets, keys = [], []
-            if chunk.offsets[-1] >= self._settled:
-                break
-        if offsets:
-            yield np.array(offsets, np.int64), keys
-
-    def _next_events(self) -> Chunk | None:
-        if self._later is not None:
-            chunk, self._later = self._later, None
-            return chunk
-        return next(self._events, None)
 
     def _step(self, window: Window, reach: _Reach) -> None:
         outputs, behind = self._take("output", self._output, window)
         letters, letters_behind = self._take("dead-letters", self._letters, window)
-        self._count(outputs, letters)
-        outputs, letters, missing = self._presence(window, reach, outputs, letters)
+        outputs, letters, missing = self._presence.check(self._owed(window), outputs, letters, reach.complete)
         perhaps, sure = missing[missing < reach.letters], missing[missing >= reach.letters]
         lost: list[int] = []
         for after, upto, epoch in self._line.segments(window.after, window.upto):
@@ -232,8 +202,14 @@ class PartitionAudit:
             outs, dead = outputs.between(after, upto), letters.between(after, upto)
             if part or len(outs) or len(dead):
                 lost += self._segment(window, (after, upto, epoch), outs, dead, part)
-        self._missing.add(np.concatenate((np.array(lost, np.int64), sure)))
-        self._late_comers(behind + letters_behind)
+        self._presence.missing.add(np.concatenate((np.array(lost, np.int64), sure)))
+        self._presence.late(behind + letters_behind)
+
+    def _owed(self, window: Window) -> Int64 | None:
+        """The window's events; without a committed position those up to the last outcome."""
+        if window.offsets is None or not self._open_ended:
+            return window.offsets
+        return window.offsets[window.offsets <= max(self._output.highest, self._letters.highest)]
 
     def _take(self, role: Role, stream: Stream, window: Window) -> tuple[Column, list[tuple[Role, Behind]]]:
         """The window's outcomes, and those that came behind a later one, or behind the window of their own event."""
@@ -243,77 +219,6 @@ class PartitionAudit:
             behind = [*map(Behind, late.offsets.tolist(), late.log_offsets, late.says), *behind]
             column = column.cut(slice(passed, None))
         return column, [(role, item) for item in behind]
-
-    def _count(self, outputs: Column, letters: Column) -> None:
-        tally = self.tally
-        tally.outcomes += len(outputs) + len(letters)
-        for said, number in distinct(outputs.says):
-            tally.by_color[said.color] += number
-            tally.by_why[said.why or ""] += number
-        if len(letters):
-            tally.by_why["dead-letter"] += len(letters)
-
-    # -- is there exactly one? -----------------------------------------------------------------------------------
-
-    def _presence(
-        self, window: Window, reach: _Reach, outputs: Column, letters: Column
-    ) -> tuple[Column, Column, Int64]:
-        """Lost, doubled in both topics, extra. The outcomes that are left to judge, and missing ones that may have
-        been dead letters.
-        """
-        tally, none = self.tally, np.empty(0, np.int64)
-        have = outputs.offsets
-        if len(letters):
-            twice = np.isin(letters.offsets, have, assume_unique=True)
-            for row in np.flatnonzero(twice).tolist():
-                record = self._at("dead-letters", letters, row)
-                tally.add(Kind.DOUBLED, int(letters.offsets[row]), "one outcome", "a dead letter too", record)
-            letters = letters.without(twice)
-            have = np.union1d(have, letters.offsets)
-        if window.offsets is None:
-            tally.gone += len(have)
-            return outputs, letters, none
-        owed = window.offsets
-        if self._open_ended:
-            owed = owed[owed <= max(self._output.highest, self._letters.highest)]
-        tally.events += len(owed)
-        if np.array_equal(have, owed):
-            return outputs, letters, none
-        outputs, letters = self._unasked("output", outputs, owed), self._unasked("dead-letters", letters, owed)
-        missing = np.setdiff1d(owed, have, assume_unique=True)
-        blind = missing < reach.complete
-        if blind.any():
-            tally.blind(Check.PRESENCE, int(missing[blind][-1]), int(blind.sum()))
-        return outputs, letters, missing[~blind]
-
-    def _unasked(self, role: Role, column: Column, owed: Int64) -> Column:
-        """Outcomes of no event: extra, unless the event may have been compacted away (P35)."""
-        if not len(column):
-            return column
-        unasked = ~np.isin(column.offsets, owed, assume_unique=True)
-        if "input" in self._records.compacted:
-            self.tally.gone += int(unasked.sum())
-            return column
-        for row in np.flatnonzero(unasked).tolist():
-            record = self._at(role, column, row)
-            self.tally.add(Kind.EXTRA, int(column.offsets[row]), "no outcome: not in the input", "an outcome", record)
-        return column.without(unasked)
-
-    def _late_comers(self, behind: list[tuple[Role, Behind]]) -> None:
-        for role, item in behind:
-            record = f"{role}/{self._partition}@{item.log_offset}"
-            if self._missing.rescue(item.offset):
-                kind, expected, found = Kind.OUT_OF_ORDER, "in source order", "behind the outcome of a later event"
-                self._count_late(item)
-            else:
-                kind, expected, found = Kind.DOUBLED, "one outcome", "another one"
-            self.tally.add(kind, item.offset, expected, found, record)
-
-    def _count_late(self, item: Behind) -> None:
-        self.tally.outcomes += 1
-        self.tally.by_why[item.says.why or "dead-letter"] += 1
-        if item.says.why:
-            self.tally.by_color[item.says.color] += 1
 
     # -- is it the right one? ------------------------------------------------------------------------------------
 
@@ -340,13 +245,10 @@ class PartitionAudit:
             self.tally.blind(Check.PRESENCE, max(set(perhaps) - set(lost)), len(perhaps) - len(lost))
         return lost
 
-    def _at(self, role: Role, column: Column, row: int) -> str:
-        return f"{role}/{self._partition}@{column.log_offsets[row]}"
-
     def report(self) -> PartitionReport:
         """What was judged so far."""
         reach = self._reach()
-        self.tally.lost(self._missing.count, self._missing.first(SHOWN))
+        self.tally.lost(self._presence.missing.count, self._presence.missing.first(SHOWN))
         if self._follow:
             self.tally.unsettled = self._output.unsettled + self._letters.unsettled
         seen = self._output.first is not None or self._letters.first is not None

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from streambg.audit.parsing import Parsed, Parser, Says, Status
+from streambg.audit.columns import Behind, Column, join, pick
+from streambg.audit.parsing import Parsed, Parser, Status
 from streambg.audit.sources import Chunk, Role
 from streambg.audit.tally import Kind, Tally
 
@@ -36,66 +37,6 @@ class Bounds:
     floor_epoch: int
     output_begin: int | None = None
     since: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """n outcomes in ascending source order, each the first to come that far. offsets and epochs int64 (n,)."""
-
-    offsets: Int64
-    epochs: Int64
-    says: list[Says]
-    times: list[int]
-    keys: list[bytes | None]
-    values: list[bytes | None]
-    log_offsets: list[int]
-
-    def __len__(self) -> int:
-        return len(self.says)
-
-    def between(self, after: int, upto: int) -> Column:
-        """Those of (after, upto]."""
-        lo, hi = (int(at) for at in np.searchsorted(self.offsets, [after, upto], "right"))
-        return self if hi - lo == len(self) else self.cut(slice(lo, hi))
-
-    def without(self, rows: npt.NDArray[np.bool_]) -> Column:
-        """All but those marked."""
-        return _pick(self, np.flatnonzero(~rows)) if rows.any() else self
-
-    def cut(self, rows: slice) -> Column:
-        return Column(
-            self.offsets[rows],
-            self.epochs[rows],
-            self.says[rows],
-            self.times[rows],
-            self.keys[rows],
-            self.values[rows],
-            self.log_offsets[rows],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Behind:
-    """An outcome that comes after one of a later event: late, or a double."""
-
-    offset: int
-    log_offset: int
-    says: Says
-
-
-def _join(columns: list[Column]) -> Column:
-    if len(columns) == 1:
-        return columns[0]
-    none = np.empty(0, np.int64)
-    return Column(
-        np.concatenate([column.offsets for column in columns]) if columns else none,
-        np.concatenate([column.epochs for column in columns]) if columns else none,
-        [item for column in columns for item in column.says],
-        [item for column in columns for item in column.times],
-        [item for column in columns for item in column.keys],
-        [item for column in columns for item in column.values],
-        [item for column in columns for item in column.log_offsets],
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +110,7 @@ class Stream:
             end = int(rows[reached]) if reached < len(rows) else len(column)
             taken = rows[(rows >= self._at) & (rows < end)]
             if len(taken):
-                ahead.append(_pick(column, taken))
+                ahead.append(pick(column, taken))
             if len(taken) < end - self._at:
                 left = np.setdiff1d(np.arange(self._at, end), taken)
                 behind.extend(
@@ -178,7 +119,7 @@ class Stream:
             self._at = end
             if end < len(column):
                 break
-        return _join(ahead), behind
+        return join(ahead), behind
 
     def _next(self) -> Parsed | None:
         """What is looked at next, without what stands before the beginning, whatever its headers say."""
@@ -206,7 +147,7 @@ class Stream:
         good = self._sort_out(parsed)
         chunk = parsed.chunk
         whole = Column(parsed.offsets, parsed.epochs, parsed.says, chunk.times, chunk.keys, chunk.values, chunk.offsets)
-        column = _pick(whole, good)
+        column = pick(whole, good)
         before = np.maximum.accumulate(np.concatenate(([self._highest], column.offsets)))
         ahead = np.flatnonzero(column.offsets > before[:-1])
         self._highest = int(before[-1])
@@ -285,20 +226,3 @@ class Stream:
 
     def _record(self, log_offset: int) -> str:
         return f"{self._role}/{self._tally.partition}@{log_offset}"
-
-
-def _pick(column: Column, rows: Int64) -> Column:
-    if len(rows) == len(column):
-        return column
-    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
-        return column.cut(slice(int(rows[0]), int(rows[-1]) + 1))
-    index = rows.tolist()
-    return Column(
-        column.offsets[rows],
-        column.epochs[rows],
-        [column.says[row] for row in index],
-        [column.times[row] for row in index],
-        [column.keys[row] for row in index],
-        [column.values[row] for row in index],
-        [column.log_offsets[row] for row in index],
-    )
