@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from ailments import APIS, AS_INPUT, BROKER, CASES, COMMON, DAY_MS, SETTINGS, with_broker, with_topic
 from pipeline_files import loaded, small
 
 from streambg.config import Pipeline
-from streambg.doctor.examine import CHECKS, NAMES, Diagnosis, examine
+from streambg.doctor.examine import CHECKS, NAMES, Diagnosis, examine, questions
 from streambg.doctor.facts import (
     OFFSETS,
     TRANSACTIONS,
@@ -21,6 +21,7 @@ from streambg.doctor.facts import (
     Facts,
     Group,
     GroupMember,
+    Question,
     Topic,
     Wanted,
 )
@@ -175,6 +176,12 @@ def test_a_question_without_an_answer_is_unknown_and_never_well(good: Facts, pip
     assert diagnosis.holds(allow_unknown=True)
     nobody = replace(good, acls=[])
     assert [name for name, _ in bad(examine(nobody, wanted(pipeline)))] == ["writers", "rights"]
+
+
+def test_only_what_the_named_checks_need_is_asked() -> None:
+    assert questions(["sizes"]) == {"topics"}
+    assert questions(["writers"]) == {"acls", "brokers"}
+    assert questions(NAMES) == set(get_args(Question))
 
 
 def test_another_login_of_a_role_is_named(good: Facts, pipeline: Pipeline) -> None:
