@@ -239,3 +239,12 @@ def of_another_topic(recording: Recording) -> int:
     log.insert(60, replace(log[60], header=restamp(log[60], TOPIC, "orders")))
     recording.renumber("output")
     return 0
+
+
+def of_the_deployment_before(recording: Recording) -> int:
+    """A color that was deployed anew, answered as its former deployment would have, under the new one's name (P12)."""
+    log = recording.log("output")
+    at = next(at for at in reversed(range(len(log))) if (log[at].value or b"").startswith(b"blue:"))
+    color, deployment, offset = (log[at].value or b"").split(b":")
+    assert int(deployment) > 0, "the recording does not end with a second deployment of blue"
+    return change(recording, at, value=b":".join([color, b"0", offset]))

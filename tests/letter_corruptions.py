@@ -92,3 +92,11 @@ def other_chosen(recording: Recording) -> int:
 def lost_letter(recording: Recording) -> int:
     record = recording.log("dead-letters").pop(0)
     return int(msgspec.json.decode(record.value or b"")["source"].split("@")[1])
+
+
+def letter_twice(recording: Recording) -> int:
+    """A dead letter of an aborted transaction made visible: the next session wrote it again."""
+    letters = recording.log("dead-letters")
+    letters.insert(1, letters[0])
+    recording.renumber("dead-letters")
+    return int(msgspec.json.decode(letters[0].value or b"")["source"].split("@")[1])

@@ -50,23 +50,28 @@ class Recording:
         log = self.log(role, partition)
         return Span(self.starts.get((role, partition), 0), log[-1].offset + 1 if log else 0)
 
-    def read(self, role: Role, partition: int, *, keys_only: bool = False) -> Iterator[Chunk]:
-        start = self.span(role, partition).start
+    def read(self, role: Role, partition: int, *, keys_only: bool = False, begin: int = 0) -> Iterator[Chunk]:
+        start = max(begin, self.span(role, partition).start)
         records = [record for record in self.log(role, partition) if record.offset >= start]
         for at in range(0, len(records), self.chunk):
-            part = records[at : at + self.chunk]
-            offsets, keys = [record.offset for record in part], [record.key for record in part]
-            if keys_only:
-                yield Chunk(offsets, keys)
-                continue
-            yield Chunk(
-                offsets,
-                keys,
-                [record.time for record in part],
-                [record.value for record in part],
-                [record.header for record in part] if role == "output" else [],
-                self.log_append,
-            )
+            yield self.columns(role, records[at : at + self.chunk], keys_only)
+
+    def columns(self, role: Role, part: list[Rec], keys_only: bool = False) -> Chunk:
+        offsets, keys = [record.offset for record in part], [record.key for record in part]
+        if keys_only:
+            return Chunk(offsets, keys)
+        return Chunk(
+            offsets,
+            keys,
+            [record.time for record in part],
+            [record.value for record in part],
+            [record.header for record in part] if role == "output" else [],
+            self.log_append,
+        )
+
+    def peek(self, role: Role, partition: int, offset: int) -> Chunk | None:
+        found = [record for record in self.log(role, partition) if record.offset >= offset]
+        return self.columns(role, found[:1]) if found else None
 
     def find(self, offset: int, partition: int = 0, role: Role = "output") -> int:
         """Where the outcome of an event stands in its list."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from streambg.audit.conduct import Progress, audit_records
 from streambg.audit.report import Report, render
+from streambg.audit.since import Asked
 
 if TYPE_CHECKING:
     from streambg.config import Pipeline
 
-__all__ = ["Progress", "Report", "audit_records", "render", "run"]
+__all__ = ["Asked", "Progress", "Report", "audit_records", "render", "run"]
 
 # Millions of short-lived objects and no cycles: at the defaults the collector costs 1.2 us an event.
 GC_THRESHOLDS = (100_000, 50, 100)
@@ -24,11 +25,13 @@ def run(
     progress: Callable[[Progress], None] | None = None,
     ignore_records: Collection[int] = (),
     stable: bool = True,
+    asked: Asked | None = None,
 ) -> Report:
     """Audit a pipeline's topics on its broker, up to what is settled now; it may go on running meanwhile.
 
     ignore_records: control offsets that all processes are told to ignore (P5). stable=False judges what a
-    read_uncommitted reader sees. Raises Unreachable, Denied, Misconfigured, Gap, UpgradeFirst.
+    read_uncommitted reader sees. asked: where to begin, else at each partition's origin. Raises Unreachable, Denied,
+    Misconfigured, Gap, UpgradeFirst, ConfigError.
     """
     from streambg.audit.kafka_source import KafkaRecords  # noqa: PLC0415 # the pure part needs no client
 
@@ -36,6 +39,6 @@ def run(
     gc.set_threshold(*GC_THRESHOLDS)
     try:
         with KafkaRecords(pipeline, stable=stable) as records:
-            return audit_records(records, progress=progress, ignore_records=ignore_records)
+            return audit_records(records, progress=progress, ignore_records=ignore_records, asked=asked)
     finally:
         gc.set_threshold(*before)

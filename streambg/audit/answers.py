@@ -8,8 +8,9 @@ needs.
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streambg.audit.history import Deployed
-from streambg.audit.sources import Chunk, Span
+from streambg.audit.sources import Chunk
 from streambg.records.batch import OK, BadBatch, Batch, Carried, decode
 from streambg.records.source import Color
 
@@ -109,24 +110,29 @@ class _Next:
 
     batch: Batch
     since_ms: int | None
+    log_offset: int
 
 
 class Lane:
-    """The predictions of one color in one partition. Ask with deployments and offsets that never go back."""
+    """The predictions of one color in one partition. Ask with deployments and offsets that never go back.
+
+    chunks: from log offset `begin` on; where they end they may go on later. deployments: may grow meanwhile.
+    """
 
     def __init__(
         self,
         color: Color,
         chunks: Iterator[Chunk],
-        span: Span,
+        begin: int,
         deployments: Mapping[Deployed, int],
     ) -> None:
-        self._batches = self._decoded(chunks)
-        # id -> when its command was appended
-        self._deployments = {one.id: appended_ms for one, appended_ms in deployments.items() if one.color == color}
-        self._truncated = span.start > 0
-        self._oldest_ms: int | None = None  # when the oldest record that is still there was appended
+        self._color: Color = color
+        self._chunks = chunks
+        self._raw: deque[tuple[int, bytes | None, int | None]] = deque()  # read, not decoded yet
         self._held: _Next | None = None
+        self._deployments = deployments  # when the command of each was appended
+        self._truncated = begin > 0
+        self._oldest_ms: int | None = None  # when the oldest record that is still there was appended
         self._deployment = -1
         self._covered: int | None = None
         self._first_after: int | None = None
@@ -147,9 +153,15 @@ class Lane:
 
     def close(self) -> None:
         """Forget what was read and not asked for; the reader behind it is a cycle that would keep it for a while."""
-        self._batches.close()
         self._pieces.clear()
+        self.pause()
+
+    def pause(self) -> int | None:
+        """Forget what was read and not folded; the log offset to go on from, None where nothing was forgotten."""
+        waiting = [self._held.log_offset] if self._held else [offset for offset, _, _ in itertools.islice(self._raw, 1)]
         self._held = None
+        self._raw.clear()
+        return waiting[0] if waiting else None
 
     def _begin(self, deployment: int) -> None:
         self._deployment = deployment
@@ -158,7 +170,7 @@ class Lane:
         self._peek()
         # its batches came after its command: if an older record is still there, none of them is gone
         complete = not self._truncated or (
-            self._oldest_ms is not None and self._oldest_ms < self._deployments[deployment]
+            self._oldest_ms is not None and self._oldest_ms < self._deployments[Deployed(self._color, deployment)]
         )
         self._known_from = -1 if complete else EVERYTHING
 
@@ -215,22 +227,32 @@ class Lane:
         )
 
     def _peek(self) -> _Next | None:
-        if self._held is None:
-            self._held = next(self._batches, None)
+        """The next batch of this color's deployments; what is none, or of a deployment nobody made, counts for nothing.
+
+        One at a time is decoded: a chunk of them would be millions of answers.
+        """
+        while self._held is None:
+            while not self._raw:
+                if not self._fetch():
+                    return None
+            offset, value, time = self._raw.popleft()
+            try:
+                batch = decode(value or b"")
+            except BadBatch:
+                continue
+            if Deployed(self._color, batch.deployment) in self._deployments:
+                self._held = _Next(batch, time, offset)
         return self._held
 
-    def _decoded(self, chunks: Iterator[Chunk]) -> Generator[_Next, None, None]:
-        """Batches of this color's deployments; what is none, or of a deployment nobody made, counts for nothing."""
-        for chunk in chunks:
-            if self._oldest_ms is None and chunk.times:
-                self._oldest_ms = chunk.times[0]
-            for value, time in zip(chunk.values, chunk.times, strict=True):
-                try:
-                    batch = decode(value or b"")
-                except BadBatch:
-                    continue
-                if batch.deployment in self._deployments:
-                    yield _Next(batch, time if chunk.log_append else None)
+    def _fetch(self) -> bool:
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            return False
+        if self._oldest_ms is None and chunk.times:
+            self._oldest_ms = chunk.times[0]
+        times = chunk.times if chunk.log_append else [None] * len(chunk)
+        self._raw.extend(zip(chunk.offsets, chunk.values, times, strict=True))
+        return True
 
 
 def _carried(parts: list[tuple[Batch, int, int]], name: str | None) -> list[Carried] | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from streambg.audit.route import Route, route_of
-from streambg.audit.sources import Records
+from streambg.audit.sources import Chunk, Records
 from streambg.audit.tally import Kind, Tally
 from streambg.control.fold import ControlFold
 from streambg.control.state import AcceptedGap, ControlState
@@ -30,49 +29,54 @@ class Deployed:
     id: int
 
 
-@dataclass(frozen=True, slots=True)
 class History:
     """The fold of the control log: the route of each epoch, and when its command was appended (deployments: likewise).
 
-    gaps: per partition what was given up, in the order of epochs.
+    It grows with `take`. gaps: per partition what was given up, in the order of epochs.
     """
 
-    routes: Mapping[int, Route]
-    appended_ms: Mapping[int, int]
-    deployments: Mapping[Deployed, int]
-    gaps: Mapping[int, Sequence[AcceptedGap]]
-    state: ControlState
+    def __init__(self, ignore_records: Collection[int] = ()) -> None:
+        self._fold = ControlFold(ignore_records)
+        self.routes: dict[int, Route] = {}
+        self.appended_ms: dict[int, int] = {}
+        self.deployments: dict[Deployed, int] = {}
+        self.gaps: dict[int, list[AcceptedGap]] = {}
+
+    @property
+    def state(self) -> ControlState:
+        return self._fold.state
+
+    def take(self, chunks: Iterable[Chunk]) -> None:
+        """Fold what follows in the log. Raises UpgradeFirst."""
+        for chunk in chunks:
+            for offset, time, value in zip(chunk.offsets, chunk.times, chunk.values, strict=True):
+                self._step(offset, time, value)
+
+    def _step(self, offset: int, time: int, value: bytes | None) -> None:
+        entry = self._fold.step(offset, time, value)
+        route = route_of(entry.state) if entry.accepted else None
+        if route is None:
+            return
+        self.routes[offset], self.appended_ms[offset] = route, time
+        self.deployments.update(
+            (Deployed(color, offset), time)
+            for color, slot in entry.state.slots.items()
+            if slot is not None and slot.id == offset
+        )
+        for partition, gap in entry.state.gaps.items():
+            if gap.epoch == offset:
+                self.gaps.setdefault(partition, []).append(gap)
 
 
-def read_history(records: Records, ignore_records: Collection[int] = ()) -> History:
-    """Fold the control log. Raises UpgradeFirst, and Gap where it does not begin at its beginning."""
+def new_history(records: Records, ignore_records: Collection[int] = ()) -> History:
+    """With nothing folded yet. Raises Gap where the control log does not begin at its beginning."""
     span = records.span("control", 0)
     if span.start > 0:
         raise Gap(
             f"the control log begins at offset {span.start}: nothing can be judged without its beginning",
             way_out="it must never be truncated (retention.ms=-1, retention.bytes=-1, cleanup.policy=delete)",
         )
-    fold = ControlFold(ignore_records)
-    routes: dict[int, Route] = {}
-    appended: dict[int, int] = {}
-    deployments: dict[Deployed, int] = {}
-    gaps: dict[int, list[AcceptedGap]] = {}
-    for chunk in records.read("control", 0):
-        for offset, time, value in zip(chunk.offsets, chunk.times, chunk.values, strict=True):
-            entry = fold.step(offset, time, value)
-            route = route_of(entry.state) if entry.accepted else None
-            if route is None:
-                continue
-            routes[offset], appended[offset] = route, time
-            deployments.update(
-                (Deployed(color, offset), time)
-                for color, slot in entry.state.slots.items()
-                if slot is not None and slot.id == offset
-            )
-            for partition, gap in entry.state.gaps.items():
-                if gap.epoch == offset:
-                    gaps.setdefault(partition, []).append(gap)
-    return History(routes, appended, deployments, gaps, fold.state)
+    return History(ignore_records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,49 +88,82 @@ class Seen:
     cutover: Cutover
 
 
-@dataclass(frozen=True, slots=True)
 class CutoverLog:
-    """All cutover records by partition, of the input topic as it is now.
+    """The cutover records by partition, of the input topic as it is now; it grows with `take`.
 
-    earlier_topics: others are of a topic of the same name that is gone. strays: (log offset, what is wrong) of
-    records that belong to no partition.
+    A topic that was made again has another id: what an earlier one settled is no business of this audit (P25).
+    earlier_topics: some are of such a topic. strays: (log offset, what is wrong) of records of no partition.
     """
 
-    by_partition: Mapping[int, list[Seen]]
-    earlier_topics: bool
-    strays: list[tuple[int, str]] = field(default_factory=list)
+    def __init__(self, present: str | None) -> None:
+        self._present = present
+        self.earlier_topics = False
+        self.strays: list[tuple[int, str]] = []
+
+    def take(self, chunks: Iterable[Chunk], partitions: int) -> dict[int, list[Seen]]:
+        """What follows in the log, by partition."""
+        seen: list[Seen] = []
+        for chunk in chunks:
+            for offset, time, value in zip(chunk.offsets, chunk.times, chunk.values, strict=True):
+                try:
+                    seen.append(Seen(offset, time, decode_cutover(value or b"")))
+                except ValueError:
+                    self.strays.append((offset, repr((value or b"")[:80])))
+        if self._present is None and seen:
+            self._present = seen[-1].cutover.topic_id
+        by_partition: dict[int, list[Seen]] = {}
+        for item in seen:
+            cutover = item.cutover
+            if not 0 <= cutover.partition < partitions or not 0 <= cutover.first < LARGEST:
+                self.strays.append((item.log_offset, f"partition {cutover.partition} from {cutover.first} on"))
+            elif cutover.topic_id == self._present:
+                by_partition.setdefault(cutover.partition, []).append(item)
+            self.earlier_topics = self.earlier_topics or cutover.topic_id != self._present
+        return by_partition
 
 
-def read_cutovers(records: Records) -> CutoverLog:
-    """A topic that was made again has another id: what an earlier one settled is no business of this audit (P25)."""
-    seen: list[Seen] = []
-    strays: list[tuple[int, str]] = []
-    for chunk in records.read("cutovers", 0):
-        for offset, time, value in zip(chunk.offsets, chunk.times, chunk.values, strict=True):
-            try:
-                seen.append(Seen(offset, time, decode_cutover(value or b"")))
-            except ValueError:
-                strays.append((offset, repr((value or b"")[:80])))
-    present = records.input_topic_id or (seen[-1].cutover.topic_id if seen else None)
-    by_partition: dict[int, list[Seen]] = {}
-    for item in seen:
-        cutover = item.cutover
-        if not 0 <= cutover.partition < records.partitions or not 0 <= cutover.first < LARGEST:
-            strays.append((item.log_offset, f"partition {cutover.partition} from {cutover.first} on"))
-        elif cutover.topic_id == present:
-            by_partition.setdefault(cutover.partition, []).append(item)
-    earlier = any(item.cutover.topic_id != present for item in seen)
-    return CutoverLog(by_partition, earlier, strays)
-
-
-@dataclass(frozen=True, slots=True)
 class Line:
-    """The cutovers of one partition in order: from `firsts[i]` on, `epochs[i]` decides. int64 (n,) each."""
+    """The cutovers of one partition in order: from `firsts[i]` on, `epochs[i]` decides. int64 (n,) each.
 
-    firsts: npt.NDArray[np.int64]
-    epochs: npt.NDArray[np.int64]
-    origin: int | None
-    delays_ms: list[int]
+    It grows with `take`. origin: the first source offset owed, None while no record says it. delays_ms: from each
+    command to its cutover.
+    """
+
+    def __init__(self, history: History, tally: Tally) -> None:
+        self._history = history
+        self._tally = tally
+        self._kept: list[Cutover] = []
+        self.firsts = np.empty(0, np.int64)
+        self.epochs = np.empty(0, np.int64)
+        self.origin: int | None = None
+        self.delays_ms: list[int] = []
+
+    def take(self, seen: Iterable[Seen]) -> None:
+        """Checked: known epochs, once each, both epochs and offsets ascending."""
+        for item in seen:
+            self._check(item)
+        self.firsts = np.array([cutover.first for cutover in self._kept], np.int64)
+        self.epochs = np.array([cutover.epoch for cutover in self._kept], np.int64)
+
+    def _check(self, item: Seen) -> None:
+        kept, cutover, record = self._kept, item.cutover, f"cutovers/0@{item.log_offset}"
+        if self.origin is None:
+            self.origin = cutover.origin
+        if cutover.epoch not in self._history.routes:
+            self._accuse(cutover, "an epoch of the control log", f"epoch {cutover.epoch}", record)
+            return
+        if kept and (cutover.epoch, cutover.first) == (kept[-1].epoch, kept[-1].first):
+            return
+        if kept and (cutover.epoch <= kept[-1].epoch or cutover.first <= kept[-1].first):
+            expected = f"an epoch above {kept[-1].epoch} from an offset above {kept[-1].first} on"
+            self._accuse(cutover, expected, f"epoch {cutover.epoch} from {cutover.first} on", record)
+            return
+        kept.append(cutover)
+        if cutover.origin is None:
+            self.delays_ms.append(item.time_ms - self._history.appended_ms[cutover.epoch])
+
+    def _accuse(self, cutover: Cutover, expected: str, found: str, record: str) -> None:
+        self._tally.add(Kind.CUTOVER, cutover.first, expected, found, record)
 
     def epoch_at(self, offset: int) -> int:
         """The epoch that decides `offset`, NO_EPOCH before the first cutover."""
@@ -143,32 +180,3 @@ class Line:
         cuts = self.firsts[(self.firsts > after + 1) & (self.firsts <= upto)].tolist()
         starts, ends = [after, *(cut - 1 for cut in cuts)], [*(cut - 1 for cut in cuts), upto]
         return [(start, end, self.epoch_at(start + 1)) for start, end in zip(starts, ends, strict=True)]
-
-
-def line_of(seen: list[Seen], history: History, tally: Tally) -> Line:
-    """One partition's cutovers, checked: known epochs, once each, both epochs and offsets ascending."""
-    kept: list[Cutover] = []
-    delays: list[int] = []
-    origin: int | None = None
-    for item in seen:
-        cutover, record = item.cutover, f"cutovers/0@{item.log_offset}"
-        if origin is None:
-            origin = cutover.origin
-        if cutover.epoch not in history.routes:
-            tally.add(Kind.CUTOVER, cutover.first, "an epoch of the control log", f"epoch {cutover.epoch}", record)
-            continue
-        if kept and (cutover.epoch, cutover.first) == (kept[-1].epoch, kept[-1].first):
-            continue
-        if kept and (cutover.epoch <= kept[-1].epoch or cutover.first <= kept[-1].first):
-            expected = f"an epoch above {kept[-1].epoch} from an offset above {kept[-1].first} on"
-            tally.add(Kind.CUTOVER, cutover.first, expected, f"epoch {cutover.epoch} from {cutover.first} on", record)
-            continue
-        kept.append(cutover)
-        if cutover.origin is None:
-            delays.append(item.time_ms - history.appended_ms[cutover.epoch])
-    return Line(
-        np.array([cutover.first for cutover in kept], np.int64),
-        np.array([cutover.epoch for cutover in kept], np.int64),
-        origin,
-        delays,
-    )

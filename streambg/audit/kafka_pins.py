@@ -16,7 +16,6 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, bu
 from streambg.audit.sources import PARTITIONED, SINGLE, Role, Span
 from streambg.config import Pipeline
 from streambg.errors import Misconfigured, Unreachable
-from streambg.kafka import profiles
 from streambg.kafka.admin import ASK_S, TopicFacts
 from streambg.kafka.errors import translate
 from streambg.records.cutover import decode_publisher_position
@@ -57,18 +56,17 @@ def compacted(admin: AdminClient, names: Names) -> frozenset[Role]:
     return frozenset(found)
 
 
-def read_settled(pipeline: Pipeline, client_id: str, partitions: int) -> dict[int, int]:
-    """By partition, the larger of both predictions topics; what is committed is a lower bound, so no waiting."""
-    config = profiles.reader(pipeline, client_id, group=pipeline.groups.publisher, stable=False)
+def read_settled(pipeline: Pipeline, positions: Consumer, partitions: int) -> dict[int, int]:
+    """By partition, the larger of both predictions topics; what is committed is a lower bound, so no waiting.
+
+    positions: a consumer of the publisher's group that is no member of it.
+    """
     topics = [pipeline.topics.predictions(color) for color in COLORS]
     wanted = [TopicPartition(topic, partition) for topic in topics for partition in range(partitions)]
-    consumer = Consumer(config)
     try:
-        committed = consumer.committed(wanted, ASK_S)
+        committed = positions.committed(wanted, ASK_S)
     except KafkaException as error:
         raise translate(error, f"asking for the positions of {pipeline.groups.publisher}") from error
-    finally:
-        consumer.close()
     settled: dict[int, int] = {}
     for found in committed:
         position = decode_publisher_position(found.metadata)
@@ -78,7 +76,8 @@ def read_settled(pipeline: Pipeline, client_id: str, partitions: int) -> dict[in
 
 
 def pin(admin: AdminClient, names: Names, facts: Mapping[str, TopicFacts], stable: bool) -> dict[At, Span]:
-    """Starts and ends of everything; the input's ends last, so that no outcome is past them by chance.
+    """Starts and ends of everything; the input's last, so that no outcome is past them by chance, and the control
+    log's, so that nothing is there whose command is not.
 
     Raises Unreachable where a transaction stands open for too long.
     """
@@ -86,8 +85,9 @@ def pin(admin: AdminClient, names: Names, facts: Mapping[str, TopicFacts], stabl
     there = [(role, partition) for role in roles for partition in range(facts[names[role]].partitions)]
     if stable:
         _await_commits(admin, names, [at for at in there if at[0] in TRANSACTIONAL])
-    ends = _offsets(admin, names, [at for at in there if at[0] != "input"], LATEST, stable)
-    ends |= _offsets(admin, names, [at for at in there if at[0] == "input"], LATEST, True)
+    last: tuple[Role, Role] = ("input", "control")
+    ends = _offsets(admin, names, [at for at in there if at[0] not in last], LATEST, stable)
+    ends |= _offsets(admin, names, [at for at in there if at[0] in last], LATEST, True)
     starts = _offsets(admin, names, there, EARLIEST, False)
     return {at: Span(starts[at], ends[at]) for at in there}
 

@@ -6,18 +6,25 @@ Nothing is committed and no group is joined, so an audit can run beside a living
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from streambg.audit.kafka_pins import TRANSACTIONAL, check_there, compacted, pin, read_settled
 from streambg.audit.sources import PARTITIONED, Chunk, Role, Span
 from streambg.config import Pipeline
 from streambg.errors import Gap, Unreachable
 from streambg.kafka import profiles
-from streambg.kafka.admin import await_reachable, describe
+from streambg.kafka.admin import TopicFacts, await_reachable, describe
 from streambg.kafka.errors import translate
 from streambg.records.outcome import HEADER
 from streambg.records.source import COLORS
@@ -26,24 +33,42 @@ from streambg.records.source import COLORS
 RECORDS = 2_000
 # A broker that restarts is back within 30 s; a reader that got nothing for longer will get nothing.
 STALLED_S = 45.0
+# One that follows asks anew instead, from the same place on: nothing is read twice or left out.
+ASK_AGAIN_S = 5.0
 POLL_S = 1.0
 REACHABLE_S = 15.0
 CLIENT_ID = "streambg.audit"
 
 
-class KafkaRecords:
-    """`Records` on a broker; close it.
+class Stopped(Exception):
+    """Whoever runs the audit wants it to end."""
 
-    `stable` False reads what aborted transactions of the publisher wrote too, as a careless reader would. Raises
-    Unreachable, Denied, Misconfigured where a topic is missing.
+
+class KafkaRecords:
+    """`LiveRecords` on a broker; close it.
+
+    `stable` False reads what aborted transactions of the publisher wrote too, as a careless reader would. `stopping`:
+    asked while a reader waits; follow: a broker that is away is waited for, without end. Raises Unreachable, Denied,
+    Misconfigured where a topic is missing.
     """
 
-    def __init__(self, pipeline: Pipeline, *, stable: bool = True) -> None:
-        self._pipeline = pipeline
-        self._stable = stable
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        stable: bool = True,
+        follow: bool = False,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.pipeline = pipeline
+        self.stable = stable
+        self.follow = follow
+        self.stopping = stopping
         self._consumers: dict[Role, Consumer] = {}
+        self._readers: dict[tuple[Role, int], _Reader] = {}
+        self._reading: dict[Role, _Reader] = {}  # whose partition each consumer is assigned
         topics = pipeline.topics
-        self._names: dict[Role, str] = {
+        self.names: dict[Role, str] = {
             "input": topics.input,
             "output": topics.output,
             "dead-letters": topics.dead_letters,
@@ -51,16 +76,38 @@ class KafkaRecords:
             "cutovers": topics.cutovers,
             **{color: topics.predictions(color) for color in COLORS},
         }
-        admin = await_reachable(profiles.admin(pipeline, CLIENT_ID), REACHABLE_S)
-        facts = describe(admin, list(self._names.values()))
-        check_there(self._names, facts)
+        self._admin = await_reachable(profiles.admin(pipeline, CLIENT_ID), REACHABLE_S)
+        self._positions = Consumer(profiles.reader(pipeline, CLIENT_ID, group=pipeline.groups.publisher, stable=False))
         self.input_topic = topics.input
-        self.input_topic_id: str | None = facts[topics.input].topic_id
         self.output_times_copied = pipeline.output.timestamp == "input"
-        self.partitions = max(facts[self._names[role]].partitions for role in PARTITIONED)
-        self.compacted = compacted(admin, self._names)
-        self._settled = read_settled(pipeline, CLIENT_ID, self.partitions)
-        self._spans = pin(admin, self._names, facts, stable)
+        facts = self._facts()
+        self.input_topic_id: str | None = facts[topics.input].topic_id
+        self.compacted = compacted(self._admin, self.names)
+        self._pin(facts)
+
+    def refresh(self) -> None:
+        """Pin positions and ends anew. Raises Unreachable, Denied, and Gap where the input was made again."""
+        try:
+            facts = self._facts()
+        except KafkaException as error:
+            raise translate(error, "asking for the topics") from error
+        if facts[self.input_topic].topic_id != self.input_topic_id:
+            raise Gap(
+                f"{self.input_topic} was deleted and made again: its offsets mean other events now",
+                way_out="audit the present one from its beginning: streambg audit",
+            )
+        self._pin(facts)
+
+    def _facts(self) -> dict[str, TopicFacts]:
+        facts = describe(self._admin, list(self.names.values()))
+        check_there(self.names, facts)
+        return facts
+
+    def _pin(self, facts: Mapping[str, TopicFacts]) -> None:
+        partitions = max(facts[self.names[role]].partitions for role in PARTITIONED)
+        settled = read_settled(self.pipeline, self._positions, partitions)
+        spans = pin(self._admin, self.names, facts, self.stable)
+        self.partitions, self._settled, self._spans = partitions, settled, spans
 
     def settled(self) -> Mapping[int, int]:
         return self._settled
@@ -68,39 +115,22 @@ class KafkaRecords:
     def span(self, role: Role, partition: int) -> Span:
         return self._spans.get((role, partition), Span())
 
-    def read(self, role: Role, partition: int, *, keys_only: bool = False) -> Iterator[Chunk]:
-        span = self.span(role, partition)
-        if span.end <= span.start:
-            return
-        consumer = self._consumer(role)
-        consumer.assign([TopicPartition(self._names[role], partition, span.start)])
-        following, progressed = span.start, time.monotonic()
-        while following < span.end:
-            messages, ended = self._poll(role, partition, consumer)
-            records = messages
-            if messages and (messages[-1].offset() or 0) >= span.end:
-                records = [message for message in messages if (message.offset() or 0) < span.end]
-            if records:
-                chunk = _chunk(records, role, keys_only)
-                if chunk.offsets[0] < following:
-                    raise Unreachable(
-                        f"{self._names[role]}/{partition}: read offset {chunk.offsets[0]} twice",
-                        way_out="run the audit again",
-                    )
-                following, progressed = chunk.offsets[-1] + 1, time.monotonic()
-                yield chunk
-            if ended or len(records) < len(messages):
-                return
-            if time.monotonic() - progressed > STALLED_S:
-                raise Unreachable(
-                    f"{self._names[role]}/{partition}: nothing came for {STALLED_S:g} s at offset {following}, "
-                    f"the end is {span.end}",
-                    way_out="is the broker up? then run the audit again",
-                )
+    def read(self, role: Role, partition: int, *, keys_only: bool = False, begin: int = 0) -> Iterator[Chunk]:
+        reader = _Reader(self, role, partition, keys_only, max(begin, self.span(role, partition).start))
+        self._readers[role, partition] = reader
+        return reader
+
+    def rewind(self, role: Role, partition: int, offset: int) -> None:
+        self._readers[role, partition].go_to(offset)
+
+    def peek(self, role: Role, partition: int, offset: int) -> Chunk | None:
+        reader = _Reader(self, role, partition, False, max(offset, self.span(role, partition).start))
+        chunk = next(reader, None)
+        return chunk.cut(0, 1) if chunk is not None else None
 
     def close(self) -> None:
         """Leave the broker."""
-        for consumer in self._consumers.values():
+        for consumer in (*self._consumers.values(), self._positions):
             consumer.close()
         self._consumers.clear()
 
@@ -110,45 +140,99 @@ class KafkaRecords:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    # -- records -------------------------------------------------------------------------------------------------
-
-    def _consumer(self, role: Role) -> Consumer:
+    def consumer(self, reader: _Reader) -> Consumer:
+        """The role's consumer, assigned to this reader's partition; whoever read before is assigned again later."""
+        role = reader.role
         if role not in self._consumers:
-            stable = self._stable or role not in TRANSACTIONAL
-            config = profiles.reader(self._pipeline, f"{CLIENT_ID}.{role}", stable=stable)
+            stable = self.stable or role not in TRANSACTIONAL
+            config = profiles.reader(self.pipeline, f"{CLIENT_ID}.{role}", stable=stable)
             self._consumers[role] = Consumer(config)
-        return self._consumers[role]
+        consumer = self._consumers[role]
+        if self._reading.get(role) is not reader or reader.moved:
+            self._reading[role], reader.moved = reader, False
+            consumer.assign([TopicPartition(self.names[role], reader.partition, reader.following)])
+        return consumer
 
-    def _poll(self, role: Role, partition: int, consumer: Consumer) -> tuple[list[Message], bool]:
+
+class _Reader:
+    """One partition from log offset `following` to its pinned end; where the end moves on, it goes on."""
+
+    def __init__(self, records: KafkaRecords, role: Role, partition: int, keys_only: bool, begin: int) -> None:
+        self.role: Role = role
+        self.partition = partition
+        self.following = begin
+        self.moved = False  # `following` is not where the consumer stands
+        self._records = records
+        self._keys_only = keys_only
+
+    def __iter__(self) -> Self:
+        return self
+
+    def go_to(self, offset: int) -> None:
+        self.following, self.moved = offset, True
+
+    def __next__(self) -> Chunk:
+        end, progressed = self._records.span(self.role, self.partition).end, time.monotonic()
+        while self.following < end:
+            messages, ended = self._poll(self._records.consumer(self))
+            records = [message for message in messages if (message.offset() or 0) < end]
+            if len(records) < len(messages):
+                ended = self.moved = True  # what was taken from the client, and is not for now
+            if records:
+                chunk = _chunk(records, self.role, self._keys_only)
+                if chunk.offsets[0] < self.following:
+                    raise Unreachable(f"{self._name}: read {chunk.offsets[0]} twice", way_out="run the audit again")
+                self.following = end if ended else chunk.offsets[-1] + 1
+                return chunk
+            if ended:
+                self.following = end  # what is left below it are markers and what was aborted
+            elif self._records.follow:
+                if time.monotonic() - progressed > ASK_AGAIN_S:
+                    self.moved, progressed = True, time.monotonic()
+            elif time.monotonic() - progressed > STALLED_S:
+                raise Unreachable(
+                    f"{self._name}: nothing came for {STALLED_S:g} s at offset {self.following}, the end is {end}",
+                    way_out="is the broker up? then run the audit again",
+                )
+        raise StopIteration
+
+    @property
+    def _name(self) -> str:
+        return f"{self._records.names[self.role]}/{self.partition}"
+
+    def _poll(self, consumer: Consumer) -> tuple[list[Message], bool]:
         """Some records, and whether they are the last visible ones."""
+        if self._records.stopping():
+            raise Stopped(f"{self._name}: told to end at offset {self.following}")
         first = consumer.poll(POLL_S)
         if first is None:
             return [], False
         messages = [first, *consumer.consume(RECORDS - 1, 0)]
         # what was fetched for the partition before stands in front, if the client gives it at all
-        own = first.partition() == partition
+        own = first.partition() == self.partition
         good = [message for message in messages if message.error() is None]
         if own and len(good) == len(messages):
             return good, False
-        good = [message for message in good if message.partition() == partition]
+        good = [message for message in good if message.partition() == self.partition]
         ended = False
         for message in messages:
             error = message.error()
-            if error is None or message.partition() != partition:
+            if error is None or message.partition() != self.partition:
                 continue
             if error.code() != KafkaError._PARTITION_EOF:
-                raise self._unreadable(role, partition, error)
+                self._unreadable(error)
             ended = True
         return good, ended
 
-    def _unreadable(self, role: Role, partition: int, error: KafkaError) -> Exception:
-        name = f"{self._names[role]}/{partition}"
+    def _unreadable(self, error: KafkaError) -> None:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            return Gap(
-                f"{name}: records expired while they were read ({error.str()})",
+            raise Gap(
+                f"{self._name}: records expired while they were read ({error.str()})",
                 way_out="run the audit again; it begins at the log start as it is then",
             )
-        return translate(error, f"reading {name}")
+        translated = translate(error, f"reading {self._name}")
+        if not (self._records.follow and isinstance(translated, Unreachable)):
+            raise translated
 
 
 def _chunk(records: list[Message], role: Role, keys_only: bool) -> Chunk:

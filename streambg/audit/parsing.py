@@ -61,6 +61,22 @@ class Parsed:
     epochs: npt.NDArray[np.int64]
     says: list[Says]  # NOTHING where a record is foreign
 
+    def __len__(self) -> int:
+        return len(self.says)
+
+    def only(self, rows: npt.NDArray[np.int64]) -> Parsed:
+        """These rows."""
+        at, chunk = rows.tolist(), self.chunk
+        kept = Chunk(
+            [chunk.offsets[row] for row in at],
+            [chunk.keys[row] for row in at],
+            [chunk.times[row] for row in at],
+            [chunk.values[row] for row in at],
+            [chunk.headers[row] for row in at] if chunk.headers else [],
+            chunk.log_append,
+        )
+        return Parsed(kept, self.statuses[rows], self.offsets[rows], self.epochs[rows], [self.says[row] for row in at])
+
 
 # A thousand epochs, both colors, all reasons: 8,000, some hundred bytes each. Forged headers must not fill the memory.
 KNOWN = 10_000

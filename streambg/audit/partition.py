@@ -5,7 +5,6 @@ Memory is one window and the chunks around it, however long the topics are.
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,15 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from streambg.audit.answers import Lane, Rows
-from streambg.audit.history import CutoverLog, History, line_of
-from streambg.audit.parsing import HeaderParser, LetterParser, distinct
-from streambg.audit.presence import Missing
+from streambg.audit.columns import Behind, Column
+from streambg.audit.events import Events
+from streambg.audit.history import History, Line, Seen
+from streambg.audit.parsing import HeaderParser, LetterParser
+from streambg.audit.presence import Presence
 from streambg.audit.report import PartitionReport, partition_report
 from streambg.audit.segment import Segment, Window
-from streambg.audit.sources import Records, Role
+from streambg.audit.since import Since, origin_of
+from streambg.audit.sources import PARTITIONED, Chunk, LiveRecords, Records, Role
 from streambg.audit.stamps import Stamps
-from streambg.audit.stream import Behind, Bounds, Column, Stream
-from streambg.audit.tally import SHOWN, Check, Kind, Tally
+from streambg.audit.stream import Bounds, Stream
+from streambg.audit.tally import SHOWN, Check, Tally
 from streambg.control.state import Deployment
 from streambg.records.source import COLORS, Color
 
@@ -48,112 +50,151 @@ class _Reach:
 
 
 class PartitionAudit:
-    """Judges the outcomes of one partition. `settled` None: no committed position, judged up to the last outcome."""
+    """Judges the outcomes of one partition: `advance`, as often as more is settled, and `report`.
+
+    settled None: no committed position, judged up to the last outcome. since: where to begin, else at the origin.
+    follow: more will be settled later, and the readers go on.
+    """
 
     def __init__(
-        self, records: Records, partition: int, history: History, cutovers: CutoverLog, settled: int | None
+        self,
+        records: Records,
+        partition: int,
+        history: History,
+        line: Line,
+        settled: int | None,
+        *,
+        tally: Tally,
+        earlier_topics: bool = False,
+        since: Since | None = None,
+        follow: bool = False,
     ) -> None:
         self._records = records
         self._partition = partition
         self._history = history
-        self.tally = Tally(records.input_topic, partition)
-        self._line = line_of(cutovers.by_partition.get(partition, []), history, self.tally)
-        self._origin = self._line.origin if self._line.origin is not None else history.state.start_of(partition)
+        self.tally = tally
+        self._line = line
+        self._origin = origin_of(line, history, partition)
         span = records.span("input", partition)
         floor = 0
-        if cutovers.earlier_topics and len(self._line.epochs):
-            floor = int(self._line.epochs[0])
-        elif cutovers.earlier_topics:
+        if earlier_topics and len(line.epochs):
+            floor = int(line.epochs[0])
+        elif earlier_topics:
             # nothing of the topic as it is now was published: positions and outcomes are of the earlier one
             floor, settled = NOWHERE, self._origin - 1
         self._open_ended = settled is None
         self._settled = span.end - 1 if settled is None else settled
-        self._begin = history.state.output_begin(partition)
-        bounds = Bounds(self._origin, self._settled, span.end, floor, self._begin)
-        self._output = self._stream("output", bounds)
-        self._letters = self._stream("dead-letters", bounds)
+        self._output_begin = history.state.output_begin(partition)
+        self._since = since or Since(self._origin)
+        self._first = max(self._origin, self._since.source)
+        self._passed = self._first - 1
+        self._starts = {role: records.span(role, partition).start for role in PARTITIONED}
+        self._bounds = Bounds(self._origin, self._settled, span.end, floor, self._output_begin, self._first)
+        self._follow = follow
+        self._output = self._stream("output")
+        self._letters = self._stream("dead-letters")
         self._lanes: dict[Color, Lane] = {
-            color: Lane(color, records.read(color, partition), records.span(color, partition), history.deployments)
-            for color in COLORS
+            color: Lane(color, self._read(color), self._begin(color), history.deployments) for color in COLORS
         }
-        self._missing = Missing()
-        self._stamps = Stamps(self._line, self.tally)
+        self._events = Events(records.read("input", partition, keys_only=True, begin=self._first), self._first)
+        self._presence = Presence(tally, "input" in records.compacted)
+        self._stamps = Stamps(line, self.tally)
         self._prefix = b"%s/%d@" % (records.input_topic.encode(), partition)
 
-    def _stream(self, role: Role, bounds: Bounds) -> Stream:
-        parser = (HeaderParser if role == "output" else LetterParser)(self._records.input_topic, self._partition)
-        return Stream(role, self._records.read(role, self._partition), parser, bounds, self.tally)
+    def _begin(self, role: Role) -> int:
+        return max(self._starts[role], self._since.logs.get(role, 0))
 
-    def run(self, progress: Callable[[int], None]) -> PartitionReport:
-        """Judge it whole. `progress` is told the number of source offsets passed with each window."""
-        reach = self._reach()
+    def _read(self, role: Role) -> Iterator[Chunk]:
+        return self._records.read(role, self._partition, begin=self._begin(role))
+
+    def _stream(self, role: Role) -> Stream:
+        parser = (HeaderParser if role == "output" else LetterParser)(self._records.input_topic, self._partition)
+        return Stream(role, self._read(role), parser, self._bounds, self.tally, self._follow)
+
+    @property
+    def passed(self) -> int:
+        """The last source offset that was judged; origin - 1 before the first."""
+        return self._passed
+
+    def cut(self, seen: list[Seen]) -> None:
+        """Cutover records that came meanwhile."""
+        self._line.take(seen)
+
+    def settle(self, settled: int) -> None:
+        """More is settled now, and the topics' ends were pinned anew."""
+        self._settled = max(self._settled, settled)
+        for stream in (self._output, self._letters):
+            stream.settle(self._settled, self._records.span("input", self._partition).end)
+
+    def advance(self, progress: Callable[[int], None], limit: int | None = None) -> bool:
+        """Judge up to what is settled, or about `limit` source offsets; was that all?
+
+        `progress` is told the number of source offsets passed with each window.
+        """
+        reach, begun = self._reach(), self._passed
         for window in self._windows(reach):
             self._step(window, reach)
+            self._passed = window.upto
             progress(window.upto - window.after)
+            if limit is not None and self._passed - begun >= limit and self._passed < self._settled:
+                return False
+        if self._follow:  # what came behind that was judged before
+            self._step(Window(self._passed, self._passed, np.empty(0, np.int64), []), reach)
+        return True
+
+    def pause(self, records: LiveRecords) -> None:
+        """Keep nothing between two rounds that can be read again."""
+        for color, lane in self._lanes.items():
+            if (offset := lane.pause()) is not None:
+                records.rewind(color, self._partition, offset)
+        if (offset := self._events.pause()) is not None:
+            records.rewind("input", self._partition, offset)
+
+    def close(self) -> None:
+        """Forget what was read."""
         for lane in self._lanes.values():
             lane.close()
-        self.tally.counts[Kind.LOST] += self._missing.count
-        for offset in self._missing.first(SHOWN):
-            self.tally.show(Kind.LOST, offset, "one outcome", "none")
-        return self._report(reach)
 
     def _reach(self) -> _Reach:
+        """Anew each time: where outcomes have expired, the first that is left decides."""
         first, first_letter = self._output.begin(), self._letters.begin()
-        retained = letters = self._origin
-        # what expired below the beginning was never ours
-        if self._records.span("output", self._partition).start > (self._begin or 0):
-            retained = max(self._origin, first) if first is not None else NOWHERE
+        retained = letters = self._first
+        # what expired below the beginning was never ours; and what stands before the place where we begin has not
+        if self._expired("output", self._output_begin or 0):
+            retained = max(self._first, first) if first is not None else NOWHERE
         # by key, any outcome may have been compacted away
         complete = NOWHERE if "output" in self._records.compacted else retained
-        if self._records.span("dead-letters", self._partition).start > 0 or "dead-letters" in self._records.compacted:
+        if self._expired("dead-letters", 0) or "dead-letters" in self._records.compacted:
             letters = first_letter if first_letter is not None else NOWHERE
-        readable = max(self._origin, self._records.span("input", self._partition).start)
+        readable = max(self._first, self._starts["input"])
         return _Reach(readable, retained, complete, letters)
+
+    def _expired(self, role: Role, begin: int) -> bool:
+        """May outcomes of what is judged be gone?"""
+        return self._starts[role] > begin and self._begin(role) == self._starts[role]
 
     # -- windows -------------------------------------------------------------------------------------------------
 
     def _windows(self, reach: _Reach) -> Iterator[Window]:
-        """(origin - 1, settled] in pieces; where the input is gone, as far as outcomes are left."""
-        passed = self._origin - 1
-        if reach.readable > self._origin:
+        """(passed, settled] in pieces; where the input is gone, as far as outcomes are left."""
+        if reach.readable > self._first:
             firsts = [first for first in (self._output.first, self._letters.first) if first is not None]
             expired = min(reach.readable - 1, self._settled)
-            passed = max(passed, min([*(first - 1 for first in firsts), expired]))
+            passed = max(self._passed, min([*(first - 1 for first in firsts), expired]))
             while passed < expired:
                 upto = min(passed + WINDOW, expired)
                 yield Window(passed, upto, None, [])
                 passed = upto
-        for offsets, keys in self._input():
-            last = int(offsets[-1])
-            yield Window(passed, last, offsets, keys)
-            passed = last
-        if passed < self._settled:
-            yield Window(passed, self._settled, np.empty(0, np.int64), [])
-
-    def _input(self) -> Iterator[tuple[Int64, list[bytes | None]]]:
-        """The owed events, about WINDOW at a time."""
-        offsets: list[int] = []
-        keys: list[bytes | None] = []
-        if self._settled < self._origin:
-            return
-        for chunk in self._records.read("input", self._partition, keys_only=True):
-            lo = bisect.bisect_left(chunk.offsets, self._origin)
-            hi = bisect.bisect_right(chunk.offsets, self._settled)
-            offsets += chunk.offsets[lo:hi]
-            keys += chunk.keys[lo:hi]
-            if len(offsets) >= WINDOW:
-                yield np.array(offsets, np.int64), keys
-                offsets, keys = [], []
-            if chunk.offsets[-1] >= self._settled:
-                break
-        if offsets:
-            yield np.array(offsets, np.int64), keys
+            self._passed = passed
+        for offsets, keys in self._events.take(self._settled, WINDOW):
+            yield Window(self._passed, int(offsets[-1]), offsets, keys)
+        if self._passed < self._settled:
+            yield Window(self._passed, self._settled, np.empty(0, np.int64), [])
 
     def _step(self, window: Window, reach: _Reach) -> None:
-        outputs, behind = self._output.take(window.upto)
-        letters, letters_behind = self._letters.take(window.upto)
-        self._count(outputs, letters)
-        outputs, letters, missing = self._presence(window, reach, outputs, letters)
+        outputs, behind = self._take("output", self._output, window)
+        letters, letters_behind = self._take("dead-letters", self._letters, window)
+        outputs, letters, missing = self._presence.check(self._owed(window), outputs, letters, reach.complete)
         perhaps, sure = missing[missing < reach.letters], missing[missing >= reach.letters]
         lost: list[int] = []
         for after, upto, epoch in self._line.segments(window.after, window.upto):
@@ -161,79 +202,23 @@ class PartitionAudit:
             outs, dead = outputs.between(after, upto), letters.between(after, upto)
             if part or len(outs) or len(dead):
                 lost += self._segment(window, (after, upto, epoch), outs, dead, part)
-        self._missing.add(np.concatenate((np.array(lost, np.int64), sure)))
-        self._late_comers([("output", item) for item in behind] + [("dead-letters", item) for item in letters_behind])
+        self._presence.missing.add(np.concatenate((np.array(lost, np.int64), sure)))
+        self._presence.late(behind + letters_behind)
 
-    def _count(self, outputs: Column, letters: Column) -> None:
-        tally = self.tally
-        tally.outcomes += len(outputs) + len(letters)
-        for said, number in distinct(outputs.says):
-            tally.by_color[said.color] += number
-            tally.by_why[said.why or ""] += number
-        if len(letters):
-            tally.by_why["dead-letter"] += len(letters)
+    def _owed(self, window: Window) -> Int64 | None:
+        """The window's events; without a committed position those up to the last outcome."""
+        if window.offsets is None or not self._open_ended:
+            return window.offsets
+        return window.offsets[window.offsets <= max(self._output.highest, self._letters.highest)]
 
-    # -- is there exactly one? -----------------------------------------------------------------------------------
-
-    def _presence(
-        self, window: Window, reach: _Reach, outputs: Column, letters: Column
-    ) -> tuple[Column, Column, Int64]:
-        """Lost, doubled in both topics, extra. The outcomes that are left to judge, and missing ones that may have
-        been dead letters.
-        """
-        tally, none = self.tally, np.empty(0, np.int64)
-        have = outputs.offsets
-        if len(letters):
-            twice = np.isin(letters.offsets, have, assume_unique=True)
-            for row in np.flatnonzero(twice).tolist():
-                record = self._at("dead-letters", letters, row)
-                tally.add(Kind.DOUBLED, int(letters.offsets[row]), "one outcome", "a dead letter too", record)
-            letters = letters.without(twice)
-            have = np.union1d(have, letters.offsets)
-        if window.offsets is None:
-            tally.gone += len(have)
-            return outputs, letters, none
-        owed = window.offsets
-        if self._open_ended:
-            owed = owed[owed <= max(self._output.highest, self._letters.highest)]
-        tally.events += len(owed)
-        if np.array_equal(have, owed):
-            return outputs, letters, none
-        outputs, letters = self._unasked("output", outputs, owed), self._unasked("dead-letters", letters, owed)
-        missing = np.setdiff1d(owed, have, assume_unique=True)
-        blind = missing < reach.complete
-        if blind.any():
-            tally.blind(Check.PRESENCE, int(missing[blind][-1]), int(blind.sum()))
-        return outputs, letters, missing[~blind]
-
-    def _unasked(self, role: Role, column: Column, owed: Int64) -> Column:
-        """Outcomes of no event: extra, unless the event may have been compacted away (P35)."""
-        if not len(column):
-            return column
-        unasked = ~np.isin(column.offsets, owed, assume_unique=True)
-        if "input" in self._records.compacted:
-            self.tally.gone += int(unasked.sum())
-            return column
-        for row in np.flatnonzero(unasked).tolist():
-            record = self._at(role, column, row)
-            self.tally.add(Kind.EXTRA, int(column.offsets[row]), "no outcome: not in the input", "an outcome", record)
-        return column.without(unasked)
-
-    def _late_comers(self, behind: list[tuple[Role, Behind]]) -> None:
-        for role, item in behind:
-            record = f"{role}/{self._partition}@{item.log_offset}"
-            if self._missing.rescue(item.offset):
-                kind, expected, found = Kind.OUT_OF_ORDER, "in source order", "behind the outcome of a later event"
-                self._count_late(item)
-            else:
-                kind, expected, found = Kind.DOUBLED, "one outcome", "another one"
-            self.tally.add(kind, item.offset, expected, found, record)
-
-    def _count_late(self, item: Behind) -> None:
-        self.tally.outcomes += 1
-        self.tally.by_why[item.says.why or "dead-letter"] += 1
-        if item.says.why:
-            self.tally.by_color[item.says.color] += 1
+    def _take(self, role: Role, stream: Stream, window: Window) -> tuple[Column, list[tuple[Role, Behind]]]:
+        """The window's outcomes, and those that came behind a later one, or behind the window of their own event."""
+        column, behind = stream.take(window.upto)
+        if passed := int(np.searchsorted(column.offsets, window.after, "right")):
+            late = column.cut(slice(passed))
+            behind = [*map(Behind, late.offsets.tolist(), late.log_offsets, late.says), *behind]
+            column = column.cut(slice(passed, None))
+        return column, [(role, item) for item in behind]
 
     # -- is it the right one? ------------------------------------------------------------------------------------
 
@@ -260,21 +245,24 @@ class PartitionAudit:
             self.tally.blind(Check.PRESENCE, max(set(perhaps) - set(lost)), len(perhaps) - len(lost))
         return lost
 
-    def _at(self, role: Role, column: Column, row: int) -> str:
-        return f"{role}/{self._partition}@{column.log_offsets[row]}"
-
-    def _report(self, reach: _Reach) -> PartitionReport:
+    def report(self) -> PartitionReport:
+        """What was judged so far."""
+        reach = self._reach()
+        self.tally.lost(self._presence.missing.count, self._presence.missing.first(SHOWN))
+        if self._follow:
+            self.tally.unsettled = self._output.unsettled + self._letters.unsettled
         seen = self._output.first is not None or self._letters.first is not None
-        settled = self._settled
+        settled = min(self._settled, self._passed) if self._follow else self._settled
         if self._open_ended:
             settled = max(self._origin - 1, self._output.highest, self._letters.highest)
         return partition_report(
             self.tally,
             origin=self._origin,
+            since=self._first,
             settled=settled,
             unanchored=self._open_ended and seen,
             readable=reach.readable,
             retained=reach.retained,
             complete=reach.complete,
-            delays_ms=self._line.delays_ms,
+            delays_ms=list(self._line.delays_ms),
         )

@@ -35,10 +35,14 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class PartitionReport:
-    """One partition. unanchored: no committed position, so a truncated tail could not be seen."""
+    """One partition. unanchored: no committed position, so a truncated tail could not be seen.
+
+    since: the first source offset that was asked about; the origin, unless the audit was told to begin later.
+    """
 
     partition: int
     origin: int
+    since: int
     settled: int
     unanchored: bool
     events: int
@@ -51,6 +55,7 @@ class PartitionReport:
     unsettled: int
     gone: int
     earlier: int
+    skipped: int
     delays_ms: list[int]
     findings: list[Finding]
 
@@ -59,6 +64,7 @@ def partition_report(
     tally: Tally,
     *,
     origin: int,
+    since: int,
     settled: int,
     unanchored: bool,
     readable: int,
@@ -68,15 +74,16 @@ def partition_report(
 ) -> PartitionReport:
     """From these source offsets on: the input's records are there, outcomes are, all outcomes are."""
     bases = {
-        Check.PRESENCE: max(origin, readable, complete),
-        Check.ORDER: max(origin, retained),
-        Check.ANSWER: max(origin, retained),
-        Check.LATE: max(origin, retained),
+        Check.PRESENCE: max(since, readable, complete),
+        Check.ORDER: max(since, retained),
+        Check.ANSWER: max(since, retained),
+        Check.LATE: max(since, retained),
     }
     ranges = [_range(tally, check, base, settled) for check, base in bases.items()]
     return PartitionReport(
         tally.partition,
         origin,
+        since,
         settled,
         unanchored,
         tally.events,
@@ -89,6 +96,7 @@ def partition_report(
         tally.unsettled,
         tally.gone,
         tally.earlier,
+        tally.skipped,
         delays_ms,
         tally.findings(),
     )
@@ -125,6 +133,7 @@ class Report:
     unsettled: int
     gone: int
     earlier: int
+    skipped: int
     cutover_delay: Delay
     partitions: list[PartitionReport]
     findings: list[Finding]
@@ -182,6 +191,7 @@ def conclude(
         sum(partition.unsettled for partition in partitions),
         sum(partition.gone for partition in partitions),
         sum(partition.earlier for partition in partitions),
+        sum(partition.skipped for partition in partitions),
         Delay(len(delays), round(median(delays)) if delays else None, delays[-1] if delays else None),
         partitions,
         choose([*strays, *(finding for partition in partitions for finding in partition.findings)]),
@@ -200,12 +210,17 @@ def _verified_text(partitions: list[PartitionReport]) -> str:
     gaps = sum(
         partition.unanchored or any(_cut(partition, item) for item in partition.ranges) for partition in partitions
     )
+    later = sum(partition.since > partition.origin for partition in partitions)
+    asked = f"; in {later} of {len(partitions)} partitions what lies before was not audited" if later else ""
     if not blind and not gaps:
-        return "every check over every owed event"
-    return f"what could be verified; in {gaps} of {len(partitions)} partitions a part is not auditable"
+        return f"every check over every owed event{' from there on' * bool(later)}{asked}"
+    return f"what could be verified; in {gaps} of {len(partitions)} partitions a part is not auditable{asked}"
 
 
 def _empty_text(partitions: list[PartitionReport], made_again: bool) -> str:
+    later = [partition for partition in partitions if partition.origin <= partition.settled < partition.since]
+    if later and not any(partition.settled >= partition.since for partition in partitions):
+        return "nothing is settled behind the place where it was to begin"
     if any(partition.settled >= partition.origin for partition in partitions):
         return "no owed event is left in the topics: their records have expired"
     if made_again:
@@ -214,7 +229,7 @@ def _empty_text(partitions: list[PartitionReport], made_again: bool) -> str:
 
 
 def _cut(partition: PartitionReport, item: Range) -> bool:
-    return partition.settled >= partition.origin and (item.first is None or item.first > partition.origin)
+    return partition.settled >= partition.since and (item.first is None or item.first > partition.since)
 
 
 def not_auditable(partition: PartitionReport, item: Range) -> str:
@@ -222,7 +237,7 @@ def not_auditable(partition: PartitionReport, item: Range) -> str:
     if not _cut(partition, item):
         return f"{item.not_auditable} within" if item.not_auditable else ""
     last = partition.settled if item.first is None else item.first - 1
-    return f"{partition.origin}..{last}"
+    return f"{partition.since}..{last}"
 
 
 def render(report: Report) -> RenderableType:
@@ -243,6 +258,8 @@ def _counts_table(report: Report) -> Table:
     rows += [(kind.replace("_", " "), number) for kind, number in report.counts.items()]
     rows += [("supersedes (counted apart)", report.supersedes), ("not settled yet", report.unsettled)]
     rows += [("of expired or compacted events", report.gone), ("from before this pipeline", report.earlier)]
+    if report.skipped:
+        rows.append(("from before the place where it began", report.skipped))
     delay = report.cutover_delay
     if delay.cutovers:
         rows.append((f"command to cutover, ms, {delay.cutovers}", f"p50 {delay.p50_ms}, max {delay.max_ms}"))
@@ -262,6 +279,8 @@ def _ranges_table(report: Report) -> Table:
             blind = not_auditable(partition, item)
             if partition.unanchored and item.check is Check.PRESENCE:
                 blind = "; ".join(filter(None, [blind, "the end: no committed position"]))
+            if partition.since > partition.origin:
+                blind = "; ".join(filter(None, [f"not audited: {partition.origin}..{partition.since - 1}", blind]))
             table.add_row(str(partition.partition), item.check.value, verified, blind)
     return table
 

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from streambg.audit.answers import Answer, Rows, State
+from streambg.audit.columns import Column
 from streambg.audit.judge import Blind, Case, Judgement, Problem, judge_letter, judge_output, may_be_letter
 from streambg.audit.parsing import Says, distinct
 from streambg.audit.route import ALL, Route, bucket_of, buckets_of, hashed_bytes, hashed_column
-from streambg.audit.stream import Column
 from streambg.audit.tally import Check, Kind, Tally
 from streambg.control.state import AcceptedGap, Deployment
 from streambg.records.outcome import GIVEN_UP, short_digest

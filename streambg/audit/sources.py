@@ -1,7 +1,8 @@
 """What the audit reads, whoever keeps it: a broker, or lists in a test.
 
 The ends are pinned when the source is made, in this order: committed positions first, then every topic that a
-publisher writes or reads, the input's ends last. So an outcome that is judged has its reasons within the spans.
+publisher writes or reads, the ends of control log and input last. So an outcome that is judged has its reasons within
+the spans, and a batch or a cutover its command.
 """
 
 from __future__ import annotations
@@ -45,12 +46,16 @@ class Chunk:
 
     def since(self, row: int) -> Chunk:
         """The rows from `row` on."""
+        return self.cut(row, len(self))
+
+    def cut(self, lo: int, hi: int) -> Chunk:
+        """The rows lo <= row < hi."""
         return Chunk(
-            self.offsets[row:],
-            self.keys[row:],
-            self.times[row:],
-            self.values[row:],
-            self.headers[row:],
+            self.offsets[lo:hi],
+            self.keys[lo:hi],
+            self.times[lo:hi],
+            self.values[lo:hi],
+            self.headers[lo:hi],
             self.log_append,
         )
 
@@ -84,8 +89,21 @@ class Records(Protocol):
     def span(self, role: Role, partition: int) -> Span:
         """The pinned log offsets; an empty span where the topic has no such partition."""
 
-    def read(self, role: Role, partition: int, *, keys_only: bool = False) -> Iterator[Chunk]:
-        """The visible records within the span; a second call for a role ends the first.
+    def read(self, role: Role, partition: int, *, keys_only: bool = False, begin: int = 0) -> Iterator[Chunk]:
+        """The visible records within the span, from log offset `begin` on.
 
         Raises Unreachable, Denied, Gap.
         """
+
+    def peek(self, role: Role, partition: int, offset: int) -> Chunk | None:
+        """The first visible record at or above a log offset, alone; None where the span has none."""
+
+
+class LiveRecords(Records, Protocol):
+    """A pipeline's topics while it runs: the ends move on, and a reader that came to its end goes on."""
+
+    def refresh(self) -> None:
+        """Pin positions and ends anew. Raises Unreachable, Denied, Gap; then all is as before."""
+
+    def rewind(self, role: Role, partition: int, offset: int) -> None:
+        """What `read` gives next of this partition begins at `offset` again."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from streambg.audit.columns import Column
 from streambg.audit.history import NO_EPOCH, Line
 from streambg.audit.sources import Role
-from streambg.audit.stream import Column
 from streambg.audit.tally import Kind, Tally
 
 

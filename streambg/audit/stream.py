@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import bisect
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from streambg.audit.parsing import Parsed, Parser, Says, Status
+from streambg.audit.columns import Behind, Column, join, pick
+from streambg.audit.parsing import Parsed, Parser, Status
 from streambg.audit.sources import Chunk, Role
 from streambg.audit.tally import Kind, Tally
 
@@ -17,6 +19,7 @@ from streambg.audit.tally import Kind, Tally
 SHOWN_BYTES = 120
 
 Int64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,8 @@ class Bounds:
     """Source offsets of one partition: owed from `origin` to `settled`; the input ends before `input_end`.
 
     floor_epoch: outcomes with a smaller epoch belong to an earlier topic of the input's name (P25). output_begin: what
-    stands below this log offset of the output is from before this pipeline; None: nobody knows where it began.
+    stands below this log offset of the output is from before this pipeline; None: nobody knows where it began. since:
+    outcomes below it are not asked about.
     """
 
     origin: int
@@ -32,66 +36,7 @@ class Bounds:
     input_end: int
     floor_epoch: int
     output_begin: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """n outcomes in ascending source order, each the first to come that far. offsets and epochs int64 (n,)."""
-
-    offsets: Int64
-    epochs: Int64
-    says: list[Says]
-    times: list[int]
-    keys: list[bytes | None]
-    values: list[bytes | None]
-    log_offsets: list[int]
-
-    def __len__(self) -> int:
-        return len(self.says)
-
-    def between(self, after: int, upto: int) -> Column:
-        """Those of (after, upto]."""
-        lo, hi = (int(at) for at in np.searchsorted(self.offsets, [after, upto], "right"))
-        return self if hi - lo == len(self) else self.cut(slice(lo, hi))
-
-    def without(self, rows: npt.NDArray[np.bool_]) -> Column:
-        """All but those marked."""
-        return _pick(self, np.flatnonzero(~rows)) if rows.any() else self
-
-    def cut(self, rows: slice) -> Column:
-        return Column(
-            self.offsets[rows],
-            self.epochs[rows],
-            self.says[rows],
-            self.times[rows],
-            self.keys[rows],
-            self.values[rows],
-            self.log_offsets[rows],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Behind:
-    """An outcome that comes after one of a later event: late, or a double."""
-
-    offset: int
-    log_offset: int
-    says: Says
-
-
-def _join(columns: list[Column]) -> Column:
-    if len(columns) == 1:
-        return columns[0]
-    none = np.empty(0, np.int64)
-    return Column(
-        np.concatenate([column.offsets for column in columns]) if columns else none,
-        np.concatenate([column.epochs for column in columns]) if columns else none,
-        [item for column in columns for item in column.says],
-        [item for column in columns for item in column.times],
-        [item for column in columns for item in column.keys],
-        [item for column in columns for item in column.values],
-        [item for column in columns for item in column.log_offsets],
-    )
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +47,30 @@ class _Loaded:
     ahead: Int64
 
 
-class Stream:
-    """`take(upto)`: the outcomes up to a source offset, and those that came behind a later one."""
+# Outcomes beyond the settled position that are kept for later: two largest transactions (50,000 records each) of one
+# partition. Where more wait, positions stand still while outcomes go on; what lies behind is read when they move.
+KEPT = 100_000
 
-    def __init__(self, role: Role, chunks: Iterator[Chunk], parser: Parser, bounds: Bounds, tally: Tally) -> None:
+
+class Stream:
+    """`take(upto)`: the outcomes up to a source offset, and those that came behind a later one.
+
+    keep: the settled position will move on (`settle`), so outcomes beyond it are looked at again then. chunks: where
+    they end they may go on later.
+    """
+
+    def __init__(
+        self, role: Role, chunks: Iterator[Chunk], parser: Parser, bounds: Bounds, tally: Tally, keep: bool = False
+    ) -> None:
         self._role = role
         self._bounds = bounds
         self._begin = bounds.output_begin if role == "output" else None
         self._tally = tally
-        self._parsed = (parser(chunk) for chunk in self._ours(chunks))
+        self._chunks = chunks
+        self._parser = parser
+        self._keep = keep
+        self._waiting: list[Parsed] = []
+        self._again: deque[Parsed] = deque()
         self._loaded: _Loaded | None = None
         self._at = 0  # the next row of the loaded chunk
         self._highest = -1
@@ -128,6 +88,17 @@ class Stream:
         """The largest source offset read so far, -1 before the first."""
         return self._highest
 
+    @property
+    def unsettled(self) -> int:
+        """Outcomes beyond the settled position that are kept for later."""
+        return sum(len(parsed) for parsed in [*self._waiting, *self._again])
+
+    def settle(self, settled: int, input_end: int) -> None:
+        """The settled position moved on, and the input with it."""
+        self._bounds = replace(self._bounds, settled=settled, input_end=input_end)
+        self._again.extend(self._waiting)
+        self._waiting.clear()
+
     def take(self, upto: int) -> tuple[Column, list[Behind]]:
         """Everything in front of the first outcome beyond `upto`."""
         ahead: list[Column] = []
@@ -139,7 +110,7 @@ class Stream:
             end = int(rows[reached]) if reached < len(rows) else len(column)
             taken = rows[(rows >= self._at) & (rows < end)]
             if len(taken):
-                ahead.append(_pick(column, taken))
+                ahead.append(pick(column, taken))
             if len(taken) < end - self._at:
                 left = np.setdiff1d(np.arange(self._at, end), taken)
                 behind.extend(
@@ -148,23 +119,26 @@ class Stream:
             self._at = end
             if end < len(column):
                 break
-        return _join(ahead), behind
+        return join(ahead), behind
 
-    def _ours(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        """Without what stands before the beginning, whatever its headers say."""
+    def _next(self) -> Parsed | None:
+        """What is looked at next, without what stands before the beginning, whatever its headers say."""
+        if self._again:
+            return self._again.popleft()
         begin = self._begin or 0
-        for chunk in chunks:
+        while self.unsettled < KEPT and (chunk := next(self._chunks, None)) is not None:
             before = bisect.bisect_left(chunk.offsets, begin)
             self._tally.earlier += before
             if before < len(chunk):
-                yield chunk.since(before) if before else chunk
+                return self._parser(chunk.since(before) if before else chunk)
+        return None
 
     def _load(self) -> bool:
         """Is there a row to take? Reads the next chunks until there is."""
         while self._loaded is None or self._at >= len(self._loaded.column):
-            parsed = next(self._parsed, None)
+            self._loaded = None
+            parsed = self._next()
             if parsed is None:
-                self._loaded = None
                 return False
             self._loaded, self._at = self._judgeable(parsed), 0
         return True
@@ -173,7 +147,7 @@ class Stream:
         good = self._sort_out(parsed)
         chunk = parsed.chunk
         whole = Column(parsed.offsets, parsed.epochs, parsed.says, chunk.times, chunk.keys, chunk.values, chunk.offsets)
-        column = _pick(whole, good)
+        column = pick(whole, good)
         before = np.maximum.accumulate(np.concatenate(([self._highest], column.offsets)))
         ahead = np.flatnonzero(column.offsets > before[:-1])
         self._highest = int(before[-1])
@@ -205,8 +179,13 @@ class Stream:
         beyond = outcome & ~earlier & (offsets >= bounds.input_end)
         unowed = outcome & ~earlier & (offsets < bounds.origin)
         waiting = outcome & ~earlier & (offsets > bounds.settled) & ~beyond
+        skipped = self._skipped(offsets, outcome & ~earlier & ~beyond & ~unowed & ~waiting)
         tally.earlier += int(earlier.sum())
-        tally.unsettled += int(waiting.sum())
+        tally.skipped += int(skipped.sum())
+        if self._keep and waiting.any():
+            self._waiting.append(parsed.only(np.flatnonzero(waiting)))
+        elif not self._keep:
+            tally.unsettled += int(waiting.sum())
         tally.supersedes += int(((statuses == Status.SUPERSEDES) & ~earlier).sum())
         for row in np.flatnonzero((statuses == Status.FOREIGN) | (statuses == Status.WRONG_PARTITION)).tolist():
             if not earlier[row]:
@@ -214,9 +193,19 @@ class Stream:
         for row in np.flatnonzero(beyond | unowed).tolist():
             expected = f"no outcome: the input ends at {bounds.input_end}" if beyond[row] else self._unowed_text()
             self._add(Kind.EXTRA, parsed, row, expected, "an outcome")
-        good = np.flatnonzero(outcome & ~earlier & ~beyond & ~unowed & ~waiting)
+        good = np.flatnonzero(outcome & ~earlier & ~beyond & ~unowed & ~waiting & ~skipped)
         self._began = self._began or bool(len(good))
         return good
+
+    def _skipped(self, offsets: Int64, good: Bool) -> Bool:
+        """Those before the place where the audit begins; one that stands behind it is late, or a double."""
+        below = good & (offsets < self._bounds.since)
+        if not below.any():
+            return below
+        if self._highest >= self._bounds.since:
+            return np.zeros(len(offsets), np.bool_)
+        inside = np.flatnonzero(good & ~below)
+        return below & (np.arange(len(offsets)) < (inside[0] if len(inside) else len(offsets)))
 
     def _unowed_text(self) -> str:
         return f"no outcome: owed from {self._bounds.origin} on"
@@ -237,20 +226,3 @@ class Stream:
 
     def _record(self, log_offset: int) -> str:
         return f"{self._role}/{self._tally.partition}@{log_offset}"
-
-
-def _pick(column: Column, rows: Int64) -> Column:
-    if len(rows) == len(column):
-        return column
-    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
-        return column.cut(slice(int(rows[0]), int(rows[-1]) + 1))
-    index = rows.tolist()
-    return Column(
-        column.offsets[rows],
-        column.epochs[rows],
-        [column.says[row] for row in index],
-        [column.times[row] for row in index],
-        [column.keys[row] for row in index],
-        [column.values[row] for row in index],
-        [column.log_offsets[row] for row in index],
-    )

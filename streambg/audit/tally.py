@@ -62,6 +62,7 @@ class Tally:
         self.supersedes = 0
         self.unsettled = 0  # outcomes beyond the settled position: not judged yet
         self.gone = 0  # outcomes whose input record expired or was compacted
+        self.skipped = 0  # outcomes from before the place where the audit was told to begin
         self.earlier = 0  # records from before this pipeline's first outcome, or of an earlier input topic
         self.unaudited: Counter[Check] = Counter()  # outcomes and events that a check could not judge
         self.blind_upto: dict[Check, int] = {}  # the last source offset a check could not judge
@@ -81,6 +82,13 @@ class Tally:
         if self.shows(kind):
             source = f"{self._input_topic}/{self.partition}@{offset}"
             self._findings[kind].append(Finding(kind, self.partition, offset, source, record, expected, found))
+
+    def lost(self, number: int, first: list[int]) -> None:
+        """So many events have no outcome; their number may also fall, where an outcome comes late."""
+        self.counts[Kind.LOST] = number
+        self._findings[Kind.LOST].clear()
+        for offset in first:
+            self.show(Kind.LOST, offset, "one outcome", "none")
 
     def blind(self, check: Check, offset: int, number: int = 1) -> None:
         """`check` could not judge `number` outcomes or events up to `offset`."""

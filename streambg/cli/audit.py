@@ -1,12 +1,19 @@
-"""`streambg audit`: was every event answered exactly once, in order, by the right color?"""
+"""`streambg audit`: was every event answered exactly once, in order, by the right color? Once, or all the time."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from streambg import audit as audits
 from streambg.cli.common import (
@@ -19,15 +26,48 @@ from streambg.cli.common import (
     stderr,
     stdout,
 )
+from streambg.config import Pipeline
+from streambg.errors import ConfigError, StreambgError
+from streambg.records.source import parse_source
+
+if TYPE_CHECKING:
+    from streambg.audit.tally import Finding
+    from streambg.errors import Unreachable
 
 app = typer.Typer()
 WRONG = 1
+LAST_CUTOVER = "cutover"
+# A look at a pipeline that stands still is some dozen requests: nothing at one in two seconds. More often than the
+# least of it the looks themselves would be a load.
+MIN_INTERVAL_S, INTERVAL_S = 0.2, 2.0
 
 
-@app.command(epilog="Example:  streambg audit --output json")
+@app.command(epilog="Example:  streambg audit --output json;  streambg audit --follow --from cutover")
 def audit(
     pipeline: PipelineOption = DEFAULT_PIPELINE,
     output: OutputOption = Output.TEXT,
+    begin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from",
+            metavar="EPOCH|cutover|POSITION",
+            help="Judge from there on only: an epoch, each partition's last cutover, or a source position such as "
+            "sensors/3@6821 (repeatable, one a partition).",
+        ),
+    ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Go on beside the living pipeline until Ctrl-C, with /metrics and /healthz."),
+    ] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="With --follow: end with 1 at the first thing that is wrong.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(min=MIN_INTERVAL_S, help="With --follow: seconds between two looks.")
+    ] = INTERVAL_S,
+    metrics_port: Annotated[
+        int, typer.Option(help="With --follow: /metrics and /healthz on loopback; 0 takes a free one.")
+    ] = 0,
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="End with 0 where nothing is settled yet, instead of 1.")
     ] = False,
@@ -41,9 +81,54 @@ def audit(
     """Prove, from the topics alone, that nothing was lost, doubled or answered wrongly.
 
     Judges every event from the pipeline's origin to what is settled when it begins; a pipeline may go on running.
-    Exit code 0: all that could be verified is right. 1: something is wrong, or there was nothing to verify.
+    With --follow it goes on judging what is settled since, says at once what is wrong (with --output json a line
+    each), and ends with the whole report. Exit code 0: all that could be verified is right. 1: something is wrong, or
+    there was nothing to verify.
     """
     config = load_pipeline(pipeline)
+    asked = _asked(config, begin or ())
+    ignored = frozenset(ignore_record or ())
+    if follow:
+        report = _follow(config, output, asked, ignored, not uncommitted, interval, metrics_port, fail_fast)
+    else:
+        report = _once(config, asked, ignored, not uncommitted)
+    if report is None:
+        stderr.print("Ended before anything was judged.")
+        raise typer.Exit(0 if allow_empty else WRONG)
+    if output is Output.TEXT:
+        stdout.print(audits.render(report))
+    elif follow:
+        _line({"report": json.loads(report.to_json())})
+    else:
+        print_json(json.loads(report.to_json()))
+    if not (report.ok or (report.empty and allow_empty)):
+        raise typer.Exit(WRONG)
+
+
+def _asked(config: Pipeline, said: Sequence[str]) -> audits.Asked | None:
+    """What `--from` says. Raises ConfigError."""
+    if not said:
+        return None
+    way_out = "--from 42, --from cutover, or --from sensors/3@6821 (repeatable, one a partition)"
+    if list(said) == [LAST_CUTOVER]:
+        return audits.Asked(last_cutover=True)
+    if len(said) == 1 and said[0].isdecimal():
+        return audits.Asked(epoch=int(said[0]))
+    positions: dict[int, int] = {}
+    for text in said:
+        try:
+            source = parse_source(text)
+        except ValueError:
+            raise ConfigError(f"--from {text}: neither an epoch nor a source position", way_out=way_out) from None
+        if source.topic != config.input.topic:
+            raise ConfigError(f"--from {text}: the input is {config.input.topic}", way_out=way_out)
+        if source.partition in positions:
+            raise ConfigError(f"--from {text}: partition {source.partition} is named twice", way_out=way_out)
+        positions[source.partition] = source.offset
+    return audits.Asked(positions=positions)
+
+
+def _once(config: Pipeline, asked: audits.Asked | None, ignored: frozenset[int], stable: bool) -> audits.Report:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=stderr, transient=True) as bars:
         task = bars.add_task("audit", total=None)
@@ -56,12 +141,93 @@ def audit(
                 total=max(1, progress.total),
             )
 
-        report = audits.run(
-            config, progress=show, ignore_records=frozenset(ignore_record or ()), stable=not uncommitted
+        return audits.run(config, progress=show, ignore_records=ignored, stable=stable, asked=asked)
+
+
+# -- beside a living pipeline ----------------------------------------------------------------------------------------
+
+
+def _follow(
+    config: Pipeline,
+    output: Output,
+    asked: audits.Asked | None,
+    ignored: frozenset[int],
+    stable: bool,
+    every_s: float,
+    port: int,
+    fail_fast: bool,
+) -> audits.Report | None:
+    from streambg.audit.live import follow  # noqa: PLC0415 # one look needs neither a server nor metrics
+
+    with _ended_by_signals() as stopping, stderr.status("looking at the topics") as shown:
+        return follow(
+            config,
+            _Said(output, shown.update),
+            stopping,
+            port=port,
+            every_s=every_s,
+            fail_fast=fail_fast,
+            asked=asked,
+            ignore_records=ignored,
+            stable=stable,
         )
-    if output is Output.JSON:
-        print_json(json.loads(report.to_json()))
-    else:
-        stdout.print(audits.render(report))
-    if not (report.ok or (report.empty and allow_empty)):
-        raise typer.Exit(WRONG)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM end it between two readings, so that the report is whole; a second Ctrl-C ends it at once."""
+    stopping = threading.Event()
+
+    def end(number: int, _frame: object) -> None:
+        if stopping.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stopping.set()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Said:
+    """What a person, or a program that reads lines, is told."""
+
+    def __init__(self, output: Output, show: Callable[[str], None]) -> None:
+        self._output = output
+        self._show = show
+        self._away = False
+        self._caught_up = False
+
+    def began(self, port: int) -> None:
+        stderr.print(f"/metrics and /healthz: http://127.0.0.1:{port}", highlight=False)
+
+    def found(self, finding: Finding) -> None:
+        if self._output is Output.JSON:
+            _line({"finding": asdict(finding)})
+            return
+        where = f" in {finding.record}" if finding.record else ""
+        said = f" {finding.source}: expected {finding.expected}, found {finding.found}{where}"
+        stdout.print(Text.assemble((finding.kind.replace("_", " "), "bold red"), said), soft_wrap=True)
+
+    def looked(self, report: audits.Report, caught_up: bool) -> None:
+        self._away = False
+        if caught_up and not self._caught_up:
+            self._caught_up = True
+            stderr.print(f"caught up: {report.events:,} events, {report.verdict} ({report.reason})", highlight=False)
+        self._show(f"{report.events:,} events, {report.verdict}" + (" so far" if caught_up else ", catching up"))
+
+    def away(self, error: Unreachable) -> None:
+        if not self._away:
+            stderr.print(Text.assemble(("away", "yellow"), f": {error.what}; asking again"), soft_wrap=True)
+        self._away = True
+
+
+def _line(data: object) -> None:
+    """One JSON document a line; whoever reads it may be gone (`| head`)."""
+    try:
+        sys.stdout.write(json.dumps(data, default=str) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise StreambgError("nobody reads the findings any more", way_out="audit --follow to a file") from error

@@ -19,7 +19,7 @@ from streambg.cli.common import (
 from streambg.cli.topics import named_principals
 from streambg.config.values import parse_duration
 from streambg.doctor.collect import collect
-from streambg.doctor.examine import NAMES, examine
+from streambg.doctor.examine import NAMES, examine, questions
 from streambg.doctor.facts import Wanted
 from streambg.doctor.report import as_json, page
 from streambg.errors import ConfigError
@@ -78,7 +78,12 @@ def doctor(
         named_principals(config, prefix, principal or ()),
     )
     with stderr.status("asking the cluster") as shown:
-        facts = collect(config, lambda question: shown.update(f"asking about {question}"), ignore_record or ())
+        facts = collect(
+            config,
+            questions(names),
+            lambda question: shown.update(f"asking about {question}"),
+            ignore_record or (),
+        )
     diagnosis = examine(facts, wanted, names)
     holds = diagnosis.holds(allow_unknown)
     if output is Output.JSON:

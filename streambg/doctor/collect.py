@@ -76,11 +76,14 @@ class _Apis(logging.Handler):
 class _Asking:
     """Asks one question after the other; what is denied, or fails, is kept as the reason and the rest goes on."""
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, questions: Collection[Question], told: Told) -> None:
         self.unasked: dict[Question, str] = {}
+        self._questions = questions
         self._told = told
 
     def ask(self, question: Question, answer: Callable[[], T]) -> T | None:
+        if question not in self._questions:
+            return None
         self._told(question)
         try:
             return answer()
@@ -95,14 +98,19 @@ def _reason(error: StreambgError) -> str:
     return f"{error.what}; {error.way_out}" if error.way_out else error.what
 
 
-def collect(pipeline: Pipeline, told: Told = lambda _: None, ignore_records: Collection[int] = ()) -> Facts:
-    """Everything that can be asked with this pipeline file's login; `told` hears of each question.
+def collect(
+    pipeline: Pipeline,
+    questions: Collection[Question],
+    told: Told = lambda _: None,
+    ignore_records: Collection[int] = (),
+) -> Facts:
+    """What can be asked of this with the pipeline file's login; `told` hears of each question.
 
     ignore_records: control records that all processes are told to ignore (P5).
 
     Raises Unreachable, ConfigError, and Denied where the login is refused; a missing right is said in `unasked`.
     """
-    apis, asking = _Apis(), _Asking(told)
+    apis, asking = _Apis(), _Asking({*questions, "topics"}, told)
     admin = await_reachable(profiles.admin(pipeline, CLIENT), REACHABLE_S)
     declared = load_topics(pipeline)
     brokers = asking.ask("brokers", lambda: _brokers(pipeline, apis)) or []

@@ -49,6 +49,12 @@ CHECKS: tuple[Check, ...] = (
 NAMES = tuple(check.name for check in CHECKS)
 
 
+def questions(names: Collection[str]) -> frozenset[Question]:
+    """What must be asked for these checks; the brokers' settings say whether there is an authorizer at all."""
+    asked = {question for check in CHECKS if check.name in names for question in check.asks}
+    return frozenset(asked | ({"brokers"} if "acls" in asked else set()))
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """What every check found, in order; at least one finding each."""

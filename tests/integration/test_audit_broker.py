@@ -12,10 +12,11 @@ from recorded_broker import Written, pipeline_file, write_recording
 from typer.testing import CliRunner
 
 from streambg import audit
+from streambg.audit import Asked
 from streambg.audit.tally import Check, Kind
 from streambg.cli import audit as cli
 from streambg.config import load
-from streambg.errors import Misconfigured, Unreachable
+from streambg.errors import ConfigError, Misconfigured, Unreachable
 
 pytestmark = pytest.mark.integration
 
@@ -51,6 +52,29 @@ def test_the_command_prints_json_and_ends_with_0(written: Written) -> None:
     data = json.loads(result.stdout)
     assert data["verdict"] == "ok"
     assert data["events"] == written.recording.expected["events"]
+
+
+@pytest.mark.parametrize("asked", [Asked(last_cutover=True), Asked(epoch=3), Asked(positions={0: 77})], ids=str)
+def test_P35_from_a_place_on_a_broker_says_what_a_recording_does(written: Written, asked: Asked) -> None:
+    """The same events, found by looking at single records; less is read than there is."""
+    report, expected = audit.run(written.pipeline, asked=asked), audit.audit_records(written.recording, asked=asked)
+    assert report.ok, report.findings
+    assert (report.events, report.outcomes, report.by_why) == (expected.events, expected.outcomes, expected.by_why)
+    assert [one.since for one in report.partitions] == [one.since for one in expected.partitions]
+    assert 0 < report.events < written.recording.expected["events"]
+
+
+def test_the_command_begins_where_it_is_told(written: Written) -> None:
+    topic = written.topic("input")
+    places = [word for number in range(PARTITIONS) for word in ("--from", f"{topic}/{number}@90")]
+    result = CliRunner().invoke(cli.app, ["-p", str(written.file), *places, "--output", "json"])
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.stdout)
+    assert [one["since"] for one in data["partitions"]] == [90] * PARTITIONS
+    assert "what lies before was not audited" in data["reason"]
+    for wrong in (["latest"], ["other/0@3"], [f"{topic}/0@1", f"{topic}/0@2"], [f"{topic}/9@1"], ["4"]):
+        words = [word for place in wrong for word in ("--from", place)]
+        assert isinstance(CliRunner().invoke(cli.app, ["-p", str(written.file), *words]).exception, ConfigError), wrong
 
 
 def test_a_missing_topic_is_said_with_the_way_out(written: Written, tmp_path: Path) -> None:

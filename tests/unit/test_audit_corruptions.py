@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from corruptions import Corruption, cutover, no_cutover, pick, swap_far, wrong_bucket, wrong_value
+from corruptions import (
+    Corruption,
+    cutover,
+    no_cutover,
+    of_the_deployment_before,
+    pick,
+    swap_far,
+    wrong_bucket,
+    wrong_value,
+)
 from letter_corruptions import forbidden_fallback, letter_for
 from planted import MORE, ONE
 from recorded import COMMANDS, RULES, TOPIC, standard
@@ -82,6 +91,18 @@ def test_P34_a_publisher_that_falls_back_or_dead_letters_at_will_fails(mischief:
     assert counted(report).keys() == {Kind.UNJUSTIFIED}
     assert report.counts[Kind.UNJUSTIFIED] >= 100
     assert report.counts[Kind.UNJUSTIFIED] == report.by_why[why or "dead-letter"]
+
+
+def test_P29_after_a_rescore_the_answers_of_before_are_wrong_though_the_model_is_the_same() -> None:
+    """Nothing in the header tells the two deployments apart."""
+    rescore: dict[str, object] = {"color": "blue", "model": "fraud:1", "rescore": True}
+    recording = standard(commands=((0.0, "deploy", {"color": "blue", "model": "fraud:1"}), (0.5, "deploy", rescore)))
+    report = audit_records(recording)
+    assert counted(report) == {}
+    offset = of_the_deployment_before(recording)
+    report = audit_records(recording)
+    assert counted(report) == {Kind.WRONG_VALUE: 1}
+    assert report.findings[0].offset == offset
 
 
 def test_a_flood_of_one_kind_hides_no_other() -> None:

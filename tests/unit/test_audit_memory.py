@@ -40,7 +40,10 @@ class Endless:
     def span(self, role: Role, partition: int) -> Span:
         return Span(0, self.events if role != "dead-letters" else 0)
 
-    def read(self, role: Role, partition: int, *, keys_only: bool = False) -> Iterator[Chunk]:
+    def peek(self, role: Role, partition: int, offset: int) -> Chunk | None:
+        raise AssertionError("nobody asks for a place")
+
+    def read(self, role: Role, partition: int, *, keys_only: bool = False, begin: int = 0) -> Iterator[Chunk]:
         if role == "control":
             times, values = zip(*self.log.records, strict=True)
             yield Chunk(list(range(len(values))), [None] * len(values), list(times), list(values))

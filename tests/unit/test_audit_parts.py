@@ -16,7 +16,7 @@ from streambg.audit.history import Deployed
 from streambg.audit.parsing import HeaderParser, LetterParser, Status
 from streambg.audit.presence import MAX_INTERVALS, Missing
 from streambg.audit.route import Route, bucket_of, buckets_of, hashed_bytes, hashed_column, route_of
-from streambg.audit.sources import Chunk, Span
+from streambg.audit.sources import Chunk
 from streambg.audit.tally import SHOWN, Kind, Tally, choose
 from streambg.records import batch as batches
 from streambg.records.bucket import bucket, bucket_keys, buckets
@@ -42,7 +42,7 @@ def lane(*values: bytes, start: int = 0, times: list[int] | None = None) -> Lane
         offsets = list(range(start, start + len(values)))
         yield Chunk(offsets, [None] * len(values), times or [1_000 + at for at in offsets], list(values))
 
-    return Lane("green", chunks(), Span(start, start + len(values)), DEPLOYED)
+    return Lane("green", chunks(), start, DEPLOYED)
 
 
 def test_P8_rows_above_covered_count_repeats_and_holes_do_not() -> None:
