@@ -18,6 +18,7 @@ from streambg.kafka.errors import is_fenced
 from streambg.process.crash import CRASH
 from streambg.process.watch import WATCH
 from streambg.publishing.facts import Site
+from streambg.publishing.fencing import take_over
 from streambg.publishing.outcomes import Records
 from streambg.publishing.suspicion import TroubleLog, suspicion
 from streambg.records.cutover import encode_cutover
@@ -76,7 +77,7 @@ class Transaction:
                 "error_cb": self.trouble.error,
             }
         )
-        self._producer.init_transactions(INIT_TIMEOUT_S)
+        take_over([self._producer], INIT_TIMEOUT_S, self._clients)
 
     def begin(self) -> None:
         if self._open_since is None:
