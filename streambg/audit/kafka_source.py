@@ -69,11 +69,16 @@ class KafkaRecords:
         return self._spans.get((role, partition), Span())
 
     def read(self, role: Role, partition: int, *, keys_only: bool = False) -> Iterator[Chunk]:
+        """Fetching begins with the call, not with the first chunk: who merges several roles waits for all at once."""
         span = self.span(role, partition)
         if span.end <= span.start:
-            return
+            return iter(())
         consumer = self._consumer(role)
         consumer.assign([TopicPartition(self._names[role], partition, span.start)])
+        return self._chunks(role, partition, consumer, keys_only)
+
+    def _chunks(self, role: Role, partition: int, consumer: Consumer, keys_only: bool) -> Iterator[Chunk]:
+        span = self.span(role, partition)
         following, progressed = span.start, time.monotonic()
         while following < span.end:
             messages, ended = self._poll(role, partition, consumer)

@@ -70,6 +70,8 @@ class PartitionAudit:
         self._settled = span.end - 1 if settled is None else settled
         self._begin = history.state.output_begin(partition)
         bounds = Bounds(self._origin, self._settled, span.end, floor, self._begin)
+        # all of it is asked for before any of it is waited for
+        self._events = records.read("input", partition, keys_only=True) if self._settled >= self._origin else iter(())
         self._output = self._stream("output", bounds)
         self._letters = self._stream("dead-letters", bounds)
         self._lanes: dict[Color, Lane] = {
@@ -134,9 +136,7 @@ class PartitionAudit:
         """The owed events, about WINDOW at a time."""
         offsets: list[int] = []
         keys: list[bytes | None] = []
-        if self._settled < self._origin:
-            return
-        for chunk in self._records.read("input", self._partition, keys_only=True):
+        for chunk in self._events:
             lo = bisect.bisect_left(chunk.offsets, self._origin)
             hi = bisect.bisect_right(chunk.offsets, self._settled)
             offsets += chunk.offsets[lo:hi]
