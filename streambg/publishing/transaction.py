@@ -101,13 +101,13 @@ class Transaction:
         CRASH.at("after-produce")
 
     def _produce_answers(self, number: int, records: Records, stamps: Iterable[int]) -> None:
-        """The per-event path: nothing but the client's own call (1.3 us with a header)."""
+        """The per-event path: nothing but the client's own call, by position (0.53 us with a header, by name 0.77)."""
         producer, output = self._at_hand, self._site.output
         produce = producer.produce
         for value, key, headers, stamp in zip(records.values, records.keys, records.headers, stamps, strict=False):
             while True:
                 try:
-                    produce(output, value, key, number, timestamp=stamp, headers=headers)
+                    produce(output, value, key, number, None, None, stamp, headers)
                     break
                 except BufferError:
                     producer.poll(0.01)  # the queue is full: deliver some first
