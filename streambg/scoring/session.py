@@ -10,6 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from typing import Any, Protocol
 
 import structlog
@@ -164,8 +165,8 @@ class Session:
         if any(map(Message.error, messages)):
             raise self._failed(messages)
         lanes: dict[int, list[Message]] = defaultdict(list)
-        for number, message in zip(map(Message.partition, messages), messages, strict=True):
-            lanes[number or 0].append(message)
+        for number, together in groupby(messages, Message.partition):
+            lanes[number or 0].extend(together)
         # a partition that is not ours was revoked while this `consume` was under way
         return {number: self._columns(lane) for number, lane in lanes.items() if number in self._lanes}
 
