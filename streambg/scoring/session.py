@@ -226,6 +226,10 @@ class Session:
         while self._in_flight >= MAX_IN_FLIGHT:
             self._producer.poll(0.05)
             self._raise_failure()
+        if lane.in_flight and not lane.first_delivered:
+            # P10: librdkafka lets later messages go on after one timed out, and a first batch defines where
+            # a deployment's answers begin
+            self._flush()
         lane.in_flight.append(batch.upto)
         self._in_flight += 1
         self._producer.produce(
@@ -236,11 +240,6 @@ class Session:
             on_delivery=lambda error, _message: self._delivered(error, lane),
             headers=[(HEADER_NAME, describe(batch, self.site.input, partition))],
         )
-        if not lane.first_delivered:
-            # P10: librdkafka lets later messages go on after one timed out, and a first batch defines where
-            # a deployment's answers begin
-            self._flush()
-            lane.first_delivered = True
 
     def _delivered(self, error: KafkaError | None, lane: _Lane) -> None:
         self._in_flight -= 1
@@ -248,7 +247,7 @@ class Session:
         if error is not None:
             self._failure = self._failure or ended(error)
         elif self._failure is None:
-            lane.delivered = upto
+            lane.delivered, lane.first_delivered = upto, True
 
     def _flush(self) -> None:
         if self._producer.flush(FLUSH_TIMEOUT_S):
