@@ -116,8 +116,12 @@ class KafkaRecords:
         return self._spans.get((role, partition), Span())
 
     def read(self, role: Role, partition: int, *, keys_only: bool = False, begin: int = 0) -> Iterator[Chunk]:
-        reader = _Reader(self, role, partition, keys_only, max(begin, self.span(role, partition).start))
+        """Fetching begins with the call, not with the first chunk: who merges several roles waits for all at once."""
+        span = self.span(role, partition)
+        reader = _Reader(self, role, partition, keys_only, max(begin, span.start))
         self._readers[role, partition] = reader
+        if reader.following < span.end:
+            self.consumer(reader)
         return reader
 
     def rewind(self, role: Role, partition: int, offset: int) -> None:

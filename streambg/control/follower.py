@@ -68,7 +68,10 @@ class ControlFollower:
         self.fold = ControlFold(ignore_records)
         self.on_entry = on_entry
         self._clients = clients
-        self._consumer = clients.consumer({**config, "enable.partition.eof": False, "auto.offset.reset": "error"})
+        settings = {**config, "enable.partition.eof": False, "auto.offset.reset": "error"}
+        self._consumer = clients.consumer(settings)
+        # asks for the log's end on a connection of its own: on the reader's it would wait behind the fetch
+        self._asker = clients.consumer(settings)
         self._partition = TopicPartition(topic, 0)
         self._consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
         self._snapshot = Snapshot(self.fold.state, -1, float("-inf"))
@@ -123,19 +126,25 @@ class ControlFollower:
                 self._moved.notify_all()
         finally:
             self._consumer.close()
+            self._asker.close()
 
     def _turn(self) -> None:
         now = self._clients.now()
         if now >= self._end_due:
             self._end_due = now + ASK_END_S
             self._asked_at = self._ask_end(now) or self._asked_at
+            self._refresh()  # nearly always all of it is folded already: nobody waits for the poll
         self._consume()
-        if self.fold.folded >= self._end - 1:
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """P6: the view is as fresh as the last end read, once that is folded to."""
+        if self.fold.folded >= self._end - 1 and self._asked_at > self._snapshot.fresh_at:
             self._publish(self._asked_at)
 
     def _ask_end(self, now: float) -> float | None:
         try:
-            low, high = self._consumer.get_watermark_offsets(self._partition, 1.0)
+            low, high = self._asker.get_watermark_offsets(self._partition, 1.0)
         except KafkaException as error:
             # the lease runs out by itself; one lost answer is no news
             log.debug("control_end_unknown", why=str(error))

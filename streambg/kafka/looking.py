@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from streambg.errors import Unreachable
 from streambg.kafka.clients import KAFKA, Clients
@@ -26,6 +34,21 @@ EOF_WAIT_S = 0.05
 EVENT_WAIT_S = 1.0
 
 Spot = tuple[str, int]  # topic and partition
+
+
+def ranges(consumer: Consumer, spots: Collection[Spot], timeout: float) -> dict[Spot, tuple[int, int]]:
+    """(first, end) offset of each, as the client's isolation level shows it: two requests a broker, however many."""
+    firsts, ends = (_asked(consumer, spots, which, timeout) for which in (OFFSET_BEGINNING, OFFSET_END))
+    return {spot: (firsts[spot], ends[spot]) for spot in spots}
+
+
+def _asked(consumer: Consumer, spots: Collection[Spot], which: int, timeout: float) -> dict[Spot, int]:
+    wanted = [TopicPartition(topic, partition, which) for topic, partition in spots]
+    found = consumer.offsets_for_times(wanted, timeout) if wanted else []
+    for each in found:
+        if each.error is not None:
+            raise KafkaException(each.error)
+    return {(each.topic, each.partition): each.offset for each in found}
 
 
 def read_on(

@@ -44,10 +44,9 @@ QUEUED_KBYTES = 16_384
 # How soon fetching goes on once the queue has room (default 1 s: gaps in a busy stream), or after a failed fetch.
 FETCH_QUEUE_BACKOFF_MS = 10
 FETCH_ERROR_BACKOFF_MS = 100
-# Followers of a quiet topic: the broker answers at the first byte, else after this. Whoever asks for the log's end
-# waits behind the fetch on the same connection, and a publisher that takes over asks three times: at 500 ms a kill
-# cost 0.8 s more. Ten requests a second of 0.3 ms when idle.
-FOLLOW_WAIT_MS = 100
+# Followers of a quiet topic: the broker answers at the first byte, else after this: two requests a second when idle.
+# Whoever asks for the log's end does so on another connection, for there it would wait behind this fetch.
+FOLLOW_WAIT_MS = 500
 
 # -- producers ---------------------------------------------------------------------------------------------------
 LINGER_MS = 5

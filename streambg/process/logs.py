@@ -5,7 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 
-import structlog
+# structlog imports rich, where that is installed, to print exceptions; ours are text by then (format_exc_info). A fifth
+# of the time in which a killed process is back.
+_RICH = sys.modules.get("rich")
+sys.modules["rich"] = None  # type: ignore[assignment] # "not installed", while structlog looks
+import structlog  # noqa: E402 - behind that
+
+del sys.modules["rich"]
+if _RICH is not None:
+    sys.modules["rich"] = _RICH
 
 
 def configure(process: str, *, console: bool | None = None, level: str = "info") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
@@ -200,8 +201,8 @@ class Answers:
             _joined([batch.statuses[first:] for batch, first in parts]) == OK,
             covered,
             self.coverage.sample_upto,
-            [key for batch, first in parts for key in batch.keys[first:]],
-            [value for batch, first in parts for value in batch.values[first:]],
+            list(chain.from_iterable([batch.keys[first:] for batch, first in parts])),
+            list(chain.from_iterable([batch.values[first:] for batch, first in parts])),
             _joined([batch.times[first:] for batch, first in parts]),
             _bucket_column(parts, bucket_field),
             _forwarded(parts),

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from streambg.control.state import ControlState
 from streambg.kafka.clients import KAFKA, Clients
+from streambg.kafka.looking import ranges
 from streambg.publishing import resume
 from streambg.publishing.resume import Committed, Facts, Tail
 from streambg.publishing.tail import first_stamped, read_cutovers, read_tails
@@ -76,25 +77,20 @@ def read_facts(
         for number, tail in tails.items()
         if tail is not None and resume.missing_record(tail, cutovers.get(number, []), topic_id)
     }
+    logs = ranges(consumer, [(each.topic, each.partition) for each in positions], WATERMARK_TIMEOUT_S)
     return [
         Facts(
             number,
             {color: committed[site.predictions[color], number] for color in COLORS},
             tails[number],
             cutovers.get(number, []),
-            {color: log_range(consumer, site.predictions[color], number) for color in COLORS},
+            {color: logs[site.predictions[color], number] for color in COLORS},
             topic_id,
             cluster_id,
             stamped.get(number),
         )
         for number in sorted(numbers)
     ]
-
-
-def log_range(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    """(first, end) offset of a partition."""
-    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), WATERMARK_TIMEOUT_S)
-    return int(low), int(high)
 
 
 def identify(admin: AdminClient, topic: str) -> tuple[str, str]:

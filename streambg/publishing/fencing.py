@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import structlog
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from streambg.kafka.clients import KAFKA, Clients
 from streambg.records.cutover import decode_publisher_position
 
 # InitProducerId of a dead member's id took 10-50 ms; it waits while the coordinator ends an open transaction.
 FENCE_TIMEOUT_S = 20.0
+# One wait for its answer. The coordinator ends an open transaction within 10-20 ms, but the client asks again after
+# 500 ms only; a call that is repeated asks at once, or goes on waiting where an answer is under way.
+ASK_AGAIN_S = 0.025
+# Long enough for the first request of each to be sent; then all of them are waited for.
+KICK_S = 0.001
 
 log = structlog.get_logger("streambg.publisher")
 
@@ -35,10 +40,31 @@ def fence_the_dead(
     producer_config: Mapping[str, Any], candidates: Collection[str], alive: Collection[str], clients: Clients = KAFKA
 ) -> None:
     """A producer that takes over each dead id: the broker aborts what was open and refuses what comes late."""
-    for transactional_id in sorted(set(candidates) - set(alive)):
-        producer = clients.producer(
-            {**producer_config, "transactional.id": transactional_id, "client.id": "streambg.fence"}
-        )
-        producer.init_transactions(FENCE_TIMEOUT_S)
+    dead = sorted(set(candidates) - set(alive))
+    producers = [
+        clients.producer({**producer_config, "transactional.id": transactional_id, "client.id": "streambg.fence"})
+        for transactional_id in dead
+    ]
+    take_over(producers, FENCE_TIMEOUT_S, clients)
+    for producer in producers:
         producer.close()
-        log.debug("fenced", transactional_id=transactional_id)
+    log.debug("fenced", transactional_ids=dead)
+
+
+def take_over(producers: Sequence[Producer], timeout: float, clients: Clients) -> None:
+    """`init_transactions` of all of them at once. Raises KafkaException where one is not done within `timeout` s."""
+    deadline = clients.now() + timeout
+    waiting = [producer for producer in producers if not _taken_over(producer, KICK_S, deadline, clients)]
+    while waiting:
+        waiting = [producer for producer in waiting if not _taken_over(producer, ASK_AGAIN_S, deadline, clients)]
+
+
+def _taken_over(producer: Producer, timeout: float, deadline: float, clients: Clients) -> bool:
+    try:
+        producer.init_transactions(timeout)
+    except KafkaException as error:
+        again: KafkaError = error.args[0]
+        if clients.now() >= deadline or not (again.retriable() or again.code() == KafkaError._TIMED_OUT):
+            raise
+        return False
+    return True

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from streambg.publishing.answers import View
 from streambg.publishing.settle import Run
 from streambg.publishing.table import Act, Side
@@ -74,17 +76,15 @@ def _as_routed(run: Run, live: View, other_view: View | None, scene: Scene, cuto
     n, others, offsets = len(run.offsets), int(run.chosen_other.sum()), run.offsets.tolist()
     # a template ends with the hole for the reason, which is the same for all of them here
     routed = {color: template[:-2] + b"route" for color, template in scene.templates.items()}
-    if others == 0 or other_view is None:
-        header = routed[scene.live]
-        values, keys, forwarded = live.values[:n], live.keys[:n], live.forwarded
-        names = [header % offset for offset in offsets]
-    else:
-        wants = run.chosen_other.tolist()
-        headers = (routed[scene.live], routed[other(scene.live)])
-        values = [b if w else a for w, a, b in zip(wants, live.values, other_view.values, strict=False)]
-        keys = [b if w else a for w, a, b in zip(wants, live.keys, other_view.keys, strict=False)]
-        forwarded = _picked(wants, live.forwarded, other_view.forwarded)
-        names = [headers[w] % offset for w, offset in zip(wants, offsets, strict=True)]
+    values, keys, forwarded = live.values[:n], live.keys[:n], live.forwarded
+    lines = [routed[scene.live]] * n
+    if others and other_view is not None:
+        header = routed[other(scene.live)]
+        for row in np.flatnonzero(run.chosen_other).tolist():
+            values[row], keys[row], lines[row] = other_view.values[row], other_view.keys[row], header
+        forwarded = _picked(run.chosen_other.tolist(), live.forwarded, other_view.forwarded)
+    # all headers are filled in one go (0.1 us each, one by one 0.3): no topic, model or digest holds a newline
+    names = (b"\n".join(lines) % tuple(offsets)).split(b"\n") if n else []
     written: list[list[Header]] = [[(HEADER, name)] for name in names]
     if forwarded is not None:
         for line, more in zip(written, forwarded, strict=False):

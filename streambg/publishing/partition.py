@@ -24,8 +24,17 @@ from streambg.records.source import COLORS, Color, other
 # second color; 64 partitions of both colors stay below 250 MB: 64 x 2 x 1 MiB, and rows cost about 200 bytes each.
 MAX_WAITING_ROWS = 4_000
 MAX_WAITING_BYTES = 1024 * 1024
+# A member of fewer partitions than these shares what that many may hold (32 MiB of both colors) among its own: one
+# partition alone fills transactions of 20,000 rows. And while everything is paused the client sleeps: a resumed
+# partition is fetched again after up to a second.
+WIDE = 16
 # Pausing ends when half of it is gone, so that a color at the limit is not paused and resumed with every batch.
 RESUME_SHARE = 0.5
+
+
+def waiting_rows(among: int) -> int:
+    """P20: how many rows of a color may wait in each of the partitions that one reader has."""
+    return MAX_WAITING_ROWS * max(1, WIDE // max(1, among))
 
 
 class Partition:
@@ -269,17 +278,18 @@ class Partition:
         limit_ms = live_ms if live_ms is not None else rules.late_candidate_ms
         return float("inf") if limit_ms is None else limit_ms / 1_000
 
-    def overfull(self, color: Color) -> bool:
-        """P20: it may wait no more of this color. One batch may always wait."""
-        answers = self.answers[color]
-        return answers.waiting_batches > 1 and (answers.rows >= MAX_WAITING_ROWS or answers.bytes >= MAX_WAITING_BYTES)
+    def overfull(self, color: Color, among: int = WIDE) -> bool:
+        """P20: it may wait no more of this color; `among` partitions have one reader. One batch may always wait."""
+        return self.answers[color].waiting_batches > 1 and self._filled(color, among) >= 1
 
-    def roomy(self, color: Color) -> bool:
+    def roomy(self, color: Color, among: int = WIDE) -> bool:
         """P20: a paused color may be read again."""
-        answers = self.answers[color]
-        return answers.waiting_batches == 0 or (
-            answers.rows < MAX_WAITING_ROWS * RESUME_SHARE and answers.bytes < MAX_WAITING_BYTES * RESUME_SHARE
-        )
+        return self.answers[color].waiting_batches == 0 or self._filled(color, among) < RESUME_SHARE
+
+    def _filled(self, color: Color, among: int) -> float:
+        """How much of its room is taken, 1: all of it."""
+        answers, share = self.answers[color], waiting_rows(among) / MAX_WAITING_ROWS
+        return max(answers.rows / MAX_WAITING_ROWS, answers.bytes / MAX_WAITING_BYTES) / share
 
     @property
     def stuck(self) -> Waiting | None:

@@ -25,7 +25,7 @@ from streambg.publishing.facts import Site, read_facts
 from streambg.publishing.fencing import fence_the_dead, writers
 from streambg.publishing.gap import read_events
 from streambg.publishing.outcomes import Home, Records
-from streambg.publishing.partition import Partition
+from streambg.publishing.partition import Partition, waiting_rows
 from streambg.publishing.resume import Facts
 from streambg.publishing.transaction import CALL_TIMEOUT_S, Meter, Transaction
 from streambg.records.batch import MAX_ROWS, BadBatch, decode
@@ -37,8 +37,9 @@ BUSY_POLL_S = 0.005
 IDLE_POLL_S = 0.05
 # Records taken at once: a full transaction of small batches, and still a fraction of the transaction interval of work.
 POLL_RECORDS = 500
-# Rows that may wait before less is taken: what two full transactions hold of both colors. More would only be paused.
-READ_AHEAD = 4
+# How much of the room of all queues is filled before less is taken: a color that is read first finds twice its half.
+# More would only be paused, and with it what was fetched ahead thrown away.
+FILLED = 0.5
 
 log = structlog.get_logger("streambg.publisher")
 
@@ -103,7 +104,8 @@ class Session:
     def _room(self) -> int:
         """How many records to take: fewer where much waits already, and where records have many rows; at least one."""
         waiting = sum(each.rows for partition in self.partitions.values() for each in partition.answers.values())
-        return max(1, min(POLL_RECORDS, (READ_AHEAD * self.site.records - waiting) // self._rows_a_record))
+        room = int(FILLED * waiting_rows(len(self.partitions)) * len(COLORS) * len(self.partitions))
+        return max(1, min(POLL_RECORDS, (room - waiting) // self._rows_a_record))
 
     def _look(self) -> None:
         """The control log's view, no older than the lease (P6); switched only between transactions (P19)."""
@@ -205,11 +207,12 @@ class Session:
 
     def _balance(self) -> None:
         """P20: read no more of a color that runs ahead."""
+        among = len(self.partitions)
         for number, partition in self.partitions.items():
             for color in COLORS:
-                if partition.overfull(color):
+                if partition.overfull(color, among):
                     self._reader.pause(color, number)
-                elif (color, number) in self._reader.paused and partition.roomy(color):
+                elif (color, number) in self._reader.paused and partition.roomy(color, among):
                     self._reader.resume(color, number)
 
     # -- assignment ----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streambg.errors import SessionEnded
 from streambg.kafka.clients import KAFKA, Clients
-from streambg.kafka.looking import Spot, read_on
+from streambg.kafka.looking import Spot, ranges, read_on
 from streambg.publishing.resume import Tail
 from streambg.records.cutover import Cutover, decode_cutover
 from streambg.records.outcome import decode_dead_letter, find_header, parse_header
@@ -20,6 +20,7 @@ FIRST_LOOK = 16
 LOOK_FURTHER = 8
 # All tails of a busy member were read in 0.1 s; a broker that needs this long is in trouble: start over.
 DEADLINE_S = 20.0
+WATERMARK_TIMEOUT_S = 10.0
 
 log = structlog.get_logger("streambg.publisher")
 
@@ -45,7 +46,7 @@ def read_tails(
         for partition in floors:
             todo[output, partition] = _output_tail
             todo[dead_letters, partition] = _dead_letter_tail
-        ends = {spot: _watermarks(consumer, *spot) for spot in todo}
+        ends = ranges(consumer, todo, WATERMARK_TIMEOUT_S)
         for partition, begin in begins.items():
             low, high = ends[output, partition]
             ends[output, partition] = (min(max(low, begin), high), high)
@@ -68,11 +69,6 @@ def read_tails(
         )
         for partition in floors
     }
-
-
-def _watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), 10)
-    return int(low), int(high)
 
 
 def _last_records(
@@ -129,7 +125,7 @@ def first_stamped(
 
 
 def _first_of(clients: Clients, consumer: Consumer, spot: Spot, begin: int, epoch: int) -> int | None:
-    low, high = _watermarks(consumer, *spot)
+    low, high = ranges(consumer, [spot], WATERMARK_TIMEOUT_S)[spot]
     low = max(low, begin)
     first: int | None = None
     while low < high:
@@ -167,7 +163,7 @@ def _written(clients: Clients, config: Mapping[str, Any], topic: str) -> int:
     """The end of the topic for its writers: above the last stable offset where a transaction is open."""
     consumer = clients.consumer({**config, "isolation.level": "read_uncommitted"})
     try:
-        return _watermarks(consumer, topic, 0)[1]
+        return ranges(consumer, [(topic, 0)], WATERMARK_TIMEOUT_S)[topic, 0][1]
     finally:
         consumer.close()
 
@@ -183,7 +179,7 @@ def read_cutovers(
     at_least = _written(clients, config, topic) if complete else 0
     consumer = clients.consumer({**config, "enable.partition.eof": True})
     try:
-        low, _ = _watermarks(consumer, topic, 0)
+        low, _ = ranges(consumer, [(topic, 0)], WATERMARK_TIMEOUT_S)[topic, 0]
         messages = read_on(consumer, {(topic, 0): low}, DEADLINE_S, at_least=at_least, clients=clients)
     finally:
         consumer.close()

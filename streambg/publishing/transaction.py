@@ -18,6 +18,7 @@ from streambg.kafka.errors import is_fenced
 from streambg.process.crash import CRASH
 from streambg.process.watch import WATCH
 from streambg.publishing.facts import Site
+from streambg.publishing.fencing import take_over
 from streambg.publishing.outcomes import Records
 from streambg.publishing.suspicion import TroubleLog, suspicion
 from streambg.records.cutover import encode_cutover
@@ -76,7 +77,7 @@ class Transaction:
                 "error_cb": self.trouble.error,
             }
         )
-        self._producer.init_transactions(INIT_TIMEOUT_S)
+        take_over([self._producer], INIT_TIMEOUT_S, self._clients)
 
     def begin(self) -> None:
         if self._open_since is None:
@@ -100,13 +101,13 @@ class Transaction:
         CRASH.at("after-produce")
 
     def _produce_answers(self, number: int, records: Records, stamps: Iterable[int]) -> None:
-        """The per-event path: nothing but the client's own call (1.3 us with a header)."""
+        """The per-event path: nothing but the client's own call, by position (0.53 us with a header, by name 0.77)."""
         producer, output = self._at_hand, self._site.output
         produce = producer.produce
         for value, key, headers, stamp in zip(records.values, records.keys, records.headers, stamps, strict=False):
             while True:
                 try:
-                    produce(output, value, key, number, timestamp=stamp, headers=headers)
+                    produce(output, value, key, number, None, None, stamp, headers)
                     break
                 except BufferError:
                     producer.poll(0.01)  # the queue is full: deliver some first

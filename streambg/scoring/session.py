@@ -10,6 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from typing import Any, Protocol
 
 import structlog
@@ -164,8 +165,8 @@ class Session:
         if any(map(Message.error, messages)):
             raise self._failed(messages)
         lanes: dict[int, list[Message]] = defaultdict(list)
-        for number, message in zip(map(Message.partition, messages), messages, strict=True):
-            lanes[number or 0].append(message)
+        for number, together in groupby(messages, Message.partition):
+            lanes[number or 0].extend(together)
         # a partition that is not ours was revoked while this `consume` was under way
         return {number: self._columns(lane) for number, lane in lanes.items() if number in self._lanes}
 
@@ -225,6 +226,10 @@ class Session:
         while self._in_flight >= MAX_IN_FLIGHT:
             self._producer.poll(0.05)
             self._raise_failure()
+        if lane.in_flight and not lane.first_delivered:
+            # P10: librdkafka lets later messages go on after one timed out, and a first batch defines where
+            # a deployment's answers begin
+            self._flush()
         lane.in_flight.append(batch.upto)
         self._in_flight += 1
         self._producer.produce(
@@ -235,11 +240,6 @@ class Session:
             on_delivery=lambda error, _message: self._delivered(error, lane),
             headers=[(HEADER_NAME, describe(batch, self.site.input, partition))],
         )
-        if not lane.first_delivered:
-            # P10: librdkafka lets later messages go on after one timed out, and a first batch defines where
-            # a deployment's answers begin
-            self._flush()
-            lane.first_delivered = True
 
     def _delivered(self, error: KafkaError | None, lane: _Lane) -> None:
         self._in_flight -= 1
@@ -247,7 +247,7 @@ class Session:
         if error is not None:
             self._failure = self._failure or ended(error)
         elif self._failure is None:
-            lane.delivered = upto
+            lane.delivered, lane.first_delivered = upto, True
 
     def _flush(self) -> None:
         if self._producer.flush(FLUSH_TIMEOUT_S):

@@ -243,11 +243,13 @@ class SimConsumer:
         return self._link.call("ends", lambda: self._broker.ends(spot, self._committed_only), timeout)
 
     def offsets_for_times(self, partitions: Sequence[TopicPartition], timeout: float = 5.0) -> list[TopicPartition]:
-        """Only for the ends, as streambg asks."""
-        assert all(one.offset == OFFSET_END for one in partitions)
-        wanted = spots(partitions)
-        found = self._link.call("ends", lambda: [self._end(spot) for spot in wanted], timeout)
-        return [TopicPartition(*spot, end) for spot, end in zip(wanted, found, strict=True)]
+        """Only for first and end offsets, as streambg asks."""
+        which = [OFFSET_BEGINNING, OFFSET_END]
+        wanted = [((one.topic, one.partition), which.index(one.offset)) for one in partitions]
+        found = self._link.call(
+            "ends", lambda: [self._broker.ends(spot, self._committed_only)[at] for spot, at in wanted], timeout
+        )
+        return [TopicPartition(*spot, offset) for (spot, _), offset in zip(wanted, found, strict=True)]
 
     def committed(self, partitions: Sequence[TopicPartition], timeout: float = 5.0) -> list[TopicPartition]:
         wanted = spots(partitions)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import OFFSET_END, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, TopicPartition
 
 from simulation.bench import (
     CALL_S,
@@ -92,7 +92,7 @@ def out_of_range(bench: Bench) -> Any:
 
 
 def ends_at_once(bench: Bench) -> Any:
-    """The ends of several partitions in one question: the last stable offsets."""
+    """First and end offsets of several partitions, a question each: the ends are the last stable offsets."""
     topic, made = bench.create("t", 2), producer(bench, "a")
     made.begin_transaction()
     put(made, topic, "x")
@@ -101,10 +101,13 @@ def ends_at_once(bench: Bench) -> Any:
     made.begin_transaction()
     put(made, topic, "open")
     asking = reader(bench)
-    found = asking.offsets_for_times([TopicPartition(topic, number, OFFSET_END) for number in (1, 0)], CALL_S)
+    found = [
+        asking.offsets_for_times([TopicPartition(topic, number, which) for number in (1, 0)], CALL_S)
+        for which in (OFFSET_BEGINNING, OFFSET_END)
+    ]
     asking.close()
     made.abort_transaction(CALL_S)
-    return [(one.partition, one.offset, one.error) for one in found]
+    return [[(one.partition, one.offset, one.error) for one in each] for each in found]
 
 
 def ranges(bench: Bench) -> Any:
@@ -228,7 +231,7 @@ SCENARIOS: dict[str, tuple[Callable[[Bench], Any], Any]] = {
     "fencing": (fencing, ["fenced", ["kept@2", "end@4"]]),
     "nothing written": (nothing_written, ["ok", (0, 0)]),
     "out of range": (out_of_range, [["end@2"], ["end@2"], ["_AUTO_OFFSET_RESET"]]),
-    "ends at once": (ends_at_once, [(1, 0, None), (0, 2, None)]),
+    "ends at once": (ends_at_once, [[(1, 0, None), (0, 0, None)], [(1, 0, None), (0, 2, None)]]),
     "range": (
         ranges,
         [

@@ -59,6 +59,7 @@ class SimProducer:
         value: bytes | None = None,
         key: bytes | None = None,
         partition: int = -1,
+        callback: None = None,
         on_delivery: Delivered | None = None,
         timestamp: int = 0,
         headers: Headers | None = None,

@@ -91,17 +91,17 @@ def liveness_walk(seed: int) -> tuple[list[Op], int]:
 def run(world: World, ops: Sequence[Op], broken: int) -> Exception | None:
     """What goes wrong in a walk; None where all is right. The sessions' own log lines are left out."""
     before = structlog.get_config()
-    rows, thresholds = partition.MAX_WAITING_ROWS, gc.get_threshold()
+    rows, wide, thresholds = partition.MAX_WAITING_ROWS, partition.WIDE, gc.get_threshold()
     gc.set_threshold(*GC_THRESHOLDS)  # as the processes do; a seed costs 10 to 20 % less
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    partition.MAX_WAITING_ROWS = WAITING_ROWS
+    partition.MAX_WAITING_ROWS, partition.WIDE = WAITING_ROWS, 1
     try:
         world.run(ops, broken)
     except Exception as error:
         return error
     finally:
         structlog.configure(**before)
-        partition.MAX_WAITING_ROWS = rows
+        partition.MAX_WAITING_ROWS, partition.WIDE = rows, wide
         gc.set_threshold(*thresholds)
     return None
 

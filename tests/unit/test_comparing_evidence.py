@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pairs import BLUE, FOLDED, GREEN, PAIR, START, TERMS, Answer, batch, begun, cut, feed, finish, restarted
+from river import drift
 
 from streambg.comparing.comparison import Comparison
+from streambg.comparing.drift import Detector
 from streambg.comparing.evidence import COUNTS, Evidence, merged
 from streambg.comparing.pair import Terms
 from streambg.comparing.side import Place
@@ -113,6 +115,14 @@ def test_P32_adwin_alarms_are_bit_equal_after_crashes(seed: int) -> None:
     assert 2_300 <= alarm.since <= 2_520, "the change is placed where it began"
     assert alarm.before == pytest.approx(0.31, abs=0.03)
     assert alarm.after > alarm.before + 0.1, "ADWIN cuts at its buckets: some events of before are in the mean"
+
+
+def test_the_detector_is_rivers_adwin_as_it_comes() -> None:
+    values = np.concatenate((np.zeros(1_000), np.ones(200)))
+    ours, theirs = Detector(), drift.ADWIN()._helper  # type: ignore[no-untyped-call] # river is not typed
+    assert ours.state().block == bytes(theirs.__getstate__())
+    first = next(at for at, value in enumerate(values.tolist()) if theirs.update(value))
+    assert next(at for at, *_ in ours.feed(values)) == first
 
 
 def test_P9_silence_is_counted_by_what_it_says() -> None:

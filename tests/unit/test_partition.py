@@ -11,7 +11,7 @@ from predictions import answers, fetched, key, value
 
 from streambg.control.state import ControlState
 from streambg.errors import Gap
-from streambg.publishing.partition import MAX_WAITING_BYTES, MAX_WAITING_ROWS, Partition
+from streambg.publishing.partition import MAX_WAITING_BYTES, MAX_WAITING_ROWS, WIDE, Partition, waiting_rows
 from streambg.publishing.settle import Waiting
 from streambg.records.batch import Batch
 from streambg.records.bucket import bucket, identity
@@ -227,6 +227,16 @@ def test_P20_limits_are_per_color_and_one_batch_may_always_wait() -> None:
     bench.everything()
     assert bench.partition.roomy("green")
     assert bench.partition.answers["green"].bytes < MAX_WAITING_BYTES
+
+
+def test_P20_a_member_of_few_partitions_lets_more_wait_in_each() -> None:
+    bench = Bench()
+    for number in range(3):
+        first = number * MAX_WAITING_ROWS
+        bench.partition.offer("green", fetched(number, answers(1, first - 1, first + MAX_WAITING_ROWS - 1)))
+    full = {among for among in (1, 4, 5, 6, 8, 16, 64) if bench.partition.overfull("green", among)}
+    assert full == {5, 6, 8, 16, 64}, "three times a wide member's share: what one of five partitions may have"
+    assert [waiting_rows(among) * among for among in (1, 2, 16)] == [WIDE * MAX_WAITING_ROWS] * 3
 
 
 def test_P26_positions_say_settled_epoch_writer_and_the_fold_at_the_position() -> None:

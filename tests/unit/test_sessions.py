@@ -51,13 +51,16 @@ class ControlTopic:
 
     def __init__(self, _config: dict[str, Any]) -> None:
         self._ready: queue.Queue[Record] = queue.Queue()
+        self._fetches = False
 
     def put(self, record: Record) -> None:
         self._ready.put(record)
 
-    def assign(self, _partitions: list[Any]) -> None: ...
+    def assign(self, _partitions: list[Any]) -> None:
+        self._fetches = True
 
     def get_watermark_offsets(self, _partition: Any, _timeout: float) -> tuple[int, int]:
+        assert not self._fetches, "the question waits behind a fetch"
         return 0, self.end
 
     def poll(self, timeout: float) -> Record | None:
