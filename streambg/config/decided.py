@@ -63,7 +63,7 @@ def _metric(name: str, section: MetricSection) -> Metric:
     kind = kind_of(section)
     low, high = range_of(section) or DEFAULT_RANGE
     margin = section.margin
-    half = None if margin is None else margin / 2
+    segment_margin = margin if section.segment_margin is None else section.segment_margin
     return Metric(
         name,
         section.kind,
@@ -73,12 +73,18 @@ def _metric(name: str, section: MetricSection) -> Metric:
         section.better or kind.better,
         needs_label(section),
         margin,
-        half if section.abort_margin is None else section.abort_margin,
+        _abort(margin, section.abort_margin),
         section.floor,
         section.limit_ms,
         section.segments,
-        margin if section.segment_margin is None else section.segment_margin,
+        segment_margin,
+        _abort(segment_margin, section.abort_margin),
     )
+
+
+def _abort(margin: float | None, declared: float | None) -> float | None:
+    """Halfway to the margin, unless the file says otherwise."""
+    return declared if declared is not None or margin is None else margin / 2
 
 
 def _labels(section: Labels) -> LabelTerms:

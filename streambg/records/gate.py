@@ -57,6 +57,7 @@ class Metric:
     margin: how much worse than live is still good enough; None for a diagnostic, which decides nothing.
     abort_margin: worse than this is harm. floor: the disagreement of a model with itself, which is nobody's fault.
     limit_ms: of latency_over. segments: the carried fields by whose values it must hold, too, within segment_margin.
+    segment_abort_margin: as abort_margin, in a segment.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Metric:
     limit_ms: int | None = None
     segments: tuple[str, ...] = ()
     segment_margin: float | None = None
+    segment_abort_margin: float | None = None
 
     @property
     def decides(self) -> bool:
