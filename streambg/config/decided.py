@@ -43,6 +43,7 @@ def gate_of(
     segments: Mapping[str, tuple[str, ...]],
     labels: Labels | None,
     rollout: Rollout,
+    carried: tuple[str, ...],
 ) -> Gate | None:
     """None where no metrics are declared: then nothing decides."""
     if not metrics:
@@ -54,6 +55,8 @@ def gate_of(
         rollout.alpha.abort,
         rollout.coverage.rows,
         rollout.coverage.labels,
+        rollout.max_lag_ms,
+        tuple(sorted(carried)),
         rollout.max_events,
         _labels(labels) if labels else None,
     )
@@ -105,7 +108,6 @@ def plan_of(rollout: Rollout, gate: Gate) -> Plan:
         tuple(_step(step, gate) for step in steps),
         len(steps) < len(rollout.steps),
         gate,
-        rollout.max_lag_ms,
         rollout.on_abort,
         rollout.on_inconclusive,
         rollout.after_promotion.watch_ms,

@@ -199,7 +199,7 @@ class Pipeline(Section):
 
     def gate(self) -> Gate | None:
         """What decides about a candidate; None where no metrics are declared."""
-        return gate_of(self.metrics, self.segments, self.labels, self.rollout)
+        return gate_of(self.metrics, self.segments, self.labels, self.rollout, self.input.carry)
 
     def plan(self) -> Plan | None:
         """The rollout plan, for the `rollout-start` command; None where no steps are declared."""

@@ -18,75 +18,104 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from streambg.deciding.bets import BETS, WEIGHTS
+from streambg.deciding.bets import BETS, WATCHING
 from streambg.deciding.grid import ONE, Ints
+from streambg.records.source import COLORS, Color
 
 Floats = npt.NDArray[np.float64]
 
 # At least so many events on average between two false alarms: 1 / alpha.
 ALARM_AT = 100_000.0
-# A value this large says all there is to say; without an end it would overflow and never come back from infinity.
+# A value this large says all there is to say; beyond, the next quiet event makes it this, so that it can come back.
 _LARGEST = 1e200
-# Runs of events without a difference are passed in powers of two; 2**40 of them fit no topic.
-_POWERS = 40
+# Runs of events without a difference: below 2**6 by a table, longer ones in powers of two; 2**40 fit no topic.
+_TABLE_BITS, _POWERS = 6, 40
 
 
 @dataclass(slots=True)
 class Detector:
-    """Of one metric, one partition and one color as the one that might harm.
+    """Of one metric in one partition.
 
-    values: float64 (bets,) after the last event with a difference; quiet: events without one since then. Both are a
-    function of the differences in their order, and of nothing else.
+    values: float64 (2, bets) after the last event with a difference: blue as the color that might harm, then green.
+    quiet: events without a difference since then. Both are a function of the differences in their order alone.
     """
 
     abort_margin: float
-    values: Floats = field(default_factory=lambda: np.zeros(len(BETS)))
+    values: Floats = field(default_factory=lambda: np.zeros((len(COLORS), len(BETS))))
     quiet: int = 0
 
     def feed(self, differences: Ints) -> None:
-        """n differences in steps of grid.py, in source order; positive is better."""
+        """n differences in steps of grid.py, in source order; positive where green did better."""
         moving = np.flatnonzero(differences)
         if len(moving) == 0:
             self.quiet += len(differences)
             return
         gaps = np.diff(moving, prepend=-1) - 1
         gaps[0] += self.quiet
-        factors = 1 + BETS * self._harm(differences[moving])[:, None]
+        moved = differences[moving]
+        factors = event_factors(np.stack([-moved, moved], axis=1), self.abort_margin)
         values = self.values
-        for gap, factor in zip(gaps.tolist(), factors, strict=True):
-            values = np.minimum((self._after_quiet(values, gap) + 1) * factor, _LARGEST)
+        with np.errstate(over="ignore"):  # infinity is above every limit, and ends at the next quiet event
+            for gap, factor in zip(gaps.tolist(), factors, strict=True):
+                values = (self._after(values, gap) + 1) * factor
         self.values = values
         self.quiet = len(differences) - 1 - int(moving[-1])
 
-    def value(self) -> float:
-        """Against `ALARM_AT`; of all that was fed."""
-        return float((WEIGHTS * self._after_quiet(self.values, self.quiet)).sum())
+    def value(self, color: Color) -> float:
+        """Of this color as the one that might harm, against `ALARM_AT`; of all that was fed."""
+        of_color = self._after(self.values, self.quiet)[COLORS.index(color)]
+        return float((WATCHING * np.minimum(of_color, _LARGEST)).sum())
 
-    def _harm(self, differences: Ints) -> Floats:
-        """y of each difference; a whole step is taken off, so that rounding makes no alarm."""
-        harm: Floats = -(differences / ONE + self.abort_margin + 1 / ONE) / (1 + self.abort_margin + 1 / ONE)
-        return harm
-
-    def _after_quiet(self, values: Floats, events: int) -> Floats:
-        """After events without a difference, 2**i at a time: additions and products only, the same on every machine."""
-        if events == 0:
+    def _after(self, values: Floats, quiet: int) -> Floats:
+        """After events without a difference: additions and products only, the same on every machine."""
+        if quiet == 0:
             return values
-        factor = 1 + BETS * self._harm(np.zeros(1, np.int64))
-        grown = factor.copy()  # what the events' own starts are worth after them
+        table, powers = _quiet(self.abort_margin)
+        factor, started = table[quiet & ((1 << _TABLE_BITS) - 1)]
+        values = np.minimum(values, _LARGEST) * factor + started
+        left = quiet >> _TABLE_BITS
         for power in range(_POWERS):
-            if events >> power & 1:
-                values = values * factor + grown
-            if events >> power <= 1:
+            if left >> power == 0:
                 break
-            grown = grown * factor + grown
-            factor = factor * factor
-        return np.minimum(values, _LARGEST)
+            if left >> power & 1:
+                factor, started = powers[power]
+                values = values * factor + started
+        return values
 
 
-def total(detectors: Iterable[tuple[int, Detector]]) -> float:
+def event_factors(differences: Ints, abort_margin: float) -> Floats:
+    """What an event makes of each R, 1 + l y for every bet: float64 (..., bets).
+
+    A whole step is taken off, so that rounding makes no alarm.
+    """
+    harm = -(differences / ONE + abort_margin + 1 / ONE) / (1 + abort_margin + 1 / ONE)
+    factors: Floats = 1 + BETS * harm[..., None]
+    return factors
+
+
+_Passed = tuple[Floats, Floats]  # k quiet events make R into R * first + second
+
+
+@lru_cache(maxsize=256)
+def _quiet(abort_margin: float) -> tuple[list[_Passed], list[_Passed]]:
+    """What 0, 1, 2, ... quiet events do, up to 2**6 - 1; and 2**6, 2**7, ... of them."""
+    factor = event_factors(np.zeros(1, np.int64), abort_margin)[0]
+    table = [(np.ones_like(factor), np.zeros_like(factor))]
+    for _ in range(1 << _TABLE_BITS):
+        grown, started = table[-1]
+        table.append((grown * factor, (started + 1) * factor))
+    powers = [table.pop()]
+    for _ in range(1, _POWERS):
+        grown, started = powers[-1]
+        powers.append((grown * grown, started * grown + started))
+    return table, powers
+
+
+def total(detectors: Iterable[tuple[int, Detector]], color: Color) -> float:
     """The value over partitions: (partition, its detector), added in ascending order."""
-    return sum(detector.value() for _, detector in sorted(detectors, key=lambda entry: entry[0]))
+    return sum(detector.value(color) for _, detector in sorted(detectors, key=lambda entry: entry[0]))

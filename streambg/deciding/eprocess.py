@@ -34,17 +34,22 @@ def log_harm(counts: Ints, abort_margin: float) -> float:
 
 def good_logs(counts: Ints, margin: float) -> Floats:
     """ln of what each bet made, float64 (bets,)."""
-    return _logs(counts, factors((VALUES + margin - _STEP) / (1 - margin + _STEP)))
+    return _logs(counts, good_factors(margin))
 
 
 def harm_logs(counts: Ints, abort_margin: float) -> Floats:
     """As `good_logs`, against the candidate."""
-    return _logs(counts, factors(-(VALUES + abort_margin + _STEP) / (1 + abort_margin + _STEP)))
+    return _logs(counts, harm_factors(abort_margin))
 
 
-def factors(values: Floats) -> Floats:
-    """1 + l x for every bet and value, float64 (bets, values); values are at least -1."""
-    return 1 + BETS[:, None] * values[None, :]
+def good_factors(margin: float) -> Floats:
+    """What one event at each point makes of each bet's wealth, float64 (bets, POINTS); none is negative."""
+    return 1 + BETS[:, None] * ((VALUES + margin - _STEP) / (1 - margin + _STEP))[None, :]
+
+
+def harm_factors(abort_margin: float) -> Floats:
+    """As `good_factors`, against the candidate."""
+    return 1 - BETS[:, None] * ((VALUES + abort_margin + _STEP) / (1 + abort_margin + _STEP))[None, :]
 
 
 def _logs(counts: Ints, each: Floats) -> Floats:

@@ -34,6 +34,7 @@ _UP = [
 # int64 (POINTS,), ascending, in steps; point i and point -1 - i are each other's negative.
 GRID: Ints = np.array([*(-size for size in reversed(_UP)), 0, *_UP], np.int64)
 POINTS = len(GRID)
+ZERO = POINTS // 2
 VALUES: Floats = GRID / ONE
 _GAP_SHIFT: Ints = PARTS_BITS - np.log2(np.diff(GRID)).astype(np.int64)
 
@@ -50,16 +51,24 @@ def counted(differences: Ints, groups: Ints | None = None, size: int = 1) -> Int
 
     Each difference adds PARTS in all; the sum of counts times GRID is PARTS times the sum of the differences, exactly.
     """
-    if len(differences) == 0:
-        return np.zeros((size, POINTS), np.int64)
-    at = np.searchsorted(GRID, differences, "right") - 1
+    rows = np.bincount(groups, minlength=size) if groups is not None else np.array([len(differences)])
+    counts = np.zeros((size, POINTS), np.int64)
+    counts[:, ZERO] = rows * PARTS
+    # most events differ in nothing: what is left is a few
+    moving = np.flatnonzero(differences)
+    if len(moving) == 0:
+        return counts
+    moved = differences[moving]
+    at = np.searchsorted(GRID, moved, "right") - 1
     np.minimum(at, POINTS - 2, out=at)
-    upper = (differences - GRID[at]) << _GAP_SHIFT[at]
-    cell = at if groups is None else groups * POINTS + at
+    upper = (moved - GRID[at]) << _GAP_SHIFT[at]
+    first = np.zeros(len(moving), np.int64) if groups is None else groups[moving] * POINTS
+    cells = counts.reshape(-1)
     # float64 sums of whole numbers: exact below 2**53, and a chunk of 2**14 rows has 2**32 parts
-    lower_parts = np.bincount(cell, PARTS - upper, size * POINTS)
-    upper_parts = np.bincount(cell + 1, upper, size * POINTS)
-    return (lower_parts + upper_parts).astype(np.int64).reshape(size, POINTS)
+    cells -= PARTS * np.bincount(first + ZERO, minlength=len(cells))
+    cells += np.bincount(first + at, PARTS - upper, len(cells)).astype(np.int64)
+    cells += np.bincount(first + at + 1, upper, len(cells)).astype(np.int64)
+    return counts
 
 
 def events(counts: Ints) -> int:

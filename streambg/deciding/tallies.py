@@ -6,14 +6,13 @@ cut (P32). Of each metric `counts` holds int64 (1 + places, POINTS): all events 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from streambg.deciding import grid
-from streambg.deciding.detector import Detector
+from streambg.deciding.detector import Detector, total
 from streambg.deciding.grid import POINTS, Ints
 from streambg.deciding.kinds import Answers, BadMeasure, Hook, Seen, differences
 from streambg.records.gate import Gate, Metric
@@ -24,11 +23,11 @@ from streambg.records.source import COLORS, Color
 class Tally:
     """One metric. Differences are positive where green did better. failed: events that its function failed on.
 
-    detectors: by the color that might harm; only of metrics that decide and are directed.
+    detector: of harm; only of metrics that decide and are directed.
     """
 
     counts: Ints
-    detectors: dict[Color, Detector] = field(default_factory=dict)
+    detector: Detector | None = None
     failed: int = 0
 
     def for_candidate(self, metric: Metric, candidate: Color) -> Ints:
@@ -52,9 +51,8 @@ def begun(gate: Gate | None, labelled: bool) -> Tallies:
 
 def _empty(metric: Metric, gate: Gate) -> Tally:
     places = 1 + sum(1 for _ in gate.places(metric))
-    watched = COLORS if metric.decides and metric.directed else ()
-    margin = metric.abort_margin or 0.0
-    return Tally(np.zeros((places, POINTS), np.int64), {color: Detector(margin) for color in watched})
+    detector = Detector(metric.abort_margin or 0.0) if metric.decides and metric.directed else None
+    return Tally(np.zeros((places, POINTS), np.int64), detector)
 
 
 def add(tallies: Tallies, gate: Gate, seen: Seen, hooks: Mapping[str, Hook]) -> None:
@@ -72,14 +70,15 @@ def add(tallies: Tallies, gate: Gate, seen: Seen, hooks: Mapping[str, Hook]) -> 
 
 
 def _count(tally: Tally, metric: Metric, gate: Gate, found: Ints, groups: Mapping[str, Ints]) -> None:
-    first = 1
+    first, whole = 1, None
     for name in metric.segments:
         size = len(gate.segments[name]) + 1
-        tally.counts[first : first + size] += grid.counted(found, groups[name], size)
-        first += size
-    tally.counts[0] += grid.counted(found)[0]
-    for color, detector in tally.detectors.items():
-        detector.feed(found if color == "green" else -found)
+        counts = grid.counted(found, groups[name], size)
+        tally.counts[first : first + size] += counts
+        first, whole = first + size, counts.sum(axis=0)  # every field holds every event
+    tally.counts[0] += grid.counted(found)[0] if whole is None else whole
+    if tally.detector is not None:
+        tally.detector.feed(found)
 
 
 def grouped(column: Sequence[object] | None, values: Sequence[str], rows: int) -> Ints:
@@ -146,15 +145,19 @@ class Merged:
 
 
 def merged(parts: Iterable[tuple[int, Tallies]]) -> dict[str, Merged]:
-    """(partition, its tallies), by metric, in ascending order of the partitions (P32)."""
-    total: dict[str, Merged] = {}
-    for _, tallies in sorted(parts, key=lambda part: part[0]):
+    """(partition, its tallies), by metric; detectors in ascending order of the partitions (P32)."""
+    ordered = sorted(parts, key=lambda part: part[0])
+    found: dict[str, list[tuple[int, Tally]]] = {}
+    for partition, tallies in ordered:
         for name, tally in tallies.metrics.items():
-            before = total.get(name)
-            harm = Counter({color: detector.value() for color, detector in tally.detectors.items()})
-            if before is None:
-                total[name] = Merged(tally.counts.copy(), tally.failed, dict(harm))
-                continue
-            summed = {color: before.harm[color] + value for color, value in harm.items()}
-            total[name] = Merged(before.counts + tally.counts, before.failed + tally.failed, summed)
-    return total
+            found.setdefault(name, []).append((partition, tally))
+    return {name: _merged(tallies) for name, tallies in found.items()}
+
+
+def _merged(parts: Sequence[tuple[int, Tally]]) -> Merged:
+    watched = [(partition, tally.detector) for partition, tally in parts if tally.detector is not None]
+    return Merged(
+        np.sum([tally.counts for _, tally in parts], axis=0),
+        sum(tally.failed for _, tally in parts),
+        {color: total(watched, color) for color in COLORS} if watched else {},
+    )

@@ -77,14 +77,16 @@ class Test:
 class Findings:
     """What a verdict is made from, over all partitions. `merged`: by metric; those without evidence may be missing.
 
-    by_label: of the metrics that need labels; None: no labels were read. watched: the candidate was promoted, and what
-    is asked is whether it harms.
+    by_label: of the metrics that need labels; None: no labels were read. obstacles: what else stands in the way of a
+    promote, in words (a lag, a partition that nobody answered). watched: the candidate was promoted, and what is asked
+    is whether it harms.
     """
 
     candidate: Color
     rows: Coverage
     merged: Mapping[str, Merged]
     by_label: Coverage | None = None
+    obstacles: tuple[str, ...] = ()
     watched: bool = False
 
 
@@ -115,7 +117,7 @@ def decide(gate: Gate, findings: Findings) -> Verdict:
     if findings.rows.owed >= BROKEN_EVENTS and findings.rows.share < BROKEN_COVERAGE:
         what = f"{findings.rows}, below {BROKEN_COVERAGE:.0%} the candidate is taken for broken"
         return Verdict("abort", (what,), tests)
-    missing = [*_uncovered(gate, findings), *_failed(gate, findings)]
+    missing = [*findings.obstacles, *_alarms(gate, findings), *_uncovered(gate, findings), *_failed(gate, findings)]
     waiting = [_waiting_reason(test) for test in _furthest_first(tests)]
     if not missing and not waiting and any(test.required for test in tests):
         return _ready(gate, tests)
@@ -195,7 +197,9 @@ def margins(metric: Metric, segment: bool) -> tuple[float, float]:
 
 
 def _uncovered(gate: Gate, findings: Findings) -> Iterator[str]:
-    if findings.rows.share < gate.rows:
+    if findings.rows.owed == 0:
+        yield "nothing was compared yet"
+    elif findings.rows.share < gate.rows:
         yield f"{findings.rows}, the limit is {gate.rows:.4g}"
     labelled = [metric.name for metric in gate.deciding if metric.needs_label]
     if labelled and findings.by_label is None:
@@ -262,14 +266,28 @@ def _watch(gate: Gate, findings: Findings) -> Verdict:
 
     Each metric gets its share of the false alarms: all together are `ALARM_AT` events apart on average.
     """
-    found = {
+    found = _harm(gate, findings)
+    if not found:
+        return Verdict("continue", ("no goal or guardrail can show harm after the promote",))
+    alarms = tuple(_alarms(gate, findings))
+    if alarms:
+        return Verdict("abort", alarms[:MAX_REASONS])
+    said = tuple(f"{name}: harm {value:,.0f} of {ALARM_AT * len(found):,.0f}" for name, value in found.items())
+    return Verdict("continue", said[:MAX_REASONS])
+
+
+def _harm(gate: Gate, findings: Findings) -> dict[str, float]:
+    """The detectors' values, by metric."""
+    return {
         metric.name: findings.merged[metric.name].harm[findings.candidate]
         for metric in gate.deciding
         if metric.name in findings.merged and findings.candidate in findings.merged[metric.name].harm
     }
-    if not found:
-        return Verdict("continue", ("no goal or guardrail can show harm after the promote",))
-    limit = ALARM_AT * len(found)
-    said = {name: f"{name}: harm {value:,.0f} of {limit:,.0f}" for name, value in found.items()}
-    alarms = tuple(said[name] for name, value in found.items() if value >= limit)
-    return Verdict("abort", alarms) if alarms else Verdict("continue", tuple(said.values())[:MAX_REASONS])
+
+
+def _alarms(gate: Gate, findings: Findings) -> Iterator[str]:
+    """Harm of late. Before a promote it only holds that up: what was rolled back may be good enough on the whole."""
+    found = _harm(gate, findings)
+    for name, value in found.items():
+        if value >= ALARM_AT * len(found):
+            yield f"{name}: harm of late, {show_e(log(value))} of {ALARM_AT * len(found):,.0f}"

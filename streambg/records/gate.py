@@ -107,8 +107,9 @@ class Gate:
     """Everything that decides about a candidate. `segments`: carried field -> declared values, in order.
 
     alpha_promote: the chance of ever promoting what is worse than a margin; alpha_abort: of ever aborting what is not
-    worse than the abort margins. rows, labels: the coverage that evidence must have. max_events: without a decision by
-    then the verdict is `inconclusive`; None: no such end.
+    worse than the abort margins. rows, labels_covered: the coverage that evidence must have. max_lag_ms: further behind
+    live, a candidate is not promoted. carried: the fields that predictions carry, for the team's functions. max_events:
+    without a decision by then the verdict is `inconclusive`; None: no such end.
     """
 
     metrics: tuple[Metric, ...]
@@ -117,6 +118,8 @@ class Gate:
     alpha_abort: float
     rows: float
     labels_covered: float
+    max_lag_ms: int = 5_000
+    carried: tuple[str, ...] = ()
     max_events: int | None = None
     labels: LabelTerms | None = None
     format: int = FORMAT

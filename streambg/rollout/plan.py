@@ -61,7 +61,6 @@ class Plan:
     steps: tuple[Step, ...]
     promotes: bool
     gate: Gate
-    max_lag_ms: int
     on_abort: OnAbort
     on_inconclusive: OnInconclusive
     watch_ms: int

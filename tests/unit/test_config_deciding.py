@@ -87,7 +87,7 @@ def test_the_plan_is_what_the_file_says(tmp_path: Path) -> None:
         Step(5_000, 0, 0, 600_000, every, True),
     )
     assert (found.promotes, found.on_abort, found.on_inconclusive) == (True, "shadow", "hold")
-    assert (found.max_lag_ms, found.watch_ms, found.keep_warm_ms) == (5_000, 3_600_000, 86_400_000)
+    assert (found.gate.max_lag_ms, found.watch_ms, found.keep_warm_ms) == (5_000, 3_600_000, 86_400_000)
 
 
 def test_P4_the_plans_text_is_read_back_and_its_digest_is_the_texts(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streambg.deciding import bernstein, bounds, detector, eprocess, patience
-from streambg.deciding.bets import BETS, WEIGHTS
+from streambg.deciding.bets import BETS, WATCHING, WEIGHTS
 from streambg.deciding.detector import Detector
 from streambg.deciding.grid import GRID, ONE, PARTS, POINTS, counted, events, mean, mirrored, steps
 
@@ -244,7 +244,7 @@ def slow_detector(differences: Iterable[float], margin: float) -> float:
     values = np.zeros(len(BETS))
     for d in differences:
         values = (values + 1) * (1 - BETS * (d + margin + STEP) / (1 + margin + STEP))
-    return float(WEIGHTS @ values)
+    return float(WATCHING @ values)
 
 
 @settings(max_examples=100, deadline=None)
@@ -258,7 +258,8 @@ def test_P32_the_detector_is_the_recursion_however_events_are_cut(
 ) -> None:
     whole, cut = Detector(margin), Detector(margin)
     whole.feed(steps(np.array(differences)))
-    assert whole.value() == pytest.approx(slow_detector(differences, margin), rel=1e-9)
+    assert whole.value("green") == pytest.approx(slow_detector(differences, margin), rel=1e-9)
+    assert whole.value("blue") == pytest.approx(slow_detector([-d for d in differences], margin), rel=1e-9)
     rng = random.Random(seed)
     at = 0
     while at < len(differences):
@@ -266,7 +267,7 @@ def test_P32_the_detector_is_the_recursion_however_events_are_cut(
         cut.feed(steps(np.array(differences[at:to])))
         at = to
     assert cut.values.tobytes() == whole.values.tobytes(), "bit for bit"
-    assert (cut.quiet, cut.value()) == (whole.quiet, whole.value())
+    assert (cut.quiet, cut.value("green")) == (whole.quiet, whole.value("green"))
 
 
 def test_the_expected_value_is_at_most_the_number_of_events() -> None:
@@ -276,18 +277,18 @@ def test_the_expected_value_is_at_most_the_number_of_events() -> None:
         for path in itertools.product((-1, 0, 1), repeat=6):
             watched = Detector(margin)
             watched.feed(np.array(path, np.int64) * ONE)
-            total += prod(chances[d + 1] for d in path) * watched.value()
+            total += prod(chances[d + 1] for d in path) * watched.value("green")
         assert 5.9 < total <= 6
 
 
 def test_a_long_quiet_time_and_a_long_harm_have_an_end() -> None:
     watched = Detector(0.0)
     watched.feed(np.zeros(1_000_003, np.int64))
-    assert watched.value() == pytest.approx(1_000_003, rel=0.7)
+    assert watched.value("green") == pytest.approx(1_000_003, rel=0.7)
     watched.feed(np.full(2_000, -ONE))
-    assert 1e199 < watched.value() <= 1e200
-    watched.feed(np.full(20_000, ONE))
-    assert watched.value() < 100, "it comes back"
+    assert 1e199 < watched.value("green") <= 1e200
+    watched.feed(np.array([0, *[ONE] * 20_000]))
+    assert watched.value("green") < 100, "it comes back"
 
 
 def test_partitions_add_up_in_ascending_order() -> None:
@@ -296,8 +297,8 @@ def test_partitions_add_up_in_ascending_order() -> None:
         each = Detector(0.0)
         each.feed(np.random.default_rng(partition).integers(-1, 2, 50) * ONE)
         parts.append((partition, each))
-    expected = sum(each.value() for _, each in sorted(parts, key=lambda part: part[0]))
-    assert detector.total(parts) == expected == detector.total(parts[::-1])
+    expected = sum(each.value("blue") for _, each in sorted(parts, key=lambda part: part[0]))
+    assert detector.total(parts, "blue") == expected == detector.total(parts[::-1], "blue")
 
 
 # -- how long it takes ----------------------------------------------------------------------------------------------

@@ -141,6 +141,12 @@ def test_low_coverage_is_never_a_pass_and_very_low_coverage_is_an_abort() -> Non
     assert judged(GATE, GOOD, Coverage(0, 0)).word == "continue"
 
 
+def test_what_stands_in_the_way_is_said_and_holds_everything_up() -> None:
+    verdict = judged(GATE, GOOD, obstacles=("green is 7 s behind",))
+    assert (verdict.word, verdict.ready, verdict.reasons) == ("continue", False, ("green is 7 s behind",))
+    assert verdict.passed(GOOD)
+
+
 def test_no_evidence_is_never_a_pass() -> None:
     assert judged(GATE, {}).word == "continue"
     only = replace(GATE, metrics=(SHIFT,), segments={})
@@ -199,6 +205,9 @@ def test_after_the_promote_harm_is_what_the_detectors_say() -> None:
     assert verdict.reasons == ("errors: harm 99,000 of 100,000",)
     loud = {"errors": merged((0, 1, 0), harm={"blue": 0.0, "green": 100_000.0})}
     assert judged(GATE, loud, watched=True).word == "abort"
+    again = judged(GATE, {**GOOD, "errors": replace(GOOD["errors"], harm={"blue": 0.0, "green": 1e9})})
+    assert (again.word, again.ready) == ("continue", False), "what was rolled back is not promoted again by its past"
+    assert again.reasons == ("errors: harm of late, over a million of 100,000",)
     both = {**loud, "correct": merged((0, 1, 0), harm={"blue": 0.0, "green": 1.0})}
     assert judged(LABELLED, both, watched=True).word == "continue", "two metrics share the false alarms"
     assert judged(GATE, {}, watched=True).reasons == ("no goal or guardrail can show harm after the promote",)
