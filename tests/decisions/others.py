@@ -17,14 +17,18 @@ _FIRST_LOOK = 100
 
 def peeked(streams: Streams, margin: float, z: float, harm: bool = False) -> npt.NDArray[np.bool_]:
     """Did a paired z-test, looked at after every event, ever say "better than -margin" (or, harm: "worse than 0")?"""
-    n = np.arange(1, streams.shape[1] + 1, dtype=np.float32)
-    total = np.cumsum(streams, axis=1, dtype=np.float32)
-    squares = np.cumsum(streams != 0, axis=1, dtype=np.float32)
-    mean = total / n
-    error = np.sqrt(np.maximum(squares / n - mean**2, 1e-6) / n)
-    statistic = -mean / error if harm else (mean + margin) / error
-    said: npt.NDArray[np.bool_] = (statistic[:, _FIRST_LOOK:] >= z).any(axis=1)
+    said: npt.NDArray[np.bool_] = (z_values(-streams if harm else streams, margin) >= z).any(axis=1)
     return said
+
+
+def z_values(streams: Streams, margin: float) -> npt.NDArray[np.float32]:
+    """Of the test against "the mean is -margin", after every event; minus infinity before the first look."""
+    n = np.arange(1, streams.shape[1] + 1, dtype=np.float32)
+    mean = np.cumsum(streams, axis=1, dtype=np.float32) / n
+    squares = np.cumsum(streams != 0, axis=1, dtype=np.float32)
+    values: npt.NDArray[np.float32] = (mean + margin) / np.sqrt(np.maximum(squares / n - mean**2, 1e-6) / n)
+    values[:, :_FIRST_LOOK] = -np.inf
+    return values
 
 
 def adaptive(streams: Streams, margin: float, alpha: float, window: int = 200) -> npt.NDArray[np.bool_]:
