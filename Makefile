@@ -1,6 +1,6 @@
 # Every target makes .venv from the hash-pinned lock first; uv does it when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker simulate chaos chaos-full bench bench-peers lint clean lock lock-peers
+.PHONY: help demo test test-docker statistics simulate chaos chaos-full bench bench-peers lint clean lock lock-peers
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
@@ -32,6 +32,9 @@ test-docker: .venv/.ready   ## what needs a Docker engine: servers in containers
 
 simulate: .venv/.ready   ## 10,000 seeds of the simulator (ARGS="--first 10000", "--seed 77", "--mutants")
 	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds 10000 $(ARGS)
+
+statistics: .venv/.ready   ## what the gate's guarantees and its speed come to on 2,000 streams of known truth (ARGS="--only delay")
+	@PYTHONPATH=tests $(BIN)/python -m decisions $(ARGS)
 
 chaos: .venv/.ready   ## faults on real brokers, scaled to an hour (ONLY=C1: one of them)
 	@PYTHONPATH=tests:. $(BIN)/python -m chaos $(addprefix --only ,$(ONLY)) $(ARGS)

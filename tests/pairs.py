@@ -14,11 +14,37 @@ from streambg.comparing.side import Place
 from streambg.comparing.snapshot import decode, encode
 from streambg.records.batch import Batch
 from streambg.records.coverage import Coverage
+from streambg.records.gate import Gate, Metric
 from streambg.records.source import COLORS, Color
 
 BLUE, GREEN = 3, 7
 PAIR = Pair(BLUE, GREEN)
-TERMS = Terms(1, 0, 0.5)
+# every test of evidence counts for a gate as well
+METRICS = tuple(
+    Metric(
+        name,
+        kind,
+        "guardrail",
+        0.0,
+        1.0,
+        "lower",
+        False,
+        0.01,
+        0.005,
+        limit_ms=limit,
+        segments=("event_id",),
+        segment_margin=0.02,
+        segment_abort_margin=0.01,
+    )
+    for name, kind, limit in (
+        ("errors", "error_rate", None),
+        ("flips", "flip_rate", None),
+        ("shift", "score_shift", None),
+        ("slow", "latency_over", 9_970),
+    )
+)
+GATE = Gate(METRICS, {"event_id": ("e1", "e5", "e8")}, 0.05, 0.01, 0.999, 0.95, carried=("event_id",))
+TERMS = Terms(1, 0, 0.5, GATE)
 FOLDED = 100
 START = -1
 

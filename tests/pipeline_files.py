@@ -36,3 +36,26 @@ def write(directory: Path, text: str) -> Path:
 
 def loaded(directory: Path, text: str, env: Mapping[str, str] | None = None) -> Pipeline:
     return load(write(directory, text), env or {})
+
+
+DECIDING = """\
+labels: {topic: outcomes, key: event_id, value: label, horizon: 60s}
+segments: {machine: [m1, m2], tier: [1, 2]}
+metrics:
+  correct: {kind: correctness, role: goal, margin: 0.5%, segments: [machine, tier], segment_margin: 2%}
+  cost: {kind: "kpi:missed", role: diagnostic, better: lower, range: [0, 50]}
+  errors: {kind: error_rate, role: guardrail, margin: 1%}
+  flips: {kind: flip_rate, role: guardrail, margin: 3%, floor: 0.5%}
+  slow: {kind: latency_over, role: guardrail, margin: 2%, limit: 200ms, abort_margin: 0%}
+rollout:
+  steps:
+    - {weight: 0, events: 3000, within: 10m, gates: [errors, flips]}
+    - {weight: 12.5, within: 1h, at_least: 5m, hours: mon-fri 09:00-17:00 Europe/Berlin, check: "http://a:1/ok"}
+    - {weight: 50, within: 10m, gates: all, approval: true}
+    - promote
+"""
+
+
+def deciding(name: str = "fraud") -> str:
+    """`small` with everything that decides about a candidate, a key a line where tests change it."""
+    return small(name).replace("  format: json\n", "  format: json\n  carry: [event_id, machine, tier]\n") + DECIDING

@@ -359,17 +359,18 @@ def pipeline(
     input_config: Mapping[str, str] | None = None,
     versions: Sequence[str] = ("1", "2"),
     params: Mapping[str, Mapping[str, object]] | None = None,
+    more: str = "",
 ) -> Iterator[Running]:
     """Topics and a registry with models m:1, m:2 (bias = version / 10); its processes end with the block.
 
-    params: more parameters of a version's model.
+    params: more parameters of a version's model. more: sections added to the pipeline file.
     """
     (folder / "test_models.py").write_text(MODEL)
     if input_config:
         _make_input(kafka, f"{name}-events", partitions, input_config)
     settings = json.dumps(publish or {"slots": 2})
     text = YAML.format(name=name, bootstrap=kafka, redis=redis, publish=settings.replace('"', ""))
-    (folder / "pipeline.yaml").write_text(text)
+    (folder / "pipeline.yaml").write_text(text + more)
     config = load(folder / "pipeline.yaml", os.environ)
     Registry.create(config.registry, Policy(python_allow=["test_models"]))
     topicplan.ensure(config, partitions)

@@ -25,6 +25,7 @@ VERBS = {
     "adopt": "adopt",
     "accept-gap": "gap",
     "status": "status",
+    "verdict": "verdict",
     "doctor": "doctor",
     "inspect": "inspect",
     "audit": "audit",

@@ -28,6 +28,8 @@ from streambg.errors import StreambgError
 SHOW_EVERY_S = 1.0
 # What a crash makes the next reader compare again.
 KEEP_EVERY_S = 5.0
+# A verdict takes milliseconds, and a rollout waits for it.
+JUDGE_EVERY_S = 1.0
 # The reader hands over one work at a time; a second place lets a new session's first work in behind a late one.
 CHANNEL_SIZE = 2
 
@@ -95,6 +97,10 @@ def create_app(site: Site, follower: Callable[[], ControlFollower], metrics_port
     @app.timer(KEEP_EVERY_S)  # type: ignore[untyped-decorator]  # as above
     async def keep() -> None:
         await comparator.keep()
+
+    @app.timer(JUDGE_EVERY_S)  # type: ignore[untyped-decorator]  # as above
+    async def judge() -> None:
+        await comparator.judge()
 
     @app.service
     class Reader(faust.Service):

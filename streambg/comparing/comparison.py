@@ -22,7 +22,7 @@ class Comparison:
     @staticmethod
     def begin(partition: int, pair: Pair, terms: Terms, places: dict[Color, Place], start: int) -> Comparison:
         """New evidence: for the source offsets above `start`, the first `after` of the younger deployment (P31)."""
-        return Comparison(Evidence(partition, pair, start), places, terms)
+        return Comparison(Evidence(partition, pair, start, terms.gate), places, terms)
 
     @staticmethod
     def resume(snapshot: Snapshot, terms: Terms) -> Comparison:

@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from streambg.comparing.drift import Alarm, Drift, squashed
 from streambg.comparing.histogram import LATENCY_MS, SCORES, Histogram
+from streambg.comparing.measuring import seen_of, taken
 from streambg.comparing.pair import Pair, Terms
 from streambg.comparing.pairing import Rows
 from streambg.comparing.sums import SCORE_STEP_BITS, Sum, quantised
 from streambg.comparing.worst import Example, with_rows, worst_of
+from streambg.deciding import tallies
+from streambg.records.gate import Gate
 from streambg.records.source import COLORS, Color
-
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 SCORE_STEP = 1 / (1 << SCORE_STEP_BITS)
 
@@ -102,13 +102,14 @@ class Figures:
 class Evidence:
     """Of one pair in one partition, for the source offsets (start, compared]."""
 
-    def __init__(self, partition: int, pair: Pair, start: int) -> None:
+    def __init__(self, partition: int, pair: Pair, start: int, gate: Gate | None = None) -> None:
         self.partition = partition
         self.pair = pair
         self.start = start
         self.compared = start
         self.figures = Figures()
         self.drift = Drift(partition, start)
+        self.tallies = tallies.begun(gate, labelled=False)
 
     def add(self, rows: Rows, terms: Terms) -> None:
         """The next rows: `rows.low` is what was compared so far. Raises ValueError where it is not."""
@@ -126,6 +127,8 @@ class Evidence:
             figures.colors[color].latency_histogram.add(part.latency.astype(np.float64))
         if len(rows):
             _compare(self, rows, terms)
+            if terms.gate is not None:
+                tallies.add(self.tallies, terms.gate, seen_of(rows, terms, terms.gate), terms.hooks)
         self.compared = rows.high
 
     def dropped(self, dropped: dict[Color, dict[str, int]]) -> None:
@@ -136,8 +139,8 @@ class Evidence:
 
 def _compare(evidence: Evidence, rows: Rows, terms: Terms) -> None:
     figures, counts = evidence.figures, evidence.figures.counts
-    blue, green = (_at(rows.side(color).scores, rows.at(color)) for color in COLORS)
-    blue_ok, green_ok = (_at(rows.side(color).ok, rows.at(color)) for color in COLORS)
+    blue, green = (taken(rows.side(color).scores, rows.at(color)) for color in COLORS)
+    blue_ok, green_ok = (taken(rows.side(color).ok, rows.at(color)) for color in COLORS)
     both = blue_ok & green_ok
     counts["matched"] += len(rows)
     ok = int(np.count_nonzero(both))
@@ -147,7 +150,7 @@ def _compare(evidence: Evidence, rows: Rows, terms: Terms) -> None:
         counts["error_both"] += int(np.count_nonzero(~blue_ok & ~green_ok))
     counts["both_ok"] += ok
     counts["values_equal"] += _equal_values(rows, both, ok)
-    figures.times.add(_at(rows.blue.times, rows.at_blue))
+    figures.times.add(taken(rows.blue.times, rows.at_blue))
     finite = both & np.isfinite(blue).all(axis=1) & np.isfinite(green).all(axis=1)
     which = np.flatnonzero(finite)
     counts["not_comparable"] += ok - len(which)
@@ -194,11 +197,6 @@ def _scores(
     figures.worst = with_rows(figures.worst, evidence.partition, rows, which, np.abs(steps), (left, right), flips)
     offsets = rows.blue.offsets[rows.at_blue[which]]
     evidence.drift.feed(offsets, (squashed(left), squashed(right), disagreement))
-
-
-def _at(column: npt.NDArray[Scalar], at: npt.NDArray[np.intp]) -> npt.NDArray[Scalar]:
-    """The matched rows of a column; the column itself where all rows are."""
-    return column if len(at) == len(column) else column[at]
 
 
 def _equal_values(rows: Rows, both: npt.NDArray[np.bool_], ok: int) -> int:

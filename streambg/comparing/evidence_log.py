@@ -140,22 +140,21 @@ def _replaced(key: bytes, pair: Pair) -> bool:
     return int(parts[1]) < pair.blue or int(parts[2]) < pair.green
 
 
-class EvidenceWriter:
-    """Writes snapshots; `write` returns when they are delivered."""
+class RecordWriter:
+    """Writes snapshots and verdicts; `write` returns when they are delivered."""
 
-    def __init__(self, config: ClientConfig, topic: str) -> None:
+    def __init__(self, config: ClientConfig) -> None:
         self._producer: Producer | None = Producer(dict(config))
-        self._topic = topic
 
     def close(self) -> None:
         """Give the client back; that takes up to a second."""
         self._producer = None
 
-    def write(self, records: Collection[tuple[bytes, bytes]], timeout: float = FLUSH_TIMEOUT_S) -> None:
+    def write(self, topic: str, records: Collection[tuple[bytes, bytes]], timeout: float = FLUSH_TIMEOUT_S) -> None:
         """(key, value) each. Raises Unreachable where one was not delivered: what counts is read back, not sent."""
         producer, failed = self._producer, list[str]()
         if producer is None:
-            raise Unreachable(f"{self._topic}: the writer was closed", way_out="start the comparator again")
+            raise Unreachable(f"{topic}: the writer was closed", way_out="start the comparator again")
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
             if error is not None:
@@ -163,13 +162,13 @@ class EvidenceWriter:
 
         try:
             for key, value in records:
-                producer.produce(self._topic, value, key, 0, on_delivery=delivered)
+                producer.produce(topic, value, key, 0, on_delivery=delivered)
             left = producer.flush(timeout)
         except (BufferError, KafkaException) as error:
-            raise Unreachable(f"{self._topic}: {error}", way_out="is the broker up?") from error
+            raise Unreachable(f"{topic}: {error}", way_out="is the broker up?") from error
         if left or failed:
             raise Unreachable(
-                f"{self._topic}: {left + len(failed)} of {len(records)} snapshots were not delivered"
+                f"{topic}: {left + len(failed)} of {len(records)} records were not delivered"
                 f"{': ' + failed[0] if failed else f' within {timeout:g} s'}",
                 way_out="is the broker up, and may this process write the topic?",
             )

@@ -8,6 +8,7 @@ from prometheus_client import Counter, Gauge
 
 from streambg.comparing.comparison import Comparison
 from streambg.comparing.evidence import COUNTS
+from streambg.deciding.verdict import Word
 from streambg.kafka.coreader import Position
 from streambg.records.source import COLORS
 
@@ -23,6 +24,7 @@ DROPPED = Gauge("streambg_evidence_dropped_batches", "Batches the fold dropped",
 WAITING = Gauge("streambg_comparator_waiting_rows", "Rows that wait for the other color", ["partition", "color"])
 LAG = Gauge("streambg_comparator_lag_records", "Prediction batches in the log, not read yet", ["partition", "color"])
 DRIFT = Gauge("streambg_evidence_drift_alarms", "ADWIN alarms of the pair in force", ["partition"])
+VERDICT = Gauge("streambg_verdict", "1 for the verdict in force", ["word"])
 BY_PARTITION = (EVENTS, COMPARED, COVERED, DROPPED, WAITING, LAG, DRIFT)
 
 
@@ -49,3 +51,10 @@ def show(comparisons: Mapping[int, Comparison], lags: Mapping[Position, int], no
                 LAG.labels(partition, color).set(lag)
     for name, records in not_batches.items():
         NOT_BATCHES.labels(name).set(records)
+
+
+def show_verdict(word: Word | None) -> None:
+    """None: nobody is judged."""
+    VERDICT.clear()
+    if word is not None:
+        VERDICT.labels(word).set(1)

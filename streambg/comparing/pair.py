@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from streambg.control.state import ControlState, Standing
+from streambg.deciding.kinds import Hook
+from streambg.errors import UpgradeFirst
+from streambg.records.gate import FORMAT, Gate
+from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color
 
 
@@ -32,6 +37,8 @@ class Pair:
 class Terms:
     """What is compared: `column` of the scores (the decision's output, else the first), and the decision's threshold.
 
+    gate: what is counted for a decision; None: the deploy declared no metrics. hooks: the team's functions, by kind.
+
     The last accepted `deploy` carried the rules, and every accepted `deploy` makes a new pair: so a pair has one set
     of terms for all its life, and evidence is a pure function of the two logs.
     """
@@ -39,6 +46,8 @@ class Terms:
     outputs: int
     column: int = 0
     threshold: float | None = None
+    gate: Gate | None = None
+    hooks: Mapping[str, Hook] = field(default_factory=dict, compare=False)
 
 
 def pair_of(state: ControlState) -> Pair | None:
@@ -51,8 +60,19 @@ def pair_of(state: ControlState) -> Pair | None:
 
 
 def terms_of(state: ControlState) -> Terms:
-    """Raises ValueError where nothing was ever deployed."""
+    """Without the functions. Raises ValueError where nothing was ever deployed; UpgradeFirst for a newer gate."""
     if state.rules is None:
         raise ValueError("there are no rules before the first deploy")
     rules = state.rules
-    return Terms(len(rules.outputs), rules.decision_output or 0, rules.decision_threshold)
+    return Terms(len(rules.outputs), rules.decision_output or 0, rules.decision_threshold, gate_of(rules))
+
+
+def gate_of(rules: Rules) -> Gate | None:
+    """What decides about a candidate of these rules. Raises UpgradeFirst for a newer format."""
+    gate = None if rules.gate is None else Gate.from_data(rules.gate)
+    if gate is None and rules.gate is not None:
+        raise UpgradeFirst(
+            f"the deploy's gate has format {rules.gate.get('format')}, this process knows {FORMAT}",
+            way_out="upgrade this process first",
+        )
+    return gate

@@ -36,6 +36,14 @@ class Probe:
             raise SessionEnded(f"the range of {topic}/{partition}: {error}") from error
         return int(low), int(high)
 
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has now."""
+        try:
+            found = self._consumer.list_topics(topic, WATERMARK_TIMEOUT_S).topics[topic]
+        except KafkaException as error:
+            raise SessionEnded(f"the partitions of {topic}: {error}") from error
+        return len(found.partitions)
+
     def record(self, topic: str, partition: int, offset: int) -> bytes:
         """The value of one record; the next one comes from what was fetched with it."""
         if self._next != (topic, partition, offset):

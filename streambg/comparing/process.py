@@ -14,12 +14,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+import msgspec
 import redis.asyncio
 import structlog
 
 from streambg.comparing import liveview, metrics
 from streambg.comparing.desk import Desk, Work
-from streambg.comparing.evidence_log import FLUSH_TIMEOUT_S, EvidenceReader, EvidenceWriter, encoded
+from streambg.comparing.evidence_log import FLUSH_TIMEOUT_S, EvidenceReader, RecordWriter, encoded
+from streambg.comparing.judge import Judge
 from streambg.comparing.session import Session
 from streambg.comparing.site import Site
 from streambg.control.follower import ControlFollower
@@ -80,13 +82,14 @@ class Comparator:
         gc.set_threshold(*GC_THRESHOLDS)
         self._loop = asyncio.get_running_loop()
         self._send = send
-        self._server = HealthServer(self._metrics_port, self.health)
+        self._server = HealthServer(self._metrics_port, self.health, {"/verdict": self.verdict})
         self._redis = redis.asyncio.Redis.from_url(
             self.site.redis, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
         )
         self._follower = self._make_follower().start()
         self._reader = EvidenceReader(self.site.reader, self.site.evidence)
-        self._writer = EvidenceWriter(self.site.producer, self.site.evidence)
+        self._writer = RecordWriter(self.site.producer)
+        self._judge = Judge(self.site, self.desk, self._writer)
         context = contextvars.copy_context()  # what log lines say of the process
         self._thread = threading.Thread(target=context.run, args=(self._run,), name="comparator-reader", daemon=True)
         self._thread.start()
@@ -100,6 +103,7 @@ class Comparator:
         self._stopping.set()
         await asyncio.to_thread(self._thread.join, STOP_READER_S)
         await self.keep(STOP_FLUSH_S)
+        self._judge.close()
         await self._redis.aclose()
         # beside the second that the event loop takes to close
         threading.Thread(target=self._writer.close, name="comparator-writer", daemon=True).start()
@@ -169,7 +173,7 @@ class Comparator:
         if not records:
             return
         try:
-            await asyncio.to_thread(self._writer.write, records, timeout)
+            await asyncio.to_thread(self._writer.write, self.site.evidence, records, timeout)
         except Unreachable as error:
             metrics.SNAPSHOT_FAILURES.inc()
             log.warning("snapshots_not_delivered", why=error.what)
@@ -178,6 +182,14 @@ class Comparator:
         for key, value in records:
             self._reader.put(key, value)
         self._written = dict(snapshots)
+
+    async def judge(self) -> None:
+        """A verdict of the evidence as it is now; written where it is news."""
+        if self._ready:
+            try:
+                await self._judge.look(self._follower.fold.state, self._session)
+            except StreambgError as error:
+                give_up(error)
 
     # -- the reader thread ---------------------------------------------------------------------------------------
 
@@ -233,6 +245,15 @@ class Comparator:
                 return full
 
     # -- what others see -----------------------------------------------------------------------------------------
+
+    def verdict(self) -> dict[str, Any]:
+        """The last verdict; `ok` where it says promote. From any thread."""
+        judge = self._judge if self._ready else None
+        record = judge.latest if judge else None
+        if record is None:
+            return {"ok": False, "reasons": [judge.why_not if judge else "the comparator is starting"]}
+        plain: dict[str, Any] = msgspec.to_builtins(record)
+        return {"ok": record.word == "promote", **plain}
 
     def health(self) -> dict[str, Any]:
         """`ok`: the reader has turned within 30 s. From any thread."""

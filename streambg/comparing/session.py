@@ -16,14 +16,17 @@ from confluent_kafka import TopicPartition
 from streambg.comparing.comparison import Comparison
 from streambg.comparing.desk import Work
 from streambg.comparing.evidence_log import EvidenceReader
+from streambg.comparing.hooks import with_hooks
 from streambg.comparing.locate import PredictionLog, Start, locate
 from streambg.comparing.pair import Pair, Terms, pair_of, terms_of
 from streambg.comparing.probe import Probe
 from streambg.comparing.site import Site
 from streambg.comparing.snapshot import Snapshot
+from streambg.comparing.tallywire import fit
 from streambg.control.follower import ControlFollower
+from streambg.deciding import tallies
 from streambg.kafka.coreader import CoReader, Position
-from streambg.records.source import COLORS, Color
+from streambg.records.source import COLORS, Color, other
 
 # Records a poll: 64 full batches of both colors are about 60 ms of comparing on the event loop.
 POLL_RECORDS = 64
@@ -59,8 +62,11 @@ class Session:
         self._begins: list[Comparison] = []
         self.lags: dict[Position, int] = {}  # records in the log that are not read yet, as the last fetch knew it
         self._lags_due = 0.0
+        self.unanswered: list[tuple[int, Color]] = []
+        self.total = 0  # partitions of the predictions, as of the last assignment
         self._unplaced: dict[int, float] = {}  # partition -> when to look again, monotonic seconds
         self._silent: dict[int, tuple[Color, int]] = {}  # partition -> who has not answered yet, and its log's end
+        self._others_end: dict[int, int] = {}  # partition -> the end of the other color's log when that was first seen
         self._probe = Probe(site.reader)
         self._reader = CoReader(site.consumer, site.predictions, self._assume, self._drop)
 
@@ -103,6 +109,7 @@ class Session:
         if time.monotonic() >= self._lags_due:
             self._lags_due = time.monotonic() + LAGS_EVERY_S
             self.lags = self._measure_lags()
+            self.unanswered = self._unanswered()
         return len(fetched)
 
     def _measure_lags(self) -> dict[Position, int]:
@@ -129,10 +136,11 @@ class Session:
         log.info("pair", blue=pair and pair.blue, green=pair and pair.green)
         self._pair = pair
         if pair is not None:
-            self._terms = terms_of(snapshot.state)
+            self._terms = with_hooks(terms_of(snapshot.state), self._site.registry)
             self._evidence.forget_before(pair)
         self._fresh, self._begins = True, []
-        self._unplaced, self._silent = dict.fromkeys(self.partitions, 0.0), {}
+        self._unplaced = dict.fromkeys(self.partitions, 0.0)
+        self._silent, self._others_end = {}, {}
 
     # -- places --------------------------------------------------------------------------------------------------
 
@@ -142,6 +150,7 @@ class Session:
         self._fresh, self._begins = True, []
         self._unplaced = dict.fromkeys(partitions, 0.0)
         self._evidence.catch_up()
+        self.total = self._probe.partitions(self._site.predictions["blue"])
         deadline = time.monotonic() + PLACE_S
         starts: dict[Position, int] = {}
         for partition in sorted(partitions):
@@ -175,7 +184,7 @@ class Session:
         if self._pair is None:
             return None
         logs = {color: self._probe.log(self._site.predictions[color], partition) for color in COLORS}
-        snapshot = self._evidence.best(self._pair, partition)
+        snapshot = self._kept(partition)
         if snapshot is not None and all(
             logs[color].low <= snapshot.places[color].log_offset <= logs[color].high for color in COLORS
         ):
@@ -192,6 +201,14 @@ class Session:
         self._begins.append(comparison)
         return comparison
 
+    def _kept(self, partition: int) -> Snapshot | None:
+        """The best snapshot, unless an older version wrote it that did not count what the gate declares."""
+        snapshot = self._evidence.best(self._pair, partition) if self._pair else None
+        if snapshot is None or fit(snapshot.evidence.tallies, tallies.begun(self._terms.gate, labelled=False)):
+            return snapshot
+        log.warning("evidence_without_the_gate", partition=partition, compared=snapshot.evidence.compared)
+        return None
+
     def _locate(self, partition: int, logs: Mapping[Color, PredictionLog]) -> Start | None:
         """Search only where the log of the color that had not answered has grown."""
         silent = self._silent.get(partition)
@@ -201,7 +218,17 @@ class Session:
         if isinstance(found, Start):
             return found
         self._silent[partition] = found, logs[found].high
+        self._others_end.setdefault(partition, logs[other(found)].high)
         return None
+
+    def _unanswered(self) -> list[tuple[int, Color]]:
+        """Partitions in which one color answers and the other has not begun: evidence is owed there."""
+        found = []
+        for partition, (color, _) in sorted(self._silent.items()):
+            end = self._probe.range(self._site.predictions[other(color)], partition)[1]
+            if partition in self._unplaced and end > self._others_end.get(partition, end):
+                found.append((partition, color))
+        return found
 
     def _say_gone(self, snapshot: Snapshot) -> None:
         """What the evidence would read next is no longer in the log: it starts over, nothing is guessed."""

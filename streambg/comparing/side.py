@@ -84,6 +84,14 @@ class Part:
         batch, at = self.locate(row)
         return batch.keys[at]
 
+    def column(self, name: str) -> list[Carried]:
+        """A carried field of every row; None where a batch does not carry it."""
+        found: list[Carried] = []
+        for batch, first, last in self.pieces:
+            column = batch.carry.get(name)
+            found += [None] * (last - first) if column is None else column[first:last]
+        return found
+
     def carry(self, row: int) -> Mapping[str, Carried]:
         batch, at = self.locate(row)
         return {name: column[at] for name, column in batch.carry.items()}
@@ -98,6 +106,7 @@ class Side:
         self.next_offset = place.log_offset
         self.rows = 0
         self.bytes = 0
+        self.newest_ms: int | None = None  # when the last accepted batch was scored
         self.open_drops: Counter[str] = Counter()  # dropped since the last accepted batch, by why
         self._outputs = outputs
         self._folded = -1
@@ -153,6 +162,7 @@ class Side:
             if take is not Take.ACCEPTED:
                 self.open_drops[take.value] += 1
                 return
+            self.newest_ms = batch.scored_at
             start = batch.after if before.covered is None else before.covered
             drops, self.open_drops = self.open_drops, Counter()
             self._segments.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from streambg.config.sections import Pipeline
 from streambg.kafka import profiles
@@ -15,12 +16,17 @@ ClientConfig = Mapping[str, str | int | float | bool]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Names and complete librdkafka configurations, one a role. `member` is this process's name in its group."""
+    """Names and complete librdkafka configurations, one a role. `member` is this process's name in its group.
+
+    registry: whose policy says what code of the team may be imported.
+    """
 
     pipeline: str
     input: str
     predictions: Mapping[Color, str]
     evidence: str
+    verdicts: str
+    registry: Path
     redis: str
     member: str
     consumer: ClientConfig
@@ -43,6 +49,8 @@ def site_of(pipeline: Pipeline, slot: int) -> Site:
         pipeline.input.topic,
         {color: pipeline.topics.predictions(color) for color in COLORS},
         pipeline.topics.evidence,
+        pipeline.topics.verdicts,
+        pipeline.registry,
         pipeline.redis,
         name,
         profiles.co_reader(pipeline, pipeline.groups.comparator, name, name),

@@ -19,12 +19,14 @@ from streambg.comparing.histogram import LATENCY_MS, SCORES, Histogram, Scale
 from streambg.comparing.pair import Pair
 from streambg.comparing.side import Place
 from streambg.comparing.sums import Sum
+from streambg.comparing.tallywire import TallyWire, tallies_of, tally_wires
 from streambg.comparing.worst import Example
 from streambg.errors import UpgradeFirst
 from streambg.records.coverage import Coverage
 from streambg.records.source import COLORS, Color
 
-FORMAT = 1
+# 2: the gate's counts. A snapshot of format 1 has none: where a gate is declared, evidence begins anew.
+FORMAT = 2
 
 
 class BadSnapshot(ValueError):
@@ -106,6 +108,7 @@ class SnapshotWire(msgspec.Struct):
     colors: dict[Color, ColorWire]
     worst: list[Example]
     drift: DriftWire
+    tallies: dict[str, TallyWire] | None = None
 
 
 class _Format(msgspec.Struct):
@@ -157,6 +160,7 @@ def to_wire(snapshot: Snapshot) -> SnapshotWire:
         {color: _color(figures.colors[color], snapshot.places[color]) for color in COLORS},
         figures.worst,
         _drift(evidence.drift),
+        tally_wires(evidence.tallies),
     )
 
 
@@ -216,6 +220,7 @@ def from_wire(wire: SnapshotWire, detectors: bool = True) -> Snapshot:
         list(wire.worst),
     )
     evidence.drift = _drift_from(wire, detectors)
+    evidence.tallies = tallies_of(wire.tallies or {})
     places: dict[Color, Place] = {}
     for color in COLORS:
         place = wire.colors[color].place

@@ -57,8 +57,8 @@ def _input(pipeline: Pipeline) -> Iterator[Problem]:
     if (section.format is None) == (section.decode is None):
         both = "both `format` and `decode` are given" if section.format else "neither `format` nor `decode` is given"
         yield Problem(("input",), f"{both}; one of them says how bytes become an event")
-    yield from _repeated(("input", "carry"), section.carry_declared)
-    yield from _repeated(("input", "forward_headers"), section.forward_headers)
+    yield from repeated(("input", "carry"), section.carry_declared)
+    yield from repeated(("input", "forward_headers"), section.forward_headers)
     if len(section.carry) > MAX_CARRY_FIELDS:
         bucket = " with the `bucket_by` field" if section.carry != section.carry_declared else ""
         yield Problem(("input", "carry"), f"{len(section.carry)} fields{bucket}, the limit is {MAX_CARRY_FIELDS}")
@@ -68,7 +68,7 @@ def _input(pipeline: Pipeline) -> Iterator[Problem]:
 
 def _model(pipeline: Pipeline) -> Iterator[Problem]:
     contract = pipeline.model
-    yield from _repeated(("model", "outputs"), contract.outputs)
+    yield from repeated(("model", "outputs"), contract.outputs)
     if contract.decision.output not in contract.outputs:
         close = difflib.get_close_matches(contract.decision.output, contract.outputs, 1, 0.0)
         yield Problem(
@@ -77,6 +77,7 @@ def _model(pipeline: Pipeline) -> Iterator[Problem]:
         )
 
 
-def _repeated(at: At, values: Sequence[str]) -> Iterator[Problem]:
+def repeated(at: At, values: Sequence[str]) -> Iterator[Problem]:
+    """Values that a list names more than once."""
     for value in dict.fromkeys(value for value in values if values.count(value) > 1):
         yield Problem(at, f"`{value}` is named {values.count(value)} times")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -73,9 +73,14 @@ def _keys(model: type[BaseModel] | None) -> list[str]:
 
 def _model_at(at: At, root: type[BaseModel]) -> type[BaseModel] | None:
     model: type[BaseModel] | None = root
+    inside = False  # a mapping or a list of sections: the next step is a name or a number, and no key
     for step in at:
+        if inside:
+            inside = False
+            continue
         fields = model.model_fields.items() if model else ()
         annotation = next((field.annotation for name, field in fields if (field.alias or name) == step), None)
         candidates = [annotation, *get_args(annotation)]
         model = next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        inside = get_origin(annotation) in (dict, tuple)
     return model

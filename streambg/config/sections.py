@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,9 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     PrivateAttr,
@@ -21,12 +18,14 @@ from pydantic import (
 )
 
 from streambg.config import names
+from streambg.config.base import Name, Section, TopicName
+from streambg.config.decided import gate_of, plan_of
+from streambg.config.deciding import HOOK, Labels, Metrics, Rollout, Segments
 from streambg.config.redaction import Settings, redact, redact_text
 from streambg.config.values import Millis, Number, Wait, Whole
+from streambg.records.gate import Gate, canonical
 from streambg.records.rules import Rules
-
-_TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
-_FIELD = r"^.{1,200}$"
+from streambg.rollout.plan import Plan
 
 # A promote takes effect at the next transaction: above a second nobody would call it "now" any more. A transaction
 # shorter than its commit (4-9 ms measured) does nothing but commit.
@@ -42,8 +41,6 @@ MAX_SLOTS = 16
 MAX_FORWARDED_HEADERS = 8
 
 Kind = Literal["number", "string", "boolean"]
-TopicName = Annotated[str, Field(pattern=_TOPIC)]
-Name = Annotated[str, Field(pattern=_FIELD)]
 
 
 def _as_text(value: object) -> object:
@@ -65,10 +62,6 @@ Client = Annotated[
 Url = Annotated[str, PlainSerializer(redact_text, return_type=str)]
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
-
-
 class Kafka(Section):
     """`client` holds real secrets; its repr and its dump are masked."""
 
@@ -88,7 +81,7 @@ class Kafka(Section):
 class Input(Section):
     topic: TopicName
     format: Literal["json"] | None = None
-    decode: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
+    decode: Annotated[str, Field(pattern=f"^{HOOK}$")] | None = None
     bucket_by: str = "key"
     carry_declared: tuple[Name, ...] = Field(default=(), alias="carry")
     forward_headers: tuple[Name, ...] = Field(default=("traceparent",), max_length=MAX_FORWARDED_HEADERS)
@@ -150,10 +143,6 @@ class Publish(Section):
     slots: Whole = Field(default=2, ge=1, le=MAX_SLOTS)
 
 
-class Rollout(Section):
-    max_lag_ms: Millis = Field(default=5_000, alias="max_lag", ge=1)
-
-
 class Pipeline(Section):
     """A whole pipeline file. Made by `streambg.config.load`; its repr and its dump show no secret."""
 
@@ -165,6 +154,9 @@ class Pipeline(Section):
     registry: Path = Field(default=Path("models"), validate_default=True)
     model: Contract
     publish: Publish = Field(default_factory=Publish)
+    labels: Labels | None = None
+    segments: Segments = Field(default_factory=dict)
+    metrics: Metrics = Field(default_factory=dict)
     rollout: Rollout = Field(default_factory=Rollout)
     _file: Path = PrivateAttr(default=Path("pipeline.yaml"))
 
@@ -205,12 +197,22 @@ class Pipeline(Section):
         """One a slot: everything that may ever have a transaction of this pipeline open (P24)."""
         return tuple(self.transactional_id(slot) for slot in range(self.publish.slots))
 
+    def gate(self) -> Gate | None:
+        """What decides about a candidate; None where no metrics are declared."""
+        return gate_of(self.metrics, self.segments, self.labels, self.rollout, self.input.carry)
+
+    def plan(self) -> Plan | None:
+        """The rollout plan, for the `rollout-start` command; None where no steps are declared."""
+        gate = self.gate()
+        return plan_of(self.rollout, gate) if gate and self.rollout.steps else None
+
     def deciding_text(self) -> str:
-        """The sections that decide answers and their publication, as `deploy` carries them (P4).
+        """The sections that decide answers, their publication and their judgement, as `deploy` carries them (P4).
 
         Canonical JSON: the same decisions give the same bytes, however the file is laid out. `Rules.from_text`
         reads it back.
         """
+        gate = self.gate()
         deciding = {
             "format": self.input.format,
             "decode": self.input.decode,
@@ -222,8 +224,9 @@ class Pipeline(Section):
             "late_live_ms": self.publish.late.live_ms,
             "late_candidate_ms": self.publish.late.candidate_ms,
             "live_failed": self.publish.live_failed,
+            "gate": gate and gate.data(),
         }
-        return json.dumps(deciding, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return canonical(deciding)
 
     def deciding_digest(self) -> str:
         """`sha256:...` of `deciding_text`; `status` shows processes that run another one (P4)."""

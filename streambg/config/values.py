@@ -103,4 +103,6 @@ def _number(value: object) -> object:
 Millis = Annotated[int, BeforeValidator(parse_duration)]
 Wait = Annotated[int | None, BeforeValidator(parse_wait)]
 Whole = Annotated[int, BeforeValidator(_whole)]
+Percent = Annotated[float, BeforeValidator(parse_percent)]
+Weight = Annotated[int, BeforeValidator(parse_weight)]
 Number = Annotated[float, BeforeValidator(_number)]

@@ -6,10 +6,11 @@ Folded from the control log by every reader; nobody reads them from a file, so n
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+from streambg.records.gate import Gate
 from streambg.records.outcome import DIGEST_DIGITS
 
 
@@ -25,6 +26,7 @@ class Rules(msgspec.Struct, frozen=True):
     bucket_field: the carried field that buckets hash; None: the record key (P13).
     late_live_ms, late_candidate_ms: how long an answer is waited for; None: for ever (P18).
     live_failed: may the candidate answer where live cannot, at weight > 0 (P16)?
+    gate: what decides about a candidate, as plain values (`Gate.from_data`); None: nothing was declared.
     """
 
     outputs: tuple[str, ...]
@@ -34,6 +36,7 @@ class Rules(msgspec.Struct, frozen=True):
     late_candidate_ms: int | None = 2_000
     live_failed: Literal["dead-letter", "candidate"] = "dead-letter"
     decision: _Decision | None = None
+    gate: dict[str, Any] | None = None
 
     @property
     def decision_output(self) -> int | None:
@@ -50,6 +53,8 @@ class Rules(msgspec.Struct, frozen=True):
         rules = _decoder.decode(text)
         if rules.decision and rules.decision.output not in rules.outputs:
             raise ValueError(f"decision.output {rules.decision.output!r} is none of the outputs {list(rules.outputs)}")
+        if rules.gate is not None:
+            Gate.from_data(rules.gate)
         return rules
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""`/metrics` (Prometheus) and `/healthz` of one process, on loopback."""
+"""`/metrics` (Prometheus), `/healthz` and what else a process says in JSON, on loopback."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from streambg.errors import Misconfigured
 HOST = "127.0.0.1"
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
+Page = Callable[[], Mapping[str, Any]]
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -30,20 +31,22 @@ class _Silent(WSGIRequestHandler):
 class HealthServer:
     """Serves until `stop`. `health()` returns what `/healthz` shows; its `ok` decides between 200 and 503.
 
-    Port 0 takes a free one; `port` says which. Raises Misconfigured where the port is taken.
+    pages: the same for other paths. Port 0 takes a free one; `port` says which. Raises Misconfigured where the port is
+    taken.
     """
 
-    def __init__(self, port: int, health: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, port: int, health: Page, pages: Mapping[str, Page] | None = None) -> None:
         metrics = make_wsgi_app()
+        answers = {"/healthz": health, **(pages or {})}
 
         def app(environ: Environ, start: StartResponse) -> Iterable[bytes]:
             path = environ.get("PATH_INFO", "")
             if path == "/metrics":
                 return metrics(environ, start)  # type: ignore[no-any-return] # the library has no types here
-            if path == "/healthz":
-                return _answer(start, _asked(health))
+            if path in answers:
+                return _answer(start, _asked(answers[path]))
             start("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
-            return [b"here are /metrics and /healthz\n"]
+            return [f"here are {', '.join(['/metrics', *answers])}\n".encode()]
 
         try:
             self._server = make_server(HOST, port, app, _Server, _Silent)
@@ -62,7 +65,7 @@ class HealthServer:
         self._thread.join(5)
 
 
-def _asked(health: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+def _asked(health: Page) -> Mapping[str, Any]:
     """What it says. It looks at what other threads change, so it may fail once; twice in a row, and it is unwell."""
     try:
         return health()

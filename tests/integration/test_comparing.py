@@ -27,6 +27,7 @@ from streambg.comparing import liveview
 from streambg.comparing.evidence_log import FLUSH_TIMEOUT_S, read_evidence
 from streambg.comparing.pair import Pair
 from streambg.comparing.snapshot import Snapshot, encode
+from streambg.deciding.grid import events
 from streambg.kafka import profiles
 from streambg.records.batch import encode as encode_batch
 from streambg.records.source import COLORS, Color
@@ -35,6 +36,12 @@ from streambg.servers import LocalKafka
 pytestmark = pytest.mark.integration
 
 PARTITIONS = 3
+# what is counted for a decision is evidence like the rest: bit-equal
+METRICS = """
+metrics:
+  errors: {kind: error_rate, role: guardrail, margin: 5%}
+  shift: {kind: score_shift, role: guardrail, margin: 50%}
+"""
 
 
 class Scorers:
@@ -87,7 +94,7 @@ def _score(color: Color, partition: int, offset: int) -> float | None:
 def pair_of_scorers(
     folder: Path, kafka: str, name: str, redis_url: str = "redis://127.0.0.1:1/0"
 ) -> Iterator[tuple[Running, Scorers]]:
-    with pipeline(folder, kafka, name, partitions=PARTITIONS, redis=redis_url) as run:
+    with pipeline(folder, kafka, name, partitions=PARTITIONS, redis=redis_url, more=METRICS) as run:
         blue = run.say("deploy", "blue", "m:1", start="earliest").epoch
         green = run.say("deploy", "green", "m:2").epoch
         yield run, Scorers(run, Pair(blue, green))
@@ -122,6 +129,7 @@ def test_P30_evidence_after_kills_is_bit_equal_to_an_uninterrupted_run(kafka: st
         assert snapshot.evidence.start == -1
         assert snapshot.evidence.figures.counts["matched"] == 3_001
         assert snapshot.evidence.drift.alarm_count > 0
+        assert events(snapshot.evidence.tallies.metrics["shift"].counts) == 3_001
         assert encode(snapshot) == encode(expected[partition]), "positions, fold states, sums and alarms"
 
 

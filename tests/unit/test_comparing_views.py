@@ -7,6 +7,7 @@ import json
 import math
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -102,7 +103,7 @@ def test_damaged_bytes_are_no_snapshot(damage: bytes) -> None:
 
 
 def test_P5_a_newer_format_says_upgrade() -> None:
-    with pytest.raises(UpgradeFirst, match="format 9, this process knows 1"):
+    with pytest.raises(UpgradeFirst, match="format 9, this process knows 2"):
         decode(msgspec.msgpack.encode({"format": 9}))
 
 
@@ -253,7 +254,21 @@ def test_what_fails_while_comparing_ends_the_session_and_drops_what_was_compared
     monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: type[Exception], said: str
 ) -> None:
     """The events come again from the last snapshot; nothing half-compared stays to be kept."""
-    site = Site("p", "in", {}, "p.evidence", "redis://127.0.0.1:1/0", "p.0", {}, {}, {}, {}, "ab12cd34")
+    site = Site(
+        "p",
+        "in",
+        {},
+        "p.evidence",
+        "p.verdicts",
+        Path("models"),
+        "redis://127.0.0.1:1/0",
+        "p.0",
+        {},
+        {},
+        {},
+        {},
+        "ab12cd34",
+    )
     comparator = Comparator(site, lambda: pytest.fail("nothing is connected"), 0)
     desk = comparator.desk
     work_through(desk, Work(FOLDED, True, [compared()]))

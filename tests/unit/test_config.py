@@ -132,24 +132,7 @@ def test_what_a_transaction_and_the_slots_may_hold_is_bounded(tmp_path: Path) ->
         assert "than or equal to" in refused(tmp_path, small() + f"publish:\n  {bad}\n")
 
 
-@pytest.mark.parametrize(
-    ("section", "path"),
-    [
-        ("labels: {topic: x}", "labels"),
-        ("segments: {machine: [m1]}", "segments"),
-        ("metrics: {}", "metrics"),
-        ("rollout: {max_lag: 5s, steps: []}", "rollout.steps"),
-        ("rollout: {alpha: {promote: 5%}}", "rollout.alpha"),
-        ("rollout: {on_abort: shadow}", "rollout.on_abort"),
-    ],
-)
-def test_sections_of_later_versions_are_refused_never_ignored(tmp_path: Path, section: str, path: str) -> None:
-    assert f"pipeline.yaml:13: {path}: not yet: `{path}` comes with a later version; remove it" in refused(
-        tmp_path, small() + section + "\n"
-    )
-
-
-def test_a_misspelt_later_key_is_a_wrong_key(tmp_path: Path) -> None:
+def test_a_misspelt_key_of_the_rollout_is_a_wrong_key(tmp_path: Path) -> None:
     assert "rollout.maxlag: no such key; did you mean `max_lag`?" in refused(
         tmp_path, small() + "rollout: {maxlag: 5s}\n"
     )

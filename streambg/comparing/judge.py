@@ -1,0 +1,115 @@
+"""Gives verdicts while evidence grows, and writes them: the loop around judging.py, on the event loop.
+
+One comparator judges for the pipeline: the one that partition 0 came to. Of partitions that came to others it reads
+what they keep in the evidence topic, some seconds old: a verdict is then of less, never of other, evidence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from streambg.comparing import metrics
+from streambg.comparing.desk import Desk
+from streambg.comparing.evidence import Evidence
+from streambg.comparing.evidence_log import EvidenceReader, RecordWriter
+from streambg.comparing.judging import Case, Material, behind_ms, case_of, judge, material_of, obstacles_of
+from streambg.comparing.pair import Pair
+from streambg.comparing.session import Session
+from streambg.comparing.site import Site
+from streambg.control.state import ControlState
+from streambg.deciding.record import VerdictRecord, encode
+from streambg.errors import SessionEnded, Unreachable
+
+# A verdict that decides nothing new is written again this often: readers take one for stale after three of them.
+AGAIN_S = 30.0
+STALE_S = 3 * AGAIN_S
+
+log = structlog.get_logger("streambg.comparator")
+
+
+class Judge:
+    """`look` again and again; `latest` is the last verdict of the case that is in force, None where there is none."""
+
+    def __init__(self, site: Site, desk: Desk, writer: RecordWriter) -> None:
+        self.latest: VerdictRecord | None = None
+        self.why_not = "nothing was judged yet"
+        self._site = site
+        self._desk = desk
+        self._writer = writer
+        self._others: EvidenceReader | None = None
+        self._since_ms = int(time.time() * 1_000)
+        self._written: tuple[object, ...] | None = None
+        self._written_at = float("-inf")
+        self._judged: tuple[object, ...] | None = None
+
+    def close(self) -> None:
+        if self._others is not None:
+            self._others.close()
+
+    async def look(self, state: ControlState, session: Session | None) -> None:
+        """Judge what there is now, and write it where it is news. Raises UpgradeFirst for a newer gate."""
+        case = case_of(state)
+        if case is None or session is None or 0 not in session.partitions:
+            self.latest, self._written = None, None
+            self.why_not = _why_not(case, session)
+            metrics.show_verdict(None)
+            return
+        pair = Pair(
+            *(each.id for each in sorted((case.candidate, case.against), key=lambda each: each.color == "green"))
+        )
+        material = await self._material(case, pair, session)
+        seen = (case.epoch, pair, case.watched, tuple(material.compared.items()), material.obstacles)
+        now = time.monotonic()
+        if seen == self._judged and self.latest is not None and now - self._written_at < AGAIN_S:
+            return
+        # some milliseconds a test: apart from the event loop, on values of its own
+        record = await asyncio.to_thread(judge, case, material, self._site.pipeline, int(time.time() * 1_000))
+        self._judged, self.latest = seen, record
+        metrics.show_verdict(record.word)
+        if record.decision != self._written or now - self._written_at >= AGAIN_S:
+            await self._write(record, now)
+
+    async def _material(self, case: Case, pair: Pair, session: Session) -> Material:
+        elsewhere = [number for number in range(session.total) if number not in session.partitions]
+        others = await asyncio.to_thread(self._read, pair, elsewhere) if elsewhere else []
+        # from here on without a pause: what the desk holds is consistent only until the next piece of work
+        own = {number: comparison for number, comparison in self._desk.comparisons.items() if comparison.pair == pair}
+        candidate, now_ms = case.candidate.color, int(time.time() * 1_000)
+        behind = {number: behind_ms(each, candidate, now_ms, self._since_ms) for number, each in own.items()}
+        missing = sorted(set(elsewhere) - {part.partition for part in others})
+        obstacles = obstacles_of(candidate, case.gate, behind, session.unanswered, missing)
+        return material_of([*(each.evidence for each in own.values()), *others], obstacles)
+
+    def _read(self, pair: Pair, partitions: Sequence[int]) -> list[Evidence]:
+        if self._others is None:
+            self._others = EvidenceReader(self._site.reader, self._site.evidence)
+        try:
+            self._others.catch_up()
+        except SessionEnded as error:
+            log.warning("evidence_of_others_not_read", why=error.what)
+            return []
+        kept = [self._others.best(pair, number) for number in partitions]
+        return [snapshot.evidence for snapshot in kept if snapshot is not None]
+
+    async def _write(self, record: VerdictRecord, now: float) -> None:
+        key = f"{record.deployment}/{record.against}".encode()
+        try:
+            await asyncio.to_thread(self._writer.write, self._site.verdicts, [(key, encode(record))])
+        except Unreachable as error:
+            log.warning("verdict_not_delivered", why=error.what)
+            return
+        if record.decision != self._written:
+            log.info("verdict", word=record.word, candidate=record.candidate, reasons=record.reasons[:3])
+        self._written, self._written_at = record.decision, now
+
+
+def _why_not(case: Case | None, session: Session | None) -> str:
+    if case is None:
+        return "no candidate is under test, or its deploy declared no metrics"
+    if session is None:
+        return "the comparator is between two sessions"
+    return "the comparator that has partition 0 judges"

@@ -1,0 +1,133 @@
+"""From evidence and the control state to a verdict: who is judged, what is owed, and what it was made from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from streambg.comparing.comparison import Comparison
+from streambg.comparing.evidence import COUNTS, Evidence, merged
+from streambg.comparing.pair import gate_of, pair_of
+from streambg.control.state import ControlState, Deployment, Phase
+from streambg.deciding import bounds, coverage, tallies
+from streambg.deciding.record import FORMAT, VerdictRecord, digest_of
+from streambg.deciding.tallies import Merged
+from streambg.deciding.verdict import Findings, decide
+from streambg.records.gate import Gate
+from streambg.records.source import Color, other
+
+# A floor that is too low calls noise harm, one that is too high costs nothing but power: 1 %, whenever one looks.
+NOISE_ALPHA = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Who is judged, against whom, by what. watched: it was promoted, and the old color still scores."""
+
+    candidate: Deployment
+    against: Deployment
+    gate: Gate
+    watched: bool
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a verdict is made from, by value: judged apart from the event loop, while comparing goes on."""
+
+    compared: Mapping[int, tuple[int, int]]
+    counts: Mapping[str, int]
+    merged: Mapping[str, Merged]
+    obstacles: tuple[str, ...]
+
+
+def case_of(state: ControlState) -> Case | None:
+    """None: nobody is under test, or the deploy declared no metrics. Raises UpgradeFirst for a newer gate."""
+    live, beside = state.live_deployment, state.other_deployment
+    gate = None if state.rules is None else gate_of(state.rules)
+    if live is None or beside is None or gate is None or pair_of(state) is None:
+        return None
+    if state.phase is Phase.CANDIDATE:
+        return Case(beside, live, gate, False, state.epoch)
+    if state.phase is Phase.WARM:
+        return Case(live, beside, gate, True, state.epoch)
+    return None
+
+
+def material_of(parts: Sequence[Evidence], obstacles: Sequence[str]) -> Material:
+    """Of the partitions of one pair; labels have their own tallies and are added where they are counted (P33)."""
+    figures = merged(parts)
+    return Material(
+        {part.partition: (part.start, part.compared) for part in parts},
+        {name: figures.counts[name] for name in COUNTS},
+        tallies.merged((part.partition, part.tallies) for part in parts),
+        tuple(obstacles),
+    )
+
+
+def judge(case: Case, material: Material, pipeline: str, at_ms: int) -> VerdictRecord:
+    """Deterministic: equal material gives an equal verdict."""
+    rows = coverage.of_counts(material.counts)
+    findings = Findings(case.candidate.color, rows, material.merged, obstacles=material.obstacles, watched=case.watched)
+    verdict = decide(case.gate, findings)
+    return VerdictRecord(
+        FORMAT,
+        at_ms,
+        pipeline,
+        verdict.word,
+        verdict.ready,
+        case.watched,
+        verdict.reasons,
+        case.candidate.color,
+        case.candidate.model,
+        case.candidate.id,
+        case.against.id,
+        case.epoch,
+        digest_of(material.compared, material.counts, material.merged),
+        {str(partition): reach for partition, (_, reach) in sorted(material.compared.items())},
+        rows.matched,
+        rows.share,
+        verdict.tests,
+        noise_of(case, material) if case.candidate.digest == case.against.digest else {},
+    )
+
+
+def noise_of(case: Case, material: Material) -> dict[str, float]:
+    """How much a model differs from itself, at most: an upper bound of each flip rate and shift (see NOISE_ALPHA)."""
+    return {
+        metric.name: -bounds.lower(material.merged[metric.name].counts[0], NOISE_ALPHA)
+        for metric in case.gate.metrics
+        if not metric.directed and metric.name in material.merged
+    }
+
+
+def behind_ms(comparison: Comparison, candidate: Color, now_ms: int, since_ms: int) -> int:
+    """How long the candidate has answered nothing for what live has answered; 0 where it owes nothing.
+
+    since_ms: from when on its answers were looked for.
+    """
+    side, live = comparison.side(candidate), comparison.side(other(candidate))
+    if live.covered is None or (side.covered is not None and side.covered >= live.covered):
+        return 0
+    return max(0, now_ms - (side.newest_ms or since_ms))
+
+
+def obstacles_of(
+    candidate: Color,
+    gate: Gate,
+    behind: Mapping[int, int],
+    unanswered: Sequence[tuple[int, Color]],
+    missing: Sequence[int],
+) -> list[str]:
+    """What a promote must wait for beside evidence. behind: ms by partition; missing: partitions nobody has told of."""
+    found = [f"partition {partition}: {color} has not answered anything yet" for partition, color in unanswered]
+    late = {partition: ms for partition, ms in behind.items() if ms > gate.max_lag_ms}
+    if late:
+        partition, ms = max(late.items(), key=lambda entry: entry[1])
+        limit = f"max_lag is {gate.max_lag_ms / 1_000:g} s"
+        found.append(
+            f"{candidate} owes answers in {len(late)} partitions, for {ms / 1_000:.0f} s in {partition}; {limit}"
+        )
+    if missing:
+        found.append(f"no evidence yet of partitions {', '.join(map(str, missing))}")
+    return found
