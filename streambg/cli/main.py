@@ -28,6 +28,7 @@ VERBS = {
     "verdict": "verdict",
     "doctor": "doctor",
     "inspect": "inspect",
+    "preview": "preview",
     "audit": "audit",
     "up": "up",
     "demo": "demo",
