@@ -46,7 +46,7 @@ def preview(
     partitions: int,
     progress: Progress,
 ) -> Looked:
-    """Of about the last `last` events: what would change at `weight`. Raises Refused without a pair; Unreachable, Gap."""
+    """Of about the last `last` events: what would change at `weight`. Raises Refused, Unreachable, Gap."""
     question, pair = ask(pipeline, state, weight)
     parts, ranges = [], {}
     with LogReader(reader, looks=True) as looks, LogReader(reader) as log:
@@ -73,9 +73,7 @@ def ask(pipeline: Pipeline, state: ControlState, weight: int) -> tuple[Question,
     salt = pair.green if live.color == "blue" else pair.blue
     now = state.weight if state.phase is Phase.CANDIDATE else 0
     falls_back = rules.live_failed == "candidate"
-    question = Question(
-        pipeline.input.topic, live.color, now, weight, salt, rules.bucket_field, falls_back
-    )
+    question = Question(pipeline.input.topic, live.color, now, weight, salt, rules.bucket_field, falls_back)
     return question, pair
 
 
@@ -117,7 +115,9 @@ def _count(
 ) -> tuple[Preview, int]:
     """The comparator's own join over the interval; what was counted, and up to where."""
     after, upto = interval
-    pairing = Pairing(pair, terms, {color: _place(source.logs[color], pair.of(color), after) for color in COLORS}, after)
+    pairing = Pairing(
+        pair, terms, {color: _place(source.logs[color], pair.of(color), after) for color in COLORS}, after
+    )
     for color in COLORS:
         side, topic = pairing.sides[color], source.pipeline.topics.predictions(color)
         side.control(source.folded)

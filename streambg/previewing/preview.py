@@ -138,8 +138,7 @@ def _buckets(question: Question, partition: int, rows: Rows) -> npt.NDArray[np.i
 def _acts(question: Question, rows: Rows, bucket: npt.NDArray[np.int64], weight: int) -> Acts:
     """Whose answer goes out: the publisher's own table, with both answers known."""
     state = {
-        color: np.where(rows.side(color).ok[rows.at(color)], OK, ERROR)
-        for color in (question.live, question.candidate)
+        color: np.where(rows.side(color).ok[rows.at(color)], OK, ERROR) for color in (question.live, question.candidate)
     }
     acts, _ = lookup(question.live_failed and weight > 0, frozenset())
     chosen: Acts = acts[case(bucket < weight, state[question.live], state[question.candidate])]
@@ -152,9 +151,7 @@ def _equal_values(rows: Rows) -> Bools:
     return np.fromiter((blue[left] == green[right] for left, right in at), np.bool_, len(rows))
 
 
-def _flags(
-    question: Question, rows: Rows, terms: Terms, now: Acts, then: Acts, same: Bools
-) -> Mapping[str, Bools]:
+def _flags(question: Question, rows: Rows, terms: Terms, now: Acts, then: Acts, same: Bools) -> Mapping[str, Bools]:
     """One column for each count."""
     letter_now, letter_then = now == Act.DEAD, then == Act.DEAD
     swapped = (now != then) & ~letter_now & ~letter_then

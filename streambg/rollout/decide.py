@@ -18,8 +18,8 @@ from streambg.control.rollouts import Rollout, Stage
 from streambg.rollout.plan import Hours, Step
 
 Word = Literal["promote", "abort", "continue", "inconclusive"]
-# Snapshots are written every 5 s and only where they changed; a minute without one is no delay any more.
-STALE_MS = 60_000
+# A verdict is written at every change and again every 30 s; after three of them nobody looks any more.
+STALE_MS = 90_000
 
 
 @dataclass(frozen=True, slots=True)
