@@ -18,7 +18,6 @@ def plan(*steps: Step, **more: Any) -> Plan:
     settings: dict[str, Any] = {
         "promotes": True,
         "gate": GATE,
-        "max_lag_ms": 5_000,
         "on_abort": "shadow",
         "on_inconclusive": "hold",
         "watch_ms": 60 * MINUTE,

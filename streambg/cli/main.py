@@ -34,7 +34,7 @@ VERBS = {
     "demo": "demo",
     "bench": "bench",
 }
-GROUPS = ("broker", "topics", "models", "dead-letters")
+GROUPS = ("broker", "topics", "models", "dead-letters", "rollout", "plan")
 
 
 def _version(asked: bool) -> None:

@@ -1,4 +1,6 @@
-"""The controller's process: what is in force and the last verdict -> the next command (`python -m consumers.controller`).
+"""The controller's process: the rollout in force and the last verdict -> the next command.
+
+Run as `python -m consumers.controller`.
 
 It owns nothing: the rollout stands in the control log, evidence in the comparator's topics. So a restart goes on where
 the log says, and a second controller decides the same and is told that its command came too late (P1).
@@ -39,6 +41,8 @@ LOOK_EVERY_S = 1.0
 # An address that a step asks is asked again this often, and must answer within the other.
 CHECK_EVERY_S, CHECK_S = 10.0, 5.0
 FOLD_TIMEOUT_S = 30.0
+# What was refused at an epoch would be refused again: the log is for ever, and not for that.
+REFUSED_S = 30.0
 # News that are older when the controller starts are no news; what was told already is known to Redis.
 NEWS_MS = 3_600_000
 
@@ -63,6 +67,7 @@ class Controller:
         self._word: tuple[str, int, int] | None = None  # the last verdict that was told: word and both deployments
         self._decision: Decision | None = None
         self._checked: tuple[str, float, bool] | None = None  # address, when (monotonic), answered 2xx
+        self._refused: tuple[int, float] | None = None  # epoch, until when (monotonic) it is not asked again
 
     def run(self) -> int:
         """Until SIGTERM or an error that a new session cannot mend; the exit code."""
@@ -154,7 +159,7 @@ class Controller:
             lanes = readiness.measure(self._pipeline, self._reader, candidate, count)
         except Unreachable as error:
             return (f"whether the candidate keeps up is not known: {error.what}",)
-        return tuple(readiness.objections(lanes, rollout.plan.max_lag_ms))
+        return tuple(readiness.objections(lanes, rollout.plan.gate.max_lag_ms))
 
     def _ask(self, address: str) -> bool:
         """Does it answer 2xx? Asked again every 10 s."""
@@ -169,24 +174,20 @@ class Controller:
         return self._checked[2]
 
     def _send(self, control: ControlClient, state: ControlState, rollout: Rollout, facts: Facts, decision: Act) -> None:
-        """With the epoch it was decided on, under an id that two controllers share: one of them counts (P1, P5)."""
+        """With the epoch it was decided on: of two controllers' commands one counts (P1)."""
+        if self._refused is not None and self._refused[0] == state.epoch and time.monotonic() < self._refused[1]:
+            return
         look = look_of(rollout, facts)
         args = {"rollout": rollout.id, "step": rollout.step, "evidence": look.evidence, "events": look.events}
-        name = f"{decision.verb}-{rollout.id}-{rollout.step}-{state.epoch}"
         try:
-            sent = control.send(
-                decision.verb,
-                args,
-                actor=ACTOR,
-                reason=decision.reason,
-                expected_epoch=state.epoch,
-                command_id=name,
-            )
+            sent = control.send(decision.verb, args, actor=ACTOR, reason=decision.reason, expected_epoch=state.epoch)
         except (OutcomeUnknown, Refused) as error:
             COMMANDS.labels(decision.verb, "unknown").inc()
             log.warning("command_unknown", verb=decision.verb, why=error.what)
             return
         result = "accepted" if sent.accepted else "refused"
+        if not sent.accepted:
+            self._refused = (state.epoch, time.monotonic() + REFUSED_S)
         COMMANDS.labels(decision.verb, result).inc()
         log.info("command", verb=decision.verb, result=result, refusal=sent.refusal, reason=decision.reason)
 

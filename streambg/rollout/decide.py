@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from streambg.control.rollouts import Rollout, Stage
 from streambg.rollout.plan import Hours, Step
+from streambg.rollout.words import shown
 
 Word = Literal["promote", "abort", "continue", "inconclusive"]
 # A verdict is written at every change and again every 30 s; after three of them nobody looks any more.
@@ -193,10 +194,3 @@ def within(hours: Hours, now_ms: int) -> bool:
     """Is this moment inside the hours, in their own zone?"""
     local = datetime.fromtimestamp(now_ms / 1_000, UTC).astimezone(ZoneInfo(hours.zone))
     return local.weekday() in hours.days and hours.opens <= local.hour * 60 + local.minute < hours.closes
-
-
-def shown(hours: Hours) -> str:
-    """`mon, tue 09:00-17:00 Europe/Berlin`."""
-    names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-    clock = "-".join(f"{minute // 60:02}:{minute % 60:02}" for minute in (hours.opens, hours.closes))
-    return f"{', '.join(names[day] for day in hours.days)} {clock} {hours.zone}"

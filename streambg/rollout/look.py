@@ -13,8 +13,10 @@ NOTHING = Told("continue", ("there is nobody to judge",), None)
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """now_ms, entered_ms: of the broker's and this clock, ms since 1970. told: the last verdict about the pair in force;
-    None: nobody is to be judged.
+    """What was read and asked.
+
+    now_ms: this clock; entered_ms: the broker's, of the record that entered the step; ms since 1970. told: the last
+    verdict about the pair in force; None: nobody is to be judged.
     """
 
     now_ms: int

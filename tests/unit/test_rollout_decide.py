@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from plans import MINUTE, plan
 
 from streambg.control.rollouts import WHERE, Rollout, Stage
-from streambg.rollout.decide import STALE_MS, Act, Ask, Look, Wait, decide, shown, within
+from streambg.rollout.decide import STALE_MS, Act, Ask, Look, Wait, decide, within
 from streambg.rollout.plan import Hours, Plan, Step
+from streambg.rollout.words import shown
 
 NOW = 1_790_000_000_000
 STEP = Step(1_000, 1_000, MINUTE, 10 * MINUTE, ("errors",))
