@@ -89,6 +89,9 @@ def judge(case: Case, material: Material, pipeline: str, at_ms: int) -> VerdictR
         rows.share,
         verdict.tests,
         noise_of(case, material) if case.candidate.digest == case.against.digest else {},
+        verdict.blocked,
+        verdict.blocked_labels,
+        verdict.only_a_person,
     )
 
 

@@ -42,16 +42,22 @@ class VerdictRecord(msgspec.Struct, frozen=True):
     coverage: float
     tests: tuple[Test, ...]
     noise: dict[str, float] = {}
+    blocked: tuple[str, ...] = ()
+    blocked_labels: tuple[str, ...] = ()
+    only_a_person: str = ""
 
     @property
     def verdict(self) -> Verdict:
-        return Verdict(self.word, self.reasons, self.tests, self.ready)
+        return Verdict(
+            self.word, self.reasons, self.tests, self.ready, self.blocked, self.blocked_labels, self.only_a_person
+        )
 
     @property
     def decision(self) -> tuple[object, ...]:
         """What is news when it changes; e-values and event counts change with every look."""
         good = frozenset(test.name for test in self.tests if test.good)
-        return self.deployment, self.against, self.watched, self.word, self.ready, good
+        free = not self.blocked, not self.blocked_labels
+        return self.deployment, self.against, self.watched, self.word, self.ready, good, free
 
 
 _encode = msgspec.json.Encoder().encode

@@ -17,7 +17,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from streambg.comparing.judging import case_of
-from streambg.comparing.verdict_log import Told, told
+from streambg.comparing.told import Told, told
 from streambg.config import Pipeline
 from streambg.control import readiness, verbs
 from streambg.control.fold import Entry

@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from streambg.comparing.told import STALE_S
 from streambg.control.rollouts import Rollout, Stage
 from streambg.rollout.plan import Hours, Step
 from streambg.rollout.words import shown
 
 Word = Literal["promote", "abort", "continue", "inconclusive"]
-# A verdict is written at every change and again every 30 s; after three of them nobody looks any more.
-STALE_MS = 90_000
+# A verdict is written at every change, and again and again: without one for this long nobody judges any more.
+STALE_MS = int(STALE_S * 1_000)
 
 
 @dataclass(frozen=True, slots=True)

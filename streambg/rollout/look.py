@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streambg.comparing.verdict_log import Told
+from streambg.comparing.told import Told
 from streambg.control.rollouts import Rollout, Stage
 from streambg.rollout.decide import Look, Word
 
@@ -54,5 +54,5 @@ def _of_step(rollout: Rollout, told: Told) -> tuple[Word, tuple[str, ...]]:
     """A step may wait for some metrics only: then only they, and what stands in their way, count."""
     assert told.record is not None
     gates = rollout.plan.steps[rollout.step].gates
-    ready, reasons = told.record.verdict.step(gates)
+    ready, reasons = told.record.verdict.step(gates, rollout.approved)
     return ("promote" if ready else "continue"), reasons

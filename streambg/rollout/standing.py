@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streambg.comparing.judging import case_of
-from streambg.comparing.verdict_log import told
+from streambg.comparing.told import told
 from streambg.config import Pipeline
 from streambg.control import verbs
 from streambg.control.fold import Entry
