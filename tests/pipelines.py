@@ -50,13 +50,17 @@ class Linear:
         self.raises_on = given.get("raises_on")
         self.raises_at = given.get("raises_at")
         self.noise = given.get("noise", 0.0)
+        self.fails_from = given.get("fails_from")
 
     def predict_many(self, events):
         ids = [row.get("id", 0) for row in events.rows]
         if self.raises_on in ids or self.raises_at in [number % 100 for number in ids]:
             raise ValueError("no answer to this one")
         z = events.matrix(["f1", "f2"]) @ np.array([0.5, -0.3]) + self.bias
-        return 1 / (1 + np.exp(-z - self.noise * np.random.default_rng().normal(size=len(z))))
+        p = 1 / (1 + np.exp(-z - self.noise * np.random.default_rng().normal(size=len(z))))
+        if self.fails_from is not None:  # an answer that is no number is an error row
+            p[[number >= self.fails_from for number in ids]] = np.nan
+        return p
 '''
 
 YAML = """
@@ -121,6 +125,7 @@ class Running:
         self.partitions = partitions
         self.processes: list[Process] = []
         self.sent = 0
+        self.first_id = 0  # of the events fed from now on; models misbehave from a number on
         self.ends = dict.fromkeys(range(partitions), 0)
         self._producer = self._new_producer()
         self.admin = AdminClient(dict(profiles.admin(pipeline)))
@@ -240,7 +245,7 @@ class Running:
         """Good events, keys k0..k39, spread over the partitions, or all to one."""
         for _ in range(count):
             number = self.sent
-            value = json.dumps({"id": number, "f1": (number % 17) / 8 - 1, "f2": (number % 11) / 5 - 1})
+            value = json.dumps({"id": self.first_id + number, "f1": (number % 17) / 8 - 1, "f2": (number % 11) / 5 - 1})
             self.put(value.encode(), b"k%d" % (number % 40), partition)
         if flush:
             self._producer.flush(30)

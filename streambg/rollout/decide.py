@@ -176,7 +176,8 @@ def _watching(rollout: Rollout, look: Look) -> Decision:
 
 
 def _keeping(rollout: Rollout, look: Look) -> Decision:
-    left = rollout.plan.keep_warm_ms - look.elapsed_ms
+    # both count from the promote, and the watch is over
+    left = rollout.plan.keep_warm_ms - rollout.plan.watch_ms - look.elapsed_ms
     if left > 0:
         return Wait((f"the old color is kept warm, {left / 1_000:.0f} s more",))
     return Act("rollout-retire", f"kept warm for {rollout.plan.keep_warm_ms / 1_000:.0f} s")

@@ -124,8 +124,8 @@ def test_after_the_promote() -> None:
     assert isinstance(decide(watching, over), Act)
     assert "the watch goes on" in waits(decide(watching, replace(over, written_ms=None))), "nobody looked"
     keeping = rollout(stage=Stage.KEEPING)
-    assert "kept warm" in waits(decide(keeping, over))
-    assert decide(keeping, look(entered_ms=NOW - 120 * MINUTE)) == Act("rollout-retire", "kept warm for 7200 s")
+    assert "kept warm" in waits(decide(keeping, look(entered_ms=NOW - 59 * MINUTE)))
+    assert decide(keeping, look(entered_ms=NOW - 60 * MINUTE)) == Act("rollout-retire", "kept warm for 7200 s")
 
 
 @pytest.mark.parametrize(
