@@ -24,7 +24,11 @@ from streambg.errors import ConfigError
 from streambg.rollout.plan import Plan
 from streambg.rollout.words import shown_step
 
-app = typer.Typer(help="Look at the rollout plan in pipeline.yaml.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at the rollout plan in pipeline.yaml.",
+    no_args_is_help=True,
+    epilog="Example:  streambg plan check --rate 500",
+)
 
 
 @app.command(epilog="Example:  streambg plan check;  streambg plan check --rate 500 --discordance 1")

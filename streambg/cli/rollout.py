@@ -33,7 +33,11 @@ from streambg.rollout import verbs as rollouts
 from streambg.rollout.standing import Standing, looks
 from streambg.rollout.words import shown_step
 
-app = typer.Typer(help="Move a candidate from weight 0 to live by the plan in pipeline.yaml.", no_args_is_help=True)
+app = typer.Typer(
+    help="Move a candidate from weight 0 to live by the plan in pipeline.yaml.",
+    no_args_is_help=True,
+    epilog="Example:  streambg rollout start --watch",
+)
 
 WatchOption = Annotated[bool, typer.Option("--watch", help="Until it has ended; then the exit code says how.")]
 # As `verdict` has them: 0 it is live, 10 it was taken back, 12 a person has to decide.
@@ -67,7 +71,7 @@ def start(
     _watch(config, output)
 
 
-@app.command(epilog="Example:  streambg rollout status --watch && echo live")
+@app.command(epilog="Example:  streambg rollout status --watch")
 def status(
     watch: WatchOption = False, pipeline: PipelineOption = DEFAULT_PIPELINE, output: OutputOption = Output.TEXT
 ) -> None:
