@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from streambg.comparing.comparison import Comparison
-from streambg.comparing.evidence import COUNTS, Evidence, merged
+from streambg.comparing.evidence import COUNTS, Evidence, alarms_of, merged
 from streambg.comparing.pair import gate_of, pair_of
 from streambg.control.state import ControlState, Deployment, Phase
 from streambg.deciding import bounds, coverage, tallies
-from streambg.deciding.record import FORMAT, VerdictRecord, digest_of
+from streambg.deciding.record import FORMAT, Drifted, VerdictRecord, digest_of
 from streambg.deciding.tallies import Merged
 from streambg.deciding.verdict import Findings, decide
 from streambg.records.gate import Gate
@@ -18,6 +18,8 @@ from streambg.records.source import Color, other
 
 # A floor that is too low calls noise harm, one that is too high costs nothing but power: 1 %, whenever one looks.
 NOISE_ALPHA = 0.01
+# Of the drift alarms that evidence keeps (20 a partition), those that stand in each verdict.
+TOLD_DRIFTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Material:
     counts: Mapping[str, int]
     merged: Mapping[str, Merged]
     obstacles: tuple[str, ...]
+    drifted: tuple[Drifted, ...] = ()
 
 
 def case_of(state: ControlState) -> Case | None:
@@ -62,6 +65,10 @@ def material_of(parts: Sequence[Evidence], obstacles: Sequence[str]) -> Material
         {name: figures.counts[name] for name in COUNTS},
         tallies.merged((part.partition, part.tallies) for part in parts),
         tuple(obstacles),
+        tuple(
+            Drifted(each.partition, each.stream, each.since, each.at, each.before, each.after)
+            for each in alarms_of(parts)[-TOLD_DRIFTS:]
+        ),
     )
 
 
@@ -92,6 +99,7 @@ def judge(case: Case, material: Material, pipeline: str, at_ms: int) -> VerdictR
         verdict.blocked,
         verdict.blocked_labels,
         verdict.only_a_person,
+        material.drifted,
     )
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import msgspec
+
 from streambg.control.fold import Entry
 from streambg.control.rollouts import Stage
+from streambg.deciding.record import Drifted
 
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
@@ -102,10 +105,16 @@ def of_verdict(pipeline: str, word: str, reasons: tuple[str, ...], pair: str, ep
     )
 
 
-def of_alarms(pipeline: str, alarms: Mapping[str, Mapping[str, Any]], epoch: int, time_ms: int) -> Iterator[Notice]:
-    """Drift alarms by what names them for ever (pair, partition, stream, source offset)."""
-    for key, alarm in alarms.items():
-        where = f"{alarm['stream']} in partition {alarm['partition']} since offset {alarm['since']}"
-        yield Notice(
-            pipeline, "alarm", "warning", f"{pipeline}: drift of the {where}", time_ms, epoch, key, dict(alarm)
-        )
+def of_drift(pipeline: str, drifted: Drifted, pair: str, epoch: int, time_ms: int) -> Notice:
+    """A drift alarm: what changed, since which source offset, from what to what. It decides nothing."""
+    where = f"{drifted.stream} in partition {drifted.partition} since offset {drifted.since}"
+    return Notice(
+        pipeline,
+        "alarm",
+        "warning",
+        f"{pipeline}: drift of the {where}: mean {drifted.before:.4g}, now {drifted.after:.4g}",
+        time_ms,
+        epoch,
+        f"{pair}/{drifted.key}",
+        msgspec.structs.asdict(drifted),
+    )

@@ -25,9 +25,10 @@ from streambg.control.follower import LEASE_S
 from streambg.control.rollouts import Rollout
 from streambg.control.sender import ControlClient
 from streambg.control.state import ControlState
+from streambg.deciding.record import VerdictRecord
 from streambg.errors import OutcomeUnknown, Refused, SessionEnded, Unreachable
 from streambg.kafka import profiles
-from streambg.notifying.notice import of_command, of_verdict
+from streambg.notifying.notice import of_command, of_drift, of_verdict
 from streambg.notifying.sender import Sender
 from streambg.process.frame import Frame
 from streambg.rollout.decide import Act, Ask, Decision, Wait, decide
@@ -125,20 +126,18 @@ class Controller:
         if case is None:
             return None
         found = told(records, case, int(time.time() * 1_000))
-        news = (found.word, case.candidate.id, case.against.id)
-        if found.record is not None and news != self._word:
-            self._word = news
-            self._sender.tell(
-                of_verdict(
-                    self._pipeline.name,
-                    found.word,
-                    found.reasons,
-                    f"{case.candidate.id}/{case.against.id}",
-                    state.epoch,
-                    found.record.at_ms,
-                )
-            )
+        if found.record is not None:
+            self._tell(found, found.record, state.epoch)
         return found
+
+    def _tell(self, found: Told, record: VerdictRecord, epoch: int) -> None:
+        name, pair = self._pipeline.name, f"{record.deployment}/{record.against}"
+        news = (found.word, record.deployment, record.against)
+        if news != self._word:
+            self._word = news
+            self._sender.tell(of_verdict(name, found.word, found.reasons, pair, epoch, record.at_ms))
+        for drifted in record.drifted:
+            self._sender.tell(of_drift(name, drifted, pair, epoch, record.at_ms))
 
     def _decide(self, rollout: Rollout, facts: Facts, state: ControlState) -> Decision:
         """Lag and address are looked at only where everything else holds: they cost requests."""

@@ -7,11 +7,13 @@ import json
 import sys
 import time
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from decisions import pictures
 from decisions.questions import QUESTIONS, Answer, Size
 
 console, errors = Console(), Console(stderr=True)
@@ -28,7 +30,12 @@ def main() -> int:
     options.add_argument("--events", type=int, default=Size().events, help="that a share is measured over")
     options.add_argument("--seed", type=int, default=1, help="the same seed gives the same table")
     options.add_argument("--output", choices=["text", "json"], default="text")
+    options.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw those of docs/decisions.md, and end")
     chosen = options.parse_args()
+    if chosen.pictures is not None:
+        for file in pictures.write(chosen.pictures):
+            errors.print(f"written: {file}")
+        return 0
     answers = []
     for name in chosen.only or list(QUESTIONS):
         began = time.monotonic()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from decisions import questions
 from decisions.looks import aborted_at, alarmed_at, promoted_at
+from decisions.pictures import PICTURES
 from decisions.questions import QUESTIONS, Size, median_bound, share_bound
 from decisions.streams import independent_errors, oscillating, paired
 
@@ -13,6 +16,7 @@ from streambg.deciding.detector import ALARM_AT, Detector
 from streambg.deciding.eprocess import log_good
 from streambg.deciding.grid import ONE, counted
 
+ROOT = Path(__file__).parents[2]
 SHORT = Size(streams=300, events=4_000)
 
 
@@ -70,3 +74,8 @@ def test_bounds() -> None:
     assert share_bound(60, 2_000) == pytest.approx(0.037, abs=1e-3)
     assert median_bound(np.array([5, 1, 0, 3, 2])) == float("inf"), "who never fires counts as infinity"
     assert median_bound(np.arange(1, 10_002)) == pytest.approx(5_083, abs=2)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_pictures_of_the_docs_are_the_products_own(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text() == PICTURES[name](), "make statistics ARGS='--pictures docs'"

@@ -16,8 +16,9 @@ from plans import plan
 from waiting import until
 
 from streambg.config import load
+from streambg.deciding.record import Drifted
 from streambg.errors import ConfigError
-from streambg.notifying.notice import Notice, of_command, of_verdict, signature
+from streambg.notifying.notice import Notice, of_command, of_drift, of_verdict, signature
 from streambg.notifying.sender import WAITING, Sender, Where
 
 
@@ -166,6 +167,12 @@ def test_the_same_news_has_the_same_id_in_every_controller() -> None:
     again = of_verdict("fraud", "abort", ("errors: harm, later",), "0/1", 4, 2_000)
     assert first.id == again.id
     assert first.id != of_verdict("fraud", "abort", (), "0/2", 4, 1_000).id
+
+
+def test_drift_is_told_with_what_where_and_how_much() -> None:
+    told = of_drift("fraud", Drifted(2, "green score", 400, 480, 0.1, 0.3), "1/0", 4, 1_000)
+    assert told.text == "fraud: drift of the green score in partition 2 since offset 400: mean 0.1, now 0.3"
+    assert json.loads(told.body())["data"]["since"] == 400
 
 
 # -- configuration --------------------------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def test_the_plan_has_room_for_a_few_members_only() -> None:
 
 def test_a_pipeline_file_without_consumers_beside_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pipeline.yaml").touch()
-    with pytest.raises(ConfigError, match=r"has no __init__\.py, scorer\.py, publisher\.py, comparator\.py, controller\.py"):
+    with pytest.raises(ConfigError, match=r"publisher\.py, comparator\.py, controller\.py"):
         plan.require_consumers(tmp_path / "pipeline.yaml")
 
 
