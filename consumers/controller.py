@@ -12,11 +12,12 @@ def main() -> None:
     options = parser(
         "Moves a rollout on, holds it or takes it back, as its plan and the verdict say; tells people.",
         "python -m consumers.controller",
+        member=False,
     )
     chosen = options.parse_args()
 
-    def controller(pipeline: Pipeline) -> int:
-        return Controller(pipeline, sender(pipeline), chosen.metrics_port).run()
+    def controller(pipeline: Pipeline, _slot: int) -> int:
+        return Controller(pipeline, sender(pipeline), chosen.metrics_port, chosen.ignore_record).run()
 
     run("controller", chosen, controller)
 

@@ -135,8 +135,9 @@ class Running:
     def start(
         self, module: str, *options: str, file: Path | None = None, environment: Mapping[str, str] | None = None
     ) -> Process:
-        """`python -m consumers.<module>` with a log of its own, in slot 0 where no other is named; a module with a dot is
-        meant as it stands.
+        """`python -m consumers.<module>` with a log of its own, a member in slot 0 where no other is named.
+
+        A module with a dot is meant as it stands.
 
         file: another pipeline file than this one's; environment: added to this process's.
         """
@@ -144,7 +145,7 @@ class Running:
         log = self.folder / f"{name}.{len(self.processes)}.log"
         path = os.pathsep.join([str(self.folder), str(ROOT), str(ROOT / "tests")])
         env = {**os.environ, "PYTHONPATH": path, **(environment or {})}
-        slot = [] if "--slot" in options else ["--slot", "0"]
+        slot = [] if "--slot" in options or module == "controller" else ["--slot", "0"]
         common = [*slot, "-p", str(file or self.pipeline.file), "--log", "json"]
         whole = module if "." in module else f"consumers.{module}"
         command = tied(sys.executable, "-m", whole, *options, *common)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,10 +65,11 @@ class ControlClient:
         producer: Mapping[str, Any],
         topic: str,
         on_entry: Callable[[Entry], None] | None = None,
+        ignore_records: Collection[int] = (),
     ) -> None:
         self._entries: dict[str, Entry] = {}
         self._on_entry = on_entry
-        self.follower = ControlFollower(reader, topic, on_entry=self._remember)
+        self.follower = ControlFollower(reader, topic, ignore_records, on_entry=self._remember)
         self._producer = Producer({**producer, "message.timeout.ms": DELIVERY_TIMEOUT_MS})
         self._topic = topic
 

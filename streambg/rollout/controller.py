@@ -9,6 +9,7 @@ the log says, and a second controller decides the same and is told that its comm
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -58,8 +59,11 @@ log = structlog.get_logger(NAME)
 class Controller:
     """One of them is enough; more are harmless."""
 
-    def __init__(self, pipeline: Pipeline, sender: Sender, metrics_port: int) -> None:
+    def __init__(
+        self, pipeline: Pipeline, sender: Sender, metrics_port: int, ignore_records: Collection[int] = ()
+    ) -> None:
         self._pipeline = pipeline
+        self._ignore_records = ignore_records
         self._sender = sender
         self._reader = profiles.reader(pipeline, NAME)
         self._frame = Frame("controller", metrics_port, self._health)
@@ -82,7 +86,8 @@ class Controller:
         """Raises SessionEnded where the control log is not followed any more; the next session starts over (P6)."""
         self._appended.clear()
         topic = self._pipeline.topics.verdicts
-        with verbs.client(self._pipeline, self._entry) as control, Verdicts(self._reader, topic) as verdicts:
+        following = verbs.client(self._pipeline, self._entry, self._ignore_records)
+        with following as control, Verdicts(self._reader, topic) as verdicts:
             control.follower.wait_caught_up(FOLD_TIMEOUT_S)
             verdicts.read(LOOK_EVERY_S)  # what stands there is read before anything is decided
             while not self._frame.stopping:
