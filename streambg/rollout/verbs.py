@@ -18,12 +18,19 @@ from streambg.kafka import profiles
 from streambg.rollout.plan import Plan
 
 
-def start(control: ControlClient, pipeline: Pipeline, said: Said, *, expected_epoch: int | None = None) -> Sent:
-    """Begin the plan of the pipeline file for the candidate; from here on the file decides nothing (P4).
+def start(
+    control: ControlClient,
+    pipeline: Pipeline,
+    said: Said,
+    *,
+    plan: Plan | None = None,
+    expected_epoch: int | None = None,
+) -> Sent:
+    """Begin the plan of the pipeline file (or `plan`) for the candidate; from here on the file decides nothing (P4).
 
     Raises ConfigError without a plan; Refused where its metrics are not those that the candidate was deployed with.
     """
-    plan = plan_of(pipeline)
+    plan = plan or plan_of(pipeline)
     state = control.state()
     if state.candidate is not None and state.rules is not None and not plan.fits(state.rules):
         raise Refused(
