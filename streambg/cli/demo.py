@@ -78,9 +78,8 @@ def demo(
     if not console.is_terminal:
         console.width = TABLE_WIDTH
     count = partitions or LOCAL_PARTITIONS
-    wanted = Wanted(
-        pipeline.absolute(), events, rate, count, keep, servers.value, attach, scenario and STORIES[scenario.value]
-    )
+    story = None if scenario is None else STORIES[scenario.value]
+    wanted = Wanted(pipeline.absolute(), events, rate, count, keep, servers.value, attach, story)
     with Stopping(), Screen(console) as screen:
         result, kept = run(wanted, screen, os.environ)
     if output is Output.JSON:

@@ -61,7 +61,9 @@ class Wanted:
 
 
 def run(wanted: Wanted, screen: Screen, environ: Mapping[str, str]) -> tuple[Result | Told, Kept | None]:
-    """Play it, or the story that was asked for. Owned servers are gone afterwards, kept ones only where this is left by an error.
+    """Play it, or the story that was asked for.
+
+    Owned servers are gone afterwards, kept ones only where this is left by an error.
 
     Raises StreambgError where it cannot be played to its end; what came of it otherwise is in the result.
     """
