@@ -22,17 +22,18 @@ from streambg.topicplan import Role
 CTRL_C = 130
 
 
-def parser(what: str, example: str) -> argparse.ArgumentParser:
-    """--pipeline, --slot, --metrics-port, --log, --ignore-record."""
+def parser(what: str, example: str, *, member: bool = True) -> argparse.ArgumentParser:
+    """--pipeline, --metrics-port, --log, --ignore-record; for members of a group --slot."""
     options = argparse.ArgumentParser(description=what, epilog=f"Example:  {example}")
     options.add_argument("-p", "--pipeline", type=Path, default=Path("pipeline.yaml"), help="the pipeline file")
-    options.add_argument(
-        "--slot",
-        default=slots.FREE,
-        metavar="N",
-        help="this member's place in its group: 0, 1, ...; `ordinal`: the number that the host's name ends in; "
-        "`free` (the default): one that nobody has",
-    )
+    if member:
+        options.add_argument(
+            "--slot",
+            default=slots.FREE,
+            metavar="N",
+            help="this member's place in its group: 0, 1, ...; `ordinal`: the number that the host's name ends in; "
+            "`free` (the default): one that nobody has",
+        )
     options.add_argument("--metrics-port", type=int, default=0, help="/metrics and /healthz on loopback; 0: a free one")
     options.add_argument("--log", choices=["auto", "json", "console"], default="auto", help="form of the log lines")
     options.add_argument(
@@ -57,13 +58,16 @@ def _await_topics(pipeline: Pipeline, role: Role) -> None:
 
 
 def run(role: Role, options: argparse.Namespace, process: Callable[[Pipeline, int], int]) -> None:
-    """Load the pipeline, take a slot, run, and leave with the exit code of what went wrong."""
+    """Load the pipeline, take a slot (0 where there is no group), run, and leave with the code of what went wrong."""
     logs.configure(role, console=None if options.log == "auto" else options.log == "console")
     WATCH.start()
     try:
         pipeline = load(options.pipeline, os.environ)
         _await_topics(pipeline, role)
-        code = process(pipeline, slots.chosen(options.slot, sites.slots(pipeline, role), profiles.admin(pipeline)))
+        slot = 0
+        if "slot" in options:
+            slot = slots.chosen(options.slot, sites.slots(pipeline, role), profiles.admin(pipeline))
+        code = process(pipeline, slot)
     except StreambgError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         code = error.exit_code

@@ -54,6 +54,7 @@ class Linear:
         self.raises_at = given.get("raises_at")
         self.noise = given.get("noise", 0.0)
         self.pause = pathlib.Path(given.get("pause", "no pause"))
+        self.fails_from = given.get("fails_from")
 
     def predict_many(self, events):
         ids = [row.get("id", 0) for row in events.rows]
@@ -65,6 +66,8 @@ class Linear:
             time.sleep(seconds)
         z = events.matrix(["f1", "f2"]) @ np.array([0.5, -0.3]) + self.bias
         scores = 1 / (1 + np.exp(-z - self.noise * np.random.default_rng().normal(size=len(z))))
+        if self.fails_from is not None:  # an answer that is no number is an error row
+            scores[[number >= self.fails_from for number in ids]] = np.nan
         sizes = [row.get("large", 0) for row in events.rows]
         return Answers(scores, [b"x" * size or b"small" for size in sizes]) if any(sizes) else scores
 '''
@@ -130,6 +133,7 @@ class Running:
         self.partitions = partitions
         self.processes: list[Process] = []
         self.sent = 0
+        self.first_id = 0  # of the events fed from now on; models misbehave from a number on
         self.ends = dict.fromkeys(range(partitions), 0)
         self._producer = self._new_producer()
         self.admin = AdminClient({**profiles.admin(pipeline), "log_level": 0})
@@ -139,7 +143,8 @@ class Running:
     def start(
         self, module: str, *options: str, file: Path | None = None, environment: Mapping[str, str] | None = None
     ) -> Process:
-        """`python -m consumers.<module>` with a log of its own, in slot 0 where no other is named.
+        """`python -m consumers.<module>` with a log of its own, a member in slot 0 where no other is named.
+
 
         A module with a dot is meant as it stands. file: another pipeline file than this one's; environment: added to
         this process's.
@@ -148,7 +153,7 @@ class Running:
         log = self.folder / f"{name}.{len(self.processes)}.log"
         path = os.pathsep.join([str(self.folder), str(ROOT), str(ROOT / "tests")])
         env = {**os.environ, "PYTHONPATH": path, **(environment or {})}
-        slot = [] if "--slot" in options else ["--slot", "0"]
+        slot = [] if "--slot" in options or module == "controller" else ["--slot", "0"]
         common = [*slot, "-p", str(file or self.pipeline.file), "--log", "json"]
         whole = module if "." in module else f"consumers.{module}"
         command = tied(sys.executable, "-m", whole, *options, *common)
@@ -258,7 +263,7 @@ class Running:
         """Good events, keys k0..k39, spread over the partitions, or all to one."""
         for _ in range(count):
             number = self.sent
-            value = json.dumps({"id": number, "f1": (number % 17) / 8 - 1, "f2": (number % 11) / 5 - 1})
+            value = json.dumps({"id": self.first_id + number, "f1": (number % 17) / 8 - 1, "f2": (number % 11) / 5 - 1})
             self.put(value.encode(), b"k%d" % (number % 40), partition)
         if flush:
             self._producer.flush(30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -10,9 +11,11 @@ from rich.console import Console
 
 from streambg.cli.broker import ServerChoice
 from streambg.cli.common import DEFAULT_PIPELINE, Output, OutputOption, PipelineOption, print_json
-from streambg.demo.result import render
+from streambg.demo import deciding
+from streambg.demo.result import Result, render
 from streambg.demo.run import Wanted, run
 from streambg.demo.screen import Screen
+from streambg.demo.stories import STORIES
 from streambg.errors import ConfigError
 from streambg.running.stopping import Stopping
 from streambg.topicplan.broker import LOCAL_PARTITIONS
@@ -26,7 +29,16 @@ TABLE_WIDTH = 110
 app = typer.Typer()
 
 
-@app.command(epilog="Example:  streambg demo --events 20000 --keep")
+class Scenario(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enum
+    """The names of stories.py, for the command line."""
+
+    GOOD = "good"
+    BAD = "bad"
+    DRIFT = "drift"
+    SILENT = "silent"
+
+
+@app.command(epilog="Example:  streambg demo --events 20000 --keep;  streambg demo --scenario bad")
 def demo(
     events: Annotated[int, typer.Option(min=FEWEST_EVENTS, max=100_000_000, help="Length of the stream.")] = 120_000,
     rate: Annotated[int, typer.Option(min=10, max=100_000, help="Events a second.")] = 2_000,
@@ -42,6 +54,9 @@ def demo(
     attach: Annotated[
         bool, typer.Option("--attach", help="Start nothing: play it on servers and processes that run; see below.")
     ] = False,
+    scenario: Annotated[
+        Scenario | None, typer.Option(help="A rollout that decides by itself; the candidate is as the word says.")
+    ] = None,
     pipeline: PipelineOption = DEFAULT_PIPELINE,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -53,6 +68,8 @@ def demo(
     With --attach the servers are those that the pipeline file and the environment name, the processes run already,
     the pipeline must still be empty, and nobody is killed.
     """
+    if attach and scenario is not None:
+        raise ConfigError("a scenario stops processes, and --attach has none", way_out="leave out --attach")
     if attach and (keep or partitions is not None or servers is not ServerChoice.AUTO):
         raise ConfigError(
             "--attach starts no servers and creates no topics", way_out="leave out --keep, --partitions and --servers"
@@ -61,13 +78,14 @@ def demo(
     if not console.is_terminal:
         console.width = TABLE_WIDTH
     count = partitions or LOCAL_PARTITIONS
-    wanted = Wanted(pipeline.absolute(), events, rate, count, keep, servers.value, attach)
+    story = None if scenario is None else STORIES[scenario.value]
+    wanted = Wanted(pipeline.absolute(), events, rate, count, keep, servers.value, attach, story)
     with Stopping(), Screen(console) as screen:
         result, kept = run(wanted, screen, os.environ)
     if output is Output.JSON:
         print_json(result.as_json())
     else:
-        console.print(render(result))
+        console.print(render(result) if isinstance(result, Result) else deciding.render(result))
     if kept is not None:
         console.print("\nBroker and Redis go on running. Look at what is in them:")
         for line in kept.words():

@@ -28,12 +28,13 @@ VERBS = {
     "verdict": "verdict",
     "doctor": "doctor",
     "inspect": "inspect",
+    "preview": "preview",
     "audit": "audit",
     "up": "up",
     "demo": "demo",
     "bench": "bench",
 }
-GROUPS = ("broker", "topics", "models", "dead-letters")
+GROUPS = ("broker", "topics", "models", "dead-letters", "rollout", "plan")
 
 
 def _version(asked: bool) -> None:

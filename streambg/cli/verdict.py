@@ -20,7 +20,8 @@ from streambg.cli.common import (
     stdout,
 )
 from streambg.comparing.judging import Case, case_of
-from streambg.comparing.verdict_log import Told, read_verdicts, told
+from streambg.comparing.told import Told, told
+from streambg.comparing.verdict_log import read_verdicts
 from streambg.config import Pipeline
 from streambg.config.values import parse_duration
 from streambg.control import verbs

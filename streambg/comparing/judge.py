@@ -20,15 +20,15 @@ from streambg.comparing.judging import Case, Material, behind_ms, case_of, judge
 from streambg.comparing.pair import Pair
 from streambg.comparing.session import Session
 from streambg.comparing.site import Site
+from streambg.comparing.told import AGAIN_S
 from streambg.control.state import ControlState
 from streambg.deciding.record import VerdictRecord, encode
 from streambg.errors import SessionEnded, Unreachable
 from streambg.labelling.desk import LabelDesk
 from streambg.labelling.evidence import LabelEvidence, readable
 
-# A verdict that decides nothing new is written again this often: readers take one for stale after three of them.
-AGAIN_S = 30.0
-STALE_S = 3 * AGAIN_S
+# While a rollout is under way: its steps wait for numbers of events.
+ROLLING_S = 2.0
 
 log = structlog.get_logger("streambg.comparator")
 
@@ -65,6 +65,7 @@ class Judge:
             *(each.id for each in sorted((case.candidate, case.against), key=lambda each: each.color == "green"))
         )
         material = await self._material(case, pair, session)
+        again_s = ROLLING_S if state.rollout is not None and state.rollout.active else AGAIN_S
         seen = (
             case.epoch,
             pair,
@@ -74,13 +75,13 @@ class Judge:
             material.obstacles,
         )
         now = time.monotonic()
-        if seen == self._judged and self.latest is not None and now - self._written_at < AGAIN_S:
+        if seen == self._judged and self.latest is not None and now - self._written_at < again_s:
             return
         # some milliseconds a test: apart from the event loop, on values of its own
         record = await asyncio.to_thread(judge, case, material, self._site.pipeline, int(time.time() * 1_000))
         self._judged, self.latest = seen, record
         metrics.show_verdict(record.word)
-        if record.decision != self._written or now - self._written_at >= AGAIN_S:
+        if record.decision != self._written or now - self._written_at >= again_s:
             await self._write(record, now)
 
     async def _material(self, case: Case, pair: Pair, session: Session) -> Material:

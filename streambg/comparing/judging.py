@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streambg.comparing.comparison import Comparison
-from streambg.comparing.evidence import COUNTS, Evidence, merged
+from streambg.comparing.evidence import COUNTS, Evidence, alarms_of, merged
 from streambg.comparing.pair import gate_of, pair_of
 from streambg.control.state import ControlState, Deployment, Phase
 from streambg.deciding import bounds, coverage, tallies
 from streambg.deciding.coverage import Coverage
-from streambg.deciding.record import FORMAT, VerdictRecord, digest_of
+from streambg.deciding.record import FORMAT, Drifted, VerdictRecord, digest_of
 from streambg.deciding.tallies import Merged
 from streambg.deciding.verdict import Findings, decide
 from streambg.labelling import cohorts
@@ -21,6 +21,8 @@ from streambg.records.source import Color, other
 
 # A floor that is too low calls noise harm, one that is too high costs nothing but power: 1 %, whenever one looks.
 NOISE_ALPHA = 0.01
+# Of the drift alarms that evidence keeps (20 a partition), those that stand in each verdict.
+TOLD_DRIFTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Material:
     counts: Mapping[str, int]
     merged: Mapping[str, Merged]
     obstacles: tuple[str, ...]
+    drifted: tuple[Drifted, ...] = ()
     labels: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     by_label: Coverage | None = None
 
@@ -86,6 +89,10 @@ def material_of(
         counts,
         measured,
         tuple(obstacles),
+        tuple(
+            Drifted(each.partition, each.stream, each.since, each.at, each.before, each.after)
+            for each in alarms_of(parts)[-TOLD_DRIFTS:]
+        ),
         {each.partition: (each.start, each.position) for each in labelled},
         by_label,
     )
@@ -117,6 +124,10 @@ def judge(case: Case, material: Material, pipeline: str, at_ms: int) -> VerdictR
         rows.share,
         verdict.tests,
         noise_of(case, material) if case.candidate.digest == case.against.digest else {},
+        verdict.blocked,
+        verdict.blocked_labels,
+        verdict.only_a_person,
+        material.drifted,
     )
 
 

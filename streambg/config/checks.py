@@ -33,6 +33,7 @@ def literal_secrets(raw: Mapping[At, str]) -> list[Problem]:
     for at, text in raw.items():
         key = str(at[-1]) if at else ""
         secret = at[:2] == ("kafka", "client") and key in ALLOWED - PUBLIC and is_secret(key)
+        secret = secret or at == ("notify", "secret")
         if secret and written(text):
             problems.append(Problem(at, f"a secret must not stand in the file; write ${{{_variable(key)}}}"))
         if at == ("redis",) and redact_text(written(text)) != written(text):

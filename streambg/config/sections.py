@@ -21,6 +21,7 @@ from streambg.config import names
 from streambg.config.base import Name, Section, TopicName
 from streambg.config.decided import gate_of, plan_of
 from streambg.config.deciding import HOOK, Labels, Metrics, Rollout, Segments
+from streambg.config.notify import Notify
 from streambg.config.redaction import Settings, redact, redact_text
 from streambg.config.values import Millis, Number, Wait, Whole
 from streambg.records.gate import Gate, canonical
@@ -158,6 +159,7 @@ class Pipeline(Section):
     segments: Segments = Field(default_factory=dict)
     metrics: Metrics = Field(default_factory=dict)
     rollout: Rollout = Field(default_factory=Rollout)
+    notify: Notify = Field(default_factory=Notify)
     _file: Path = PrivateAttr(default=Path("pipeline.yaml"))
 
     @field_validator("redis")

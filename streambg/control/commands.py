@@ -7,12 +7,25 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from streambg.records.rules import Rules
+from streambg.rollout.plan import Plan
 
 # Whoever adds a verb raises the format, so that a process that does not know it halts instead of passing it (P5).
 # A command is written in the oldest format that has its verb: only who uses a new verb needs new readers.
 FORMATS: dict[int, tuple[str, ...]] = {
     1: ("deploy", "shift", "promote", "rollback", "abort", "pause", "resume", "retire"),
     2: ("accept-gap",),
+    3: (
+        "rollout-start",
+        "rollout-advance",
+        "rollout-skip",
+        "rollout-approve",
+        "rollout-hold",
+        "rollout-stop",
+        "rollout-abort",
+        "rollout-rollback",
+        "rollout-keep",
+        "rollout-retire",
+    ),
 }
 NEWEST_FORMAT = max(FORMATS)
 # A command that lands later than this was prepared for another world (P5).
@@ -97,11 +110,37 @@ class AcceptGapArgs(_Args):
         return self
 
 
+class RolloutStartArgs(_Args):
+    """Begin the plan `plan` (its text, P4) for a candidate; `events`: pairs compared when this was decided."""
+
+    candidate: int
+    plan: Annotated[str, Field(max_length=200_000)]
+    events: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("plan")
+    @classmethod
+    def _plan_holds(cls, text: str) -> str:
+        Plan.from_text(text)
+        return text
+
+
+class RolloutArgs(_Args):
+    """What happens to the rollout that began at epoch `rollout`, while its step `step` is in force.
+
+    `evidence` is the digest of what it was decided on, `events` the pairs compared by then (DESIGN 9).
+    """
+
+    rollout: int
+    step: Annotated[int, Field(ge=0)]
+    evidence: Annotated[str, Field(max_length=100)] = ""
+    events: Annotated[int, Field(ge=0)] = 0
+
+
 class NoArgs(_Args):
     """The verb says everything."""
 
 
-Args = DeployArgs | ShiftArgs | PromoteArgs | RetireArgs | AcceptGapArgs | NoArgs
+Args = DeployArgs | ShiftArgs | PromoteArgs | RetireArgs | AcceptGapArgs | RolloutStartArgs | RolloutArgs | NoArgs
 ARGS: dict[str, type[Args]] = {
     "deploy": DeployArgs,
     "shift": ShiftArgs,
@@ -112,6 +151,8 @@ ARGS: dict[str, type[Args]] = {
     "pause": NoArgs,
     "resume": NoArgs,
     "accept-gap": AcceptGapArgs,
+    "rollout-start": RolloutStartArgs,
+    **{verb: RolloutArgs for verb in FORMATS[3] if verb != "rollout-start"},
 }
 
 

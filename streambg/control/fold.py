@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from streambg.control.commands import NEWEST_FORMAT, Envelope, one_line
-from streambg.control.machine import Rejected, apply
+from streambg.control.machine import apply
+from streambg.control.moves import Rejected
 from streambg.control.state import ControlState
 from streambg.errors import UpgradeFirst
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,11 +54,22 @@ class Sent:
 
 
 class ControlClient:
-    """Sends commands and follows the log: `with ControlClient(...) as control: control.send(...)`."""
+    """Sends commands and follows the log: `with ControlClient(...) as control: control.send(...)`.
 
-    def __init__(self, reader: Mapping[str, Any], producer: Mapping[str, Any], topic: str) -> None:
+    on_entry: is told of every record that is folded, on the follower's thread.
+    """
+
+    def __init__(
+        self,
+        reader: Mapping[str, Any],
+        producer: Mapping[str, Any],
+        topic: str,
+        on_entry: Callable[[Entry], None] | None = None,
+        ignore_records: Collection[int] = (),
+    ) -> None:
         self._entries: dict[str, Entry] = {}
-        self.follower = ControlFollower(reader, topic, on_entry=self._remember)
+        self._on_entry = on_entry
+        self.follower = ControlFollower(reader, topic, ignore_records, on_entry=self._remember)
         self._producer = Producer({**producer, "message.timeout.ms": DELIVERY_TIMEOUT_MS})
         self._topic = topic
 
@@ -73,6 +84,8 @@ class ControlClient:
     def _remember(self, entry: Entry) -> None:
         if entry.envelope is not None:
             self._entries.setdefault(entry.envelope.id, entry)
+        if self._on_entry is not None:
+            self._on_entry(entry)
 
     def state(self) -> ControlState:
         """In force now, by the log's end as read now. Raises Unreachable."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from streambg.control.rollouts import Rollout
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color, other
 
@@ -87,6 +88,8 @@ class ControlState:
     rollback_to: int | None = None
     # the last accepted gap of each partition; no deployment since answers below its end (P29)
     gaps: Mapping[int, AcceptedGap] = field(default_factory=dict)
+    # the last rollout that was begun, also when it has ended
+    rollout: Rollout | None = None
 
     @property
     def live_deployment(self) -> Deployment | None:
@@ -140,4 +143,6 @@ class ControlState:
         parts.append(f"weight {self.weight / 100:g} %")
         if self.paused:
             parts.append("paused")
+        if self.rollout is not None and self.rollout.active:
+            parts.append(self.rollout.summary())
         return ", ".join(parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,12 +42,16 @@ class Said:
     reason: str = ""
 
 
-def client(pipeline: Pipeline) -> ControlClient:
-    """A control client of this pipeline; use it as a context manager."""
+def client(
+    pipeline: Pipeline, on_entry: Callable[[Entry], None] | None = None, ignore_records: Collection[int] = ()
+) -> ControlClient:
+    """A control client of this pipeline; use it as a context manager. `on_entry` is told of every record."""
     return ControlClient(
         {**profiles.reader(pipeline, CLIENT, follow=True), **QUIET},
         {**profiles.idempotent_producer(pipeline, CLIENT, linger_ms=0), **QUIET},
         pipeline.topics.control,
+        on_entry,
+        ignore_records,
     )
 
 

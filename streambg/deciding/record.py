@@ -15,6 +15,21 @@ from streambg.records.source import Color
 FORMAT = 1
 
 
+class Drifted(msgspec.Struct, frozen=True):
+    """A stream's mean changed from `before` to `after`; source offsets: about `since`, noticed `at`."""
+
+    partition: int
+    stream: str
+    since: int
+    at: int
+    before: float
+    after: float
+
+    @property
+    def key(self) -> str:
+        return f"{self.partition}/{self.stream}/{self.at}"
+
+
 class VerdictRecord(msgspec.Struct, frozen=True):
     """candidate: the color that is judged; after its promote (`watched`) it is live, and `abort` means roll back.
 
@@ -22,6 +37,7 @@ class VerdictRecord(msgspec.Struct, frozen=True):
     compared: source offset by partition; events: matched in all, coverage: of what was owed. ready: all is there to
     promote, even where only a person may. noise: of two deployments with one digest (A/A), by metric that lies between
     the colors: its mean is at most this share of the range, which may be declared as its `floor`. at_ms: ms since 1970.
+    drifted: the last drift alarms, which decide nothing.
     """
 
     format: int
@@ -42,16 +58,24 @@ class VerdictRecord(msgspec.Struct, frozen=True):
     coverage: float
     tests: tuple[Test, ...]
     noise: dict[str, float] = {}
+    blocked: tuple[str, ...] = ()
+    blocked_labels: tuple[str, ...] = ()
+    only_a_person: str = ""
+    drifted: tuple[Drifted, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
-        return Verdict(self.word, self.reasons, self.tests, self.ready)
+        return Verdict(
+            self.word, self.reasons, self.tests, self.ready, self.blocked, self.blocked_labels, self.only_a_person
+        )
 
     @property
     def decision(self) -> tuple[object, ...]:
         """What is news when it changes; e-values and event counts change with every look."""
         good = frozenset(test.name for test in self.tests if test.good)
-        return self.deployment, self.against, self.watched, self.word, self.ready, good
+        free = not self.blocked, not self.blocked_labels
+        drifts = tuple(each.key for each in self.drifted)
+        return self.deployment, self.against, self.watched, self.word, self.ready, good, free, drifts
 
 
 _encode = msgspec.json.Encoder().encode

@@ -15,7 +15,7 @@ The guarantee is about the events that were evaluated, not about the future.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log
 from typing import Literal
 
@@ -92,18 +92,42 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """ready: everything is there to promote; where only a person may, the word is `continue` all the same."""
+    """ready: everything is there to promote; where only a person may, the word is `continue` all the same.
+
+    blocked: what stands in the way of every metric; blocked_labels: of those that need labels; only_a_person: why
+    nobody else may promote on those, empty where anybody may.
+    """
 
     word: Word
     reasons: tuple[str, ...]
     tests: tuple[Test, ...] = ()
     ready: bool = False
+    blocked: tuple[str, ...] = ()
+    blocked_labels: tuple[str, ...] = ()
+    only_a_person: str = ""
 
     def passed(self, metrics: Iterable[str]) -> bool:
-        """Are these metrics good enough, with their segments? What a step of a plan waits for."""
+        """Are these metrics good enough, with their segments?"""
         wanted = set(metrics)
         tests = [test for test in self.tests if test.required and test.metric in wanted]
         return {test.metric for test in tests} == wanted and all(test.good for test in tests)
+
+    def step(self, metrics: Iterable[str], approved: bool) -> tuple[bool, tuple[str, ...]]:
+        """May a step of a plan that waits for these metrics be left? And why, or why not.
+
+        approved: a person said yes to it.
+        """
+        wanted = set(metrics)
+        tests = [test for test in self.tests if test.required and test.metric in wanted]
+        reasons = list(self.blocked)
+        if any(test.needs_label for test in tests):
+            reasons += self.blocked_labels
+            reasons += [self.only_a_person] if self.only_a_person and not approved else []
+        reasons += [f"{name}: nothing was judged yet" for name in sorted(wanted - {test.metric for test in tests})]
+        reasons += [_waiting_reason(test) for test in _furthest_first(tests)]
+        if reasons:
+            return False, tuple(reasons[:MAX_REASONS])
+        return True, tuple(_good_reason(test) for test in tests if not test.field)
 
 
 def decide(gate: Gate, findings: Findings) -> Verdict:
@@ -117,23 +141,34 @@ def decide(gate: Gate, findings: Findings) -> Verdict:
     if findings.rows.owed >= BROKEN_EVENTS and findings.rows.share < BROKEN_COVERAGE:
         what = f"{findings.rows}, below {BROKEN_COVERAGE:.0%} the candidate is taken for broken"
         return Verdict("abort", (what,), tests)
-    missing = [*findings.obstacles, *_alarms(gate, findings), *_uncovered(gate, findings), *_failed(gate, findings)]
+    blocked = (*findings.obstacles, *_alarms(gate, findings), *_uncovered(gate, findings), *_failed(gate, findings))
+    blocked_labels = tuple(_unlabelled(gate, findings))
     waiting = [_waiting_reason(test) for test in _furthest_first(tests)]
-    if not missing and not waiting and any(test.required for test in tests):
-        return _ready(gate, tests)
-    reasons = tuple([*missing, *waiting][:MAX_REASONS]) or ("no metric is a goal or a guardrail: nothing decides",)
+    found = Verdict("continue", (), tests, False, blocked, blocked_labels, _only_a_person(gate, tests))
+    if not blocked and not blocked_labels and not waiting and any(test.required for test in tests):
+        return _ready(found)
+    reasons = (*blocked, *blocked_labels, *waiting)[:MAX_REASONS] or (
+        "no metric is a goal or a guardrail: nothing decides",
+    )
     if gate.max_events is not None and findings.rows.matched >= gate.max_events:
         end = f"no decision after {findings.rows.matched:,} events, max_events is {gate.max_events:,}"
-        return Verdict("inconclusive", (end, *reasons), tests)
-    return Verdict("continue", reasons, tests)
+        return replace(found, word="inconclusive", reasons=(end, *reasons))
+    return replace(found, reasons=reasons)
 
 
-def _ready(gate: Gate, tests: tuple[Test, ...]) -> Verdict:
+def _ready(found: Verdict) -> Verdict:
+    if found.only_a_person:
+        return replace(found, reasons=(found.only_a_person,), ready=True)
+    why = tuple(_good_reason(test) for test in found.tests if not test.field)
+    return replace(found, word="promote", reasons=why, ready=True)
+
+
+def _only_a_person(gate: Gate, tests: tuple[Test, ...]) -> str:
     by_label = sorted({test.metric for test in tests if test.needs_label})
-    if gate.labels is not None and gate.labels.depends_on_answer and by_label:
-        why = "the served answer decides whether a label exists (depends_on_answer)"
-        return Verdict("continue", (f"{', '.join(by_label)}: only a person may promote: {why}",), tests, ready=True)
-    return Verdict("promote", tuple(_good_reason(test) for test in tests if not test.field), tests, ready=True)
+    if gate.labels is None or not gate.labels.depends_on_answer or not by_label:
+        return ""
+    why = "the served answer decides whether a label exists (depends_on_answer)"
+    return f"{', '.join(by_label)}: only a person may promote: {why}"
 
 
 # -- the tests ------------------------------------------------------------------------------------------------------
@@ -201,6 +236,9 @@ def _uncovered(gate: Gate, findings: Findings) -> Iterator[str]:
         yield "nothing was compared yet"
     elif findings.rows.share < gate.rows:
         yield f"{findings.rows}, the limit is {gate.rows:.4g}"
+
+
+def _unlabelled(gate: Gate, findings: Findings) -> Iterator[str]:
     labelled = [metric.name for metric in gate.deciding if metric.needs_label]
     if labelled and findings.by_label is None:
         yield f"{', '.join(labelled)}: no labels were read"

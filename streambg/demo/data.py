@@ -15,6 +15,8 @@ FEATURES = tuple(f"f{number}" for number in range(1, 10))
 TRAINING_ROWS = 8_000
 # Synthetic (the data names no machines): enough keys that a weight of 10 % moves about that share of the events.
 MACHINES = 40
+# Far outside of what the first sensor reads in the data, 27 to 126.
+SHIFT = 1_000.0
 # Close to what a topic takes by default (1,048,588 bytes with key, headers and the batch around them).
 BIG_BYTES = 900_000
 
@@ -70,12 +72,23 @@ def plant(events: int) -> dict[int, Kind]:
     return {int(fraction * events): kind for fraction, kind in PLANTED}
 
 
-class Stream:
-    """Event number `i` of `events`, 0 <= i < events; a function of the rows and the numbers alone."""
+def shifted(features: Mapping[str, float]) -> dict[str, float]:
+    """As the first sensor reads after it was exchanged: far outside of what it read before."""
+    return {**features, "f1": features["f1"] + SHIFT}
 
-    def __init__(self, rows: Sequence[Row], events: int) -> None:
+
+class Stream:
+    """Event number `i` of `events`, 0 <= i < events; a function of the rows and the numbers alone.
+
+    shift_from: from this event on the first sensor is shifted; None: never.
+    """
+
+    def __init__(self, rows: Sequence[Row], events: int, shift_from: int | None = None) -> None:
         self._bodies = [_body(features) for features, _ in rows]
+        self._shifted = [_body(shifted(features)) for features, _ in rows] if shift_from is not None else []
+        self._labels = [label for _, label in rows]
         self._planted = plant(events)
+        self._shift_from = events if shift_from is None else shift_from
         self.events = events
 
     @property
@@ -83,11 +96,17 @@ class Stream:
         return self._planted
 
     def event(self, number: int) -> Event:
-        body = self._bodies[(TRAINING_ROWS + number) % len(self._bodies)]
+        bodies = self._bodies if number < self._shift_from else self._shifted
+        body = bodies[(TRAINING_ROWS + number) % len(bodies)]
         machine = f"m{1 + xxhash.xxh32_intdigest(b'%d' % number) % MACHINES}"
         value = f'{{"event_id":"e{number:08d}","machine":"{machine}",{body}}}'.encode()
         kind = self._planted.get(number)
         return Event(machine.encode(), value) if kind is None else _odd(machine.encode(), value, kind)
+
+    def label(self, number: int, key: str, value: str) -> tuple[bytes, bytes]:
+        """Key and value of the record that says what event number `i` really was; under these names."""
+        name, label = f"e{number:08d}", self._labels[(TRAINING_ROWS + number) % len(self._labels)]
+        return name.encode(), f'{{"{key}":"{name}","{value}":{str(label).lower()}}}'.encode()
 
 
 def _body(features: Mapping[str, float]) -> str:

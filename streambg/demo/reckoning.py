@@ -76,7 +76,7 @@ def reckon(
     rate, began = asked
     pipeline, sender, found = cast.pipeline, cast.sender, cast.watcher.found()
     partitions = cast.partitions
-    report = _audited(cast)
+    report = audited(cast)
     all_problems = [*problems, *letters_problems(sender.planted, found.letters)]
     all_problems += [f"{done.step.words} had no effect that was seen" for done in steps if done.effect_s is None]
     if report["verdict"] != "ok":
@@ -112,7 +112,8 @@ def reckon(
     )
 
 
-def _audited(cast: Cast) -> dict[str, Any]:
+def audited(cast: Cast) -> dict[str, Any]:
+    """The audit's report, as JSON has it, without the partitions."""
     cast.screen.note("the audit reads every event, prediction and outcome, and judges with code of its own", "bold")
     next_word = time.monotonic() + 5.0
 

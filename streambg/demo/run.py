@@ -14,15 +14,18 @@ from streambg.config import Pipeline, load
 from streambg.control import verbs
 from streambg.demo import attached, places, reckoning
 from streambg.demo.data import FEATURES, MACHINES, TRAINING_ROWS, Row, Stream, load_rows
+from streambg.demo.deciding import Told, play_story, tell
+from streambg.demo.labelling import Labeller
 from streambg.demo.live import Live
 from streambg.demo.measure import Sampler
 from streambg.demo.places import Kept
 from streambg.demo.play import Cast, play
 from streambg.demo.producing import Sender
-from streambg.demo.result import Result
+from streambg.demo.result import Done, Result
 from streambg.demo.screen import Screen
+from streambg.demo.stories import Story
 from streambg.demo.timeline import may_send, steps
-from streambg.demo.train import Trained, register, train
+from streambg.demo.train import Trained, learn, register, train
 from streambg.demo.watching import Watcher
 from streambg.errors import ConfigError
 from streambg.kafka import profiles
@@ -50,14 +53,17 @@ class Wanted:
     keep: bool
     servers: Choice
     attach: bool = False
+    story: Story | None = None
 
     @property
     def folder(self) -> Path:
         return self.file.parent / places.FOLDER
 
 
-def run(wanted: Wanted, screen: Screen, environ: Mapping[str, str]) -> tuple[Result, Kept | None]:
-    """Play it. Owned servers are gone afterwards, kept ones only where this is left by an error.
+def run(wanted: Wanted, screen: Screen, environ: Mapping[str, str]) -> tuple[Result | Told, Kept | None]:
+    """Play it, or the story that was asked for.
+
+    Owned servers are gone afterwards, kept ones only where this is left by an error.
 
     Raises StreambgError where it cannot be played to its end; what came of it otherwise is in the result.
     """
@@ -73,7 +79,7 @@ def run(wanted: Wanted, screen: Screen, environ: Mapping[str, str]) -> tuple[Res
     _say_whose_data(screen)
     # learning needs a processor while the servers' start mostly waits
     with ThreadPoolExecutor(1) as pool:
-        learning = pool.submit(_learn)
+        learning = pool.submit(_learn, wanted.story)
         started = places.bring(wanted.file.parent, wanted.servers, wanted.keep, screen.note)
         try:
             rows, models = learning.result()
@@ -90,7 +96,7 @@ def run(wanted: Wanted, screen: Screen, environ: Mapping[str, str]) -> tuple[Res
         return result, kept
 
 
-def _attached(wanted: Wanted, screen: Screen, environ: Mapping[str, str], began: float) -> Result:
+def _attached(wanted: Wanted, screen: Screen, environ: Mapping[str, str], began: float) -> Result | Told:
     """Only the stream, the commands and the reckoning; servers and processes are those that run."""
     pipeline = load(wanted.file, environ)
     _check_fits(pipeline)
@@ -116,9 +122,9 @@ def _say_whose_data(screen: Screen) -> None:
     )
 
 
-def _learn() -> tuple[list[Row], tuple[Trained, Trained]]:
+def _learn(story: Story | None = None) -> tuple[list[Row], tuple[Trained, Trained]]:
     rows = load_rows()
-    return rows, train(rows)
+    return rows, train(rows) if story is None else (learn(story.live, rows), learn(story.candidate, rows))
 
 
 def _played(
@@ -129,7 +135,7 @@ def _played(
     rows: list[Row],
     trained: tuple[Trained, Trained],
     began: float,
-) -> Result:
+) -> Result | Told:
     surroundings = environment(started, environ)
     pipeline = load(wanted.file, surroundings)
     if pipeline.kafka.bootstrap != started.bootstrap:
@@ -139,25 +145,52 @@ def _played(
         )
     screen.note(f"Kafka at {started.bootstrap}, Redis at {pipeline.redis}")
     ensure(pipeline, wanted.partitions)
+    story = wanted.story
     with ExitStack() as stack:
         supervisor = None if wanted.attach else _processes(wanted, screen, surroundings, stack)
         models = _models(pipeline, trained, screen)
-        cast = _cast(wanted, pipeline, models, supervisor, screen, Stream(rows, wanted.events), stack)
+        shift_from = None if story is None or story.shift_at is None else int(story.shift_at * wanted.events)
+        stream = Stream(rows, wanted.events, shift_from)
+        cast = _cast(wanted, pipeline, models, supervisor, screen, stream, stack)
         live = Live(cast)
         sampler = Sampler(lambda: _pids(cast), live.look)
         sampler.start()
         stack.callback(sampler.stop)
         stack.callback(screen.close)
         screen.show(live.numbers)
-        steps = play(cast)
+        labeller = None if story is None else _labeller(cast, stream, stack)
+        steps: list[Done] = []
+        if story is not None and labeller is not None:
+            play_story(cast, story, labeller)
+        else:
+            steps = play(cast)
         problems = reckoning.settle(cast, live)
         screen.close()
         sampler.stop()
         screen.note("; ".join(problems) or "everything is settled" + ("" if wanted.attach else "; the processes end"))
+        if labeller is not None:
+            labeller.stop()
         if supervisor is not None:
             supervisor.stop()
         cast.watcher.stop()
+        if story is not None and labeller is not None:
+            return tell(cast, story, labeller, problems)
         return reckoning.reckon(cast, live, steps, sampler.cpu(), problems, (wanted.rate, began))
+
+
+def _labeller(cast: Cast, stream: Stream, stack: ExitStack) -> Labeller:
+    """Raises ConfigError where the pipeline file declares no labels."""
+    labels = cast.pipeline.labels
+    if labels is None:
+        raise ConfigError(f"{cast.pipeline.file} declares no labels; a story is decided by them", way_out=OURS)
+
+    def label(number: int) -> tuple[bytes, bytes] | None:
+        return stream.label(number, labels.key, labels.value)
+
+    writing = profiles.idempotent_producer(cast.pipeline, "streambg.demo.labeller")
+    labeller = Labeller(writing, labels.topic, lambda: cast.sender.sent, label)
+    stack.callback(labeller.stop)
+    return labeller
 
 
 def _models(pipeline: Pipeline, trained: tuple[Trained, Trained], screen: Screen) -> dict[Color, str]:

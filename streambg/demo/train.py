@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from streambg.demo.data import FEATURES, TRAINING_ROWS, Row
+from streambg.demo.data import FEATURES, TRAINING_ROWS, Row, shifted
+from streambg.demo.stories import Learner
 from streambg.models.manifest import Manifest, sha256
 from streambg.models.policy import Policy
 from streambg.models.registry import NewVersion, Registry
 
 NAME = "shuttle"
 DECISION = 0.5  # as the pipeline file decides
+# What makes a tree about 2 points worse (stories.py), and always the same rows.
+NOISE, NOISE_SEED = 0.4, 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +34,37 @@ class Trained:
 
 def train(rows: Sequence[Row]) -> tuple[Trained, Trained]:
     """Blue's logistic regression and green's Hoeffding tree, on the first rows (1 s)."""
+    return learn("logistic", rows), learn("tree", rows)
+
+
+def learn(how: Learner, rows: Sequence[Row]) -> Trained:
+    """One model, on the first rows; the same rows give the same bytes."""
     from river import linear_model, preprocessing, tree  # noqa: PLC0415 - as in data.load_rows
 
-    learning = rows[:TRAINING_ROWS]
+    rows = rows[:TRAINING_ROWS]
+    if how == "logistic":
+        return _learn("logistic regression", preprocessing.StandardScaler() | linear_model.LogisticRegression(), rows)
     # not the default splitter: it carries unseeded randomness, and the same training would give other bytes each time
-    hoeffding = tree.HoeffdingTreeClassifier(grace_period=100, splitter=tree.splitter.HistogramSplitter())
-    logistic = preprocessing.StandardScaler() | linear_model.LogisticRegression()
-    return (
-        _learn("logistic regression", logistic, learning),
-        _learn("Hoeffding tree", hoeffding, learning),
-    )
+    model = tree.HoeffdingTreeClassifier(grace_period=100, splitter=tree.splitter.HistogramSplitter())
+    match how:
+        case "noisy tree":
+            flips = random.Random(NOISE_SEED)
+            rows = [(features, label != (flips.random() < NOISE)) for features, label in rows]
+            return _learn(f"Hoeffding tree, {NOISE:.0%} of whose labels were wrong", model, rows)
+        case "tree of both":
+            return _learn("Hoeffding tree that knows the shifted sensor", model, _with_shifted(rows, swapped=False))
+        case "tree swapped after the shift":
+            return _learn(
+                "Hoeffding tree that learnt the shifted sensor's labels swapped",
+                model,
+                _with_shifted(rows, swapped=True),
+            )
+    return _learn("Hoeffding tree", model, rows)
+
+
+def _with_shifted(rows: Sequence[Row], *, swapped: bool) -> list[Row]:
+    """Each row as it is, and as it is after the shift."""
+    return [row for features, label in rows for row in ((features, label), (shifted(features), label != swapped))]
 
 
 def _learn(what: str, model: Any, rows: Sequence[Row]) -> Trained:

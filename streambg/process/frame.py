@@ -49,6 +49,10 @@ class Frame:
     def stop(self) -> None:
         self._stopping.set()
 
+    def wait(self, seconds: float) -> None:
+        """Ends early on a stop."""
+        self._stopping.wait(seconds)
+
     def run(self, session: Callable[[], None]) -> int:
         """Run `session` until `stopping`; returns the exit code.
 

@@ -13,7 +13,13 @@ _SAID = frozenset({"event", "level", "timestamp", "logger", "process", "pipeline
 # Orders to a terminal (hide the cursor, move it) are not for one that several processes share.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
 _LEVEL_STYLES = {"debug": "dim", "info": "", "warning": "yellow", "error": "bold red", "critical": "bold red"}
-_LABEL_STYLES = (("blue", "bold blue"), ("green", "bold green"), ("publisher", "bold magenta"), ("comparator", "cyan"))
+_LABEL_STYLES = (
+    ("blue", "bold blue"),
+    ("green", "bold green"),
+    ("publisher", "bold magenta"),
+    ("comparator", "cyan"),
+    ("controller", "yellow"),
+)
 
 
 def labelled(name: str, line: str, width: int) -> Text:

@@ -13,6 +13,8 @@ from streambg.records.source import COLORS
 # Far more members than the partitions of anything that is run on one machine; each is a Python process of 60 MB.
 MAX_MEMBERS = 16
 PACKAGE = "consumers"
+# One of each, and nothing waits for them.
+LAST = ("comparator", "controller")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,9 @@ class Process:
 
 
 def names(scorers: int, publishers: int) -> list[str]:
-    """The labels, in the order of starting; the comparator, which nothing waits for, comes last."""
+    """The labels, in the order of starting."""
     several_scorers = [f"scorer.{color}{_suffix(slot, scorers)}" for color in COLORS for slot in range(scorers)]
-    return [*several_scorers, *(f"publisher{_suffix(slot, publishers)}" for slot in range(publishers)), "comparator"]
+    return [*several_scorers, *(f"publisher{_suffix(slot, publishers)}" for slot in range(publishers)), *LAST]
 
 
 def processes(scorers: int, publishers: int, ports: Sequence[int]) -> tuple[Process, ...]:
@@ -63,6 +65,8 @@ def processes(scorers: int, publishers: int, ports: Sequence[int]) -> tuple[Proc
         made.append(Process(name, "publisher", ("--slot", str(slot)), port))
     name, port = next(labels)
     made.append(Process(name, "comparator", ("--slot", "0"), port))
+    name, port = next(labels)
+    made.append(Process(name, "controller", (), port))
     return tuple(made)
 
 
@@ -72,7 +76,7 @@ def require_consumers(pipeline_file: Path) -> None:
         raise ConfigError(f"{pipeline_file}: there is no such file", way_out="name the pipeline file with -p FILE")
     folder = pipeline_file.parent / PACKAGE
     # without __init__.py, a package of this name anywhere on Python's path would be run instead
-    wanted = ("__init__.py", "scorer.py", "publisher.py", "comparator.py")
+    wanted = ("__init__.py", "scorer.py", "publisher.py", "comparator.py", "controller.py")
     missing = [name for name in wanted if not (folder / name).is_file()]
     if missing:
         raise ConfigError(

@@ -17,7 +17,9 @@ from streambg.records.source import COLORS
 from streambg.topicplan.declared import PARTS, Declared, Part
 
 # `topics` is who runs `streambg topics plan` and `apply`.
-AclRole = Literal["scorer.blue", "scorer.green", "publisher", "comparator", "operator", "audit", "topics", "doctor"]
+AclRole = Literal[
+    "scorer.blue", "scorer.green", "publisher", "comparator", "controller", "operator", "audit", "topics", "doctor"
+]
 ROLES: tuple[AclRole, ...] = get_args(AclRole)
 Operation = Literal["Read", "Write", "Describe", "DescribeConfigs", "Create", "Alter", "AlterConfigs"]
 Kind = Literal["topic", "group", "transactional-id", "cluster"]
@@ -76,6 +78,11 @@ def _about_groups(groups: Groups) -> list[tuple[AclRole, str, Operation, str]]:
         *((role, groups.publisher, "Describe", "how far is settled?") for role in settled),
         *(("operator", group, "Describe", "members and positions, for status and shift") for _, group in members),
         *(("doctor", group, "Describe", "members and positions") for _, group in members),
+        *(
+            ("controller", group, "Describe", "does the candidate keep up?")
+            for role, group in members
+            if role != "comparator"
+        ),
         # clients that assign themselves still look for the coordinator of the group they are named after
         *((role, groups.reader, "Describe", "the name of readers") for role in ROLES if role != "topics"),
     ]

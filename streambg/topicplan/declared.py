@@ -34,7 +34,7 @@ Part = Literal[
 # P13: the order in which topics are created and partitions added. Whoever sees a partition of the input finds the
 # partitions of that number everywhere else.
 PARTS: tuple[Part, ...] = get_args(Part)
-Role = Literal["yours", "scorer.blue", "scorer.green", "publisher", "comparator", "operator", "audit"]
+Role = Literal["yours", "scorer.blue", "scorer.green", "publisher", "comparator", "controller", "operator", "audit"]
 
 # Values of `config` that depend on the input: the same, or so much more.
 _AS_INPUT = re.compile(r"as-input(?: \+ (\d{1,6}) KiB)?")

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -277,6 +278,56 @@ def test_dead_letters_agree_with_the_raw_topics(seen: Seen) -> None:
     assert seen.cli("dead-letters", "export", str(exported), "--replace").exit_code == 0
     assert seen.refused("dead-letters", "export", str(seen.run.folder / "nowhere" / "x")).exit_code == 2
     assert [path for path in seen.run.folder.iterdir() if path.name.endswith(".part")] == []
+
+
+def test_preview_agrees_with_the_raw_topics(seen: Seen) -> None:
+    """What would be published at each weight, from both colors' raw batches, and how it differs from now (50 %)."""
+    told = {weight: seen.answer("preview", "--weight", weight, "--last", "100000") for weight in ("0", "10", "100")}
+    assert all(each["ranges"] == told["0"]["ranges"] for each in told.values())
+    for weight, each in told.items():
+        expected: Counter[str] = Counter()
+        for number, (after, upto) in each["ranges"].items():
+            for offset in range(after + 1, upto + 1):
+                expected.update(_previewed(seen, int(number), offset, int(weight) * 100))
+        assert {name: each[name] for name in expected} == dict(expected), weight
+        assert each["events"] > 50
+    assert told["0"]["changed"] > 0
+    assert "published answers would be others at 100 %" in seen.cli("preview", "--weight", "100").stdout.replace(
+        "\n", " "
+    )
+
+
+def _previewed(seen: Seen, number: int, offset: int, weight: int) -> Counter[str]:
+    rows = {}
+    for color, deployment in (("blue", 0), ("green", seen.green)):
+        batch = seen.raw.counted(color, number, offset, deployment)
+        if batch is None or offset not in batch.rows:
+            return Counter()
+        rows[color] = batch.rows[offset]
+    key, _ = seen.raw.given[number, offset]
+    drawn = bucket(seen.green, key or b"")
+    now, then = (_who(rows, drawn < share) for share in (5_000, weight))
+    values = [b"" if who is None else rows[who][1] for who in (now, then)]
+    yes = [
+        None if who is None else json.loads(value)["p"] >= 0.5 for who, value in zip((now, then), values, strict=True)
+    ]
+    return Counter(
+        events=1,
+        changed=values[0] != values[1],
+        to_yes=yes == [False, True],
+        to_no=yes == [True, False],
+        candidate_now=now == "green",
+        candidate_then=then == "green",
+        letters_now=now is None,
+        letters_then=then is None,
+    )
+
+
+def _who(rows: dict[str, tuple[bool, bytes]], wants: bool) -> str | None:
+    """The candidate falls back to live always, live to nobody (`live_failed: dead-letter`, P16)."""
+    if wants and rows["green"][0]:
+        return "green"
+    return "blue" if rows["blue"][0] else None
 
 
 def _parts(source: str) -> tuple[str, int, int]:

@@ -18,7 +18,7 @@ from waiting import until
 from streambg.servers.ports import free_port, listening
 
 pytestmark = pytest.mark.integration
-NAMES = ("scorer.blue", "scorer.green", "publisher", "comparator")
+NAMES = ("scorer.blue", "scorer.green", "publisher", "comparator", "controller")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Any
 
 from simulation.shape import PARTITIONS
 from streambg.control import fold
-from streambg.control.machine import Rejected
+from streambg.control.moves import Rejected
 from streambg.control.state import ControlState, Deployment, Phase, Standing
 from streambg.kafka import coreader
 from streambg.publishing import answers, facts, resume, tail, transaction

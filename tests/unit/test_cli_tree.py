@@ -91,7 +91,7 @@ def test_data_is_printed_as_json_too(path: str) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["promot"], "Did you mean 'promote'?"),
+        (["promot"], "Did you mean 'promote'"),
         (["modles", "list"], "Did you mean 'models'?"),
         (["models", "verfy"], "Did you mean 'verify'?"),
         (["status", "--pipelin", "x"], "--pipeline"),

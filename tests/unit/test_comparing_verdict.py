@@ -13,12 +13,11 @@ from pairs import BLUE, GATE, GREEN, METRICS, START, TERMS, Answer, batch, begun
 
 from streambg.comparing.comparison import Comparison
 from streambg.comparing.evidence import Evidence
-from streambg.comparing.judge import STALE_S
 from streambg.comparing.judging import Case, behind_ms, case_of, judge, material_of, obstacles_of
 from streambg.comparing.pair import Pair, Terms
 from streambg.comparing.snapshot import FORMAT, Snapshot, decode, encode, to_wire
 from streambg.comparing.tallywire import fit
-from streambg.comparing.verdict_log import told
+from streambg.comparing.told import STALE_S, told
 from streambg.control.state import Deployment
 from streambg.deciding import record as records
 from streambg.deciding import tallies

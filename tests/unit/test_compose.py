@@ -90,8 +90,9 @@ def test_a_process_takes_the_options_it_is_given(name: str, monkeypatch: pytest.
     monkeypatch.setattr(consumer, "run", lambda _name, options, _process: chosen.append(options))
     consumer.main()
     (options,) = chosen
-    assert (options.metrics_port, options.log, options.slot) == (int(PORT), "json", "0")
-    assert name in {"publisher", "comparator", f"scorer-{getattr(options, 'color', None)}"}
+    assert (options.metrics_port, options.log) == (int(PORT), "json")
+    assert getattr(options, "slot", None) == ("0" if name != "controller" else None), "it is a member of no group"
+    assert name in {"publisher", "comparator", "controller", f"scorer-{getattr(options, 'color', None)}"}
 
 
 def test_each_process_waits_for_the_topics_and_starts_again() -> None:

@@ -10,6 +10,7 @@ from math import exp, log, prod
 import numpy as np
 import numpy.typing as npt
 import pytest
+import ville
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -213,7 +214,6 @@ def test_the_bernstein_form_is_safe_and_never_the_stronger_one() -> None:
 
 def test_an_independent_package_agrees_on_where_the_mean_is() -> None:
     """`ville` bets by another scheme: both intervals hold the mean, and neither is much wider."""
-    ville = pytest.importorskip("ville", reason="a dev dependency: make lock")
     for seed, chances in enumerate([(0.02, 0.95, 0.03), (0.1, 0.7, 0.2), (0.3, 0.6, 0.1)]):
         differences = np.random.default_rng(seed).choice([-1.0, 0.0, 1.0], 5_000, p=chances)
         true = chances[2] - chances[0]

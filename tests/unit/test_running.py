@@ -87,7 +87,7 @@ def gone(pid: int) -> bool:
 
 
 def test_the_plan_names_every_member_once() -> None:
-    made = plan.processes(2, 1, range(1, 7))
+    made = plan.processes(2, 1, range(1, 8))
     assert [process.name for process in made] == [
         "scorer.blue.0",
         "scorer.blue.1",
@@ -95,6 +95,7 @@ def test_the_plan_names_every_member_once() -> None:
         "scorer.green.1",
         "publisher",
         "comparator",
+        "controller",
     ]
     argv = made[3].argv(Path("/p/pipeline.yaml"), "python")
     assert " ".join(argv) == ("python -m consumers.scorer --color green --slot 1 -p /p/pipeline.yaml --metrics-port 4")
@@ -107,7 +108,7 @@ def test_the_plan_has_room_for_a_few_members_only() -> None:
 
 def test_a_pipeline_file_without_consumers_beside_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pipeline.yaml").touch()
-    with pytest.raises(ConfigError, match=r"has no __init__\.py, scorer\.py, publisher\.py, comparator\.py"):
+    with pytest.raises(ConfigError, match=r"publisher\.py, comparator\.py, controller\.py"):
         plan.require_consumers(tmp_path / "pipeline.yaml")
 
 

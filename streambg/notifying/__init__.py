@@ -1,0 +1,1 @@
+"""Telling people: every change of state, verdict and alarm once, to a webhook or a command."""

@@ -1,0 +1,218 @@
+"""The rollout controller on a real broker: a plan alone promotes the good and takes the bad back, whoever is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipelines import Running, pipeline
+from typer.testing import CliRunner, Result
+from waiting import until
+
+from streambg.cli.main import build
+from streambg.control import verbs
+from streambg.control.fold import Entry
+from streambg.control.rollouts import Rollout, Stage
+from streambg.control.state import ControlState, Phase
+from streambg.control.verbs import Said
+from streambg.rollout import verbs as rollouts
+
+pytestmark = pytest.mark.integration
+
+# Enough for `errors` at a margin of 10 % (some 70 events) and small enough to be fed within a second.
+PLAN = """
+metrics:
+  errors: {kind: error_rate, role: guardrail, margin: 10%}
+  flips: {kind: flip_rate, role: guardrail, margin: 60%}
+rollout:
+  coverage: {rows: 90%}
+  steps:
+    - {weight: 0, events: 300, within: 10m, gates: [errors]}
+    - {weight: 20, events: 300, within: 10m, gates: all}
+    - promote
+  after_promotion: {watch: 3s, keep_warm: 4s}
+"""
+# Numbers of events that are fed only on purpose.
+TURNS_BAD = 1_000_000_000
+
+
+@contextmanager
+def feeding(run: Running) -> Iterator[None]:
+    """Some hundred events a second, in the background."""
+    done = threading.Event()
+
+    def feed() -> None:
+        while not done.wait(0.05):
+            run.feed(30)
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def state(run: Running) -> ControlState:
+    with run.control() as control:
+        return control.state()
+
+
+def rollout(run: Running) -> Rollout:
+    found = state(run).rollout
+    assert found is not None
+    return found
+
+
+def begin(run: Running) -> None:
+    with run.control() as control:
+        rollouts.start(control, run.pipeline, Said("test", "a test")).or_raise()
+
+
+def entries(run: Running) -> list[Entry]:
+    return verbs.entries(run.pipeline)
+
+
+def by_controller(run: Running) -> list[str]:
+    return [
+        entry.envelope.verb
+        for entry in entries(run)
+        if entry.envelope is not None and entry.accepted and entry.envelope.actor == "rollout controller"
+    ]
+
+
+def cli(run: Running, *words: str) -> Result:
+    return CliRunner().invoke(build(()), [*words, "-p", str(run.pipeline.file)])
+
+
+def reaches(run: Running, condition: Callable[[Rollout], bool], what: str) -> Rollout:
+    def found() -> Rollout | None:
+        now = rollout(run)
+        return now if condition(now) else None
+
+    reached = until(found, 60, what)
+    assert reached is not None
+    return reached
+
+
+@contextmanager
+def pipeline_with(
+    kafka: str, redis_url: str, folder: Path, name: str, more: str = PLAN, **candidate: Any
+) -> Iterator[Running]:
+    """blue m:1 is live, green m:9 the candidate; every process runs."""
+    with pipeline(folder, kafka, f"{name}-{os.getpid()}", redis=redis_url, more=more) as run:
+        run.model("9", **{"bias": 0.1, **candidate})
+        run.say("deploy", "blue", "m:1", start="earliest")
+        run.say("deploy", "green", "m:9")
+        run.scorers()
+        run.start("publisher")
+        run.start("comparator")
+        yield run
+
+
+def test_a_good_candidate_is_promoted_by_the_plan_alone_whoever_is_killed(
+    kafka: str, redis_url: str, tmp_path: Path
+) -> None:
+    """Two controllers, one of them killed; the comparator killed: the same way to the end, and every event answered."""
+    with pipeline_with(kafka, redis_url, tmp_path, "rolling") as run:
+        controllers = [run.start("controller"), run.start("controller")]
+        with feeding(run):
+            begin(run)
+            reaches(run, lambda now: now.step == 1, "the second step")
+            controllers[0].kill()
+            comparator = next(process for process in run.processes if process.name == "comparator")
+            comparator.kill()
+            run.start("comparator")
+            reaches(run, lambda now: now.stage is Stage.DONE, "the old color is retired")
+        assert by_controller(run) == ["rollout-advance", "rollout-advance", "rollout-keep", "rollout-retire"]
+        now = state(run)
+        assert (now.live, now.phase) == ("green", Phase.ALONE)
+        advances = [entry for entry in entries(run) if entry.envelope and entry.envelope.verb == "rollout-advance"]
+        for entry in advances:
+            assert entry.envelope is not None
+            if entry.accepted:
+                assert entry.envelope.args["evidence"].startswith("sha256:")
+                assert "errors: e " in entry.envelope.reason
+                assert entry.envelope.expected_epoch == entry.offset - 1 or entry.envelope.expected_epoch < entry.offset
+        rows = json.loads(cli(run, "rollout", "history", "--output", "json").stdout)
+        assert [row["verb"] for row in rows if row["accepted"]] == ["start", "advance", "advance", "keep", "retire"]
+        done = cli(run, "rollout", "status", "--watch", "--output", "json")
+        assert done.exit_code == 0
+        assert json.loads(done.stdout)["stage"] == "done"
+        run.drained()
+        run.expect_exactly_once()
+
+
+def test_a_bad_candidate_is_aborted_and_one_that_says_nothing_is_held(
+    kafka: str, redis_url: str, tmp_path: Path
+) -> None:
+    plan = PLAN.replace("within: 10m, gates: [errors]", "within: 8s, gates: [errors]")
+    with pipeline_with(kafka, redis_url, tmp_path, "harmful", plan, fails_from=600) as run:
+        run.start("controller")
+        with feeding(run):
+            begin(run)
+            ended = reaches(run, lambda now: not now.active, "harm is found")
+            assert ended.stage is Stage.ABORTED
+            assert state(run).phase is Phase.ABORTED
+            [said] = [entry for entry in entries(run) if entry.envelope and entry.envelope.verb == "rollout-abort"]
+            assert said.envelope is not None
+            assert "errors: harm" in said.envelope.reason
+            assert cli(run, "rollout", "status", "--watch").exit_code == 10
+
+            # another candidate, whose scorer is stopped: nobody can know
+            run.model("8", bias=0.1)
+            run.say("deploy", "green", "m:8")
+            green = next(process for process in run.processes if "green" in process.name)
+            os.kill(green.popen.pid, signal.SIGSTOP)
+            try:
+                begin(run)
+                held = reaches(run, lambda now: now.stage is Stage.HELD, "held")
+            finally:
+                os.kill(green.popen.pid, signal.SIGCONT)
+            assert held.step == 0
+            assert cli(run, "rollout", "status", "--watch").exit_code == 12
+            assert cli(run, "rollout", "approve", "--reason", "it answers again").exit_code == 0
+            reaches(run, lambda now: now.step == 1, "it goes on")
+            # a person takes over in the middle
+            run.say("abort")
+            assert rollout(run).stage is Stage.TAKEN_OVER
+        run.drained()
+        run.expect_exactly_once()
+
+
+def test_harm_after_the_promote_is_rolled_back(kafka: str, redis_url: str, tmp_path: Path) -> None:
+    plan = PLAN.replace("watch: 3s, keep_warm: 4s", "watch: 10m, keep_warm: 1h")
+    with pipeline_with(kafka, redis_url, tmp_path, "relapse", plan, fails_from=TURNS_BAD) as run:
+        run.start("controller")
+        with feeding(run):
+            begin(run)
+            reaches(run, lambda now: now.stage is Stage.WATCHING, "promoted")
+            assert state(run).live == "green"
+            run.first_id = TURNS_BAD
+            ended = reaches(run, lambda now: not now.active, "harm is found")
+            assert ended.stage is Stage.ROLLED_BACK
+            assert state(run).live == "blue"
+        run.drained()
+        run.expect_exactly_once()
+
+
+def test_what_cannot_begin_says_why(kafka: str, tmp_path: Path) -> None:
+    with pipeline(tmp_path, kafka, f"nothing-{os.getpid()}") as run:
+        run.say("deploy", "blue", "m:1", start="earliest")
+        refused = cli(run, "rollout", "start")
+        assert "has no rollout plan" in str(refused.exception)
+        assert "no rollout is under way" in str(cli(run, "rollout", "skip").exception)
+        assert json.loads(cli(run, "rollout", "status", "--output", "json").stdout)["rollout"] is None
+        (run.folder / "pipeline.yaml").write_text((run.folder / "pipeline.yaml").read_text() + PLAN)
+        assert "there is no candidate" in str(cli(run, "rollout", "start").exception)
+        run.say("deploy", "green", "m:2")
+        other = cli(run, "rollout", "start")
+        assert "are not those that m:2 was deployed with" in str(other.exception)
