@@ -20,6 +20,7 @@ TOGETHER = frozenset(
         "test_demo.py",
         "test_doctor.py",
         "test_kafka_admin.py",
+        "test_late_end.py",
         "test_looking.py",
         "test_servers_docker.py",
         "test_status.py",
