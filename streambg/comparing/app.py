@@ -23,6 +23,7 @@ from streambg.comparing.process import Comparator, give_up
 from streambg.comparing.site import Site
 from streambg.control.follower import ControlFollower
 from streambg.errors import StreambgError
+from streambg.labelling.desk import Work as LabelWork
 
 # A person who looks at the view twice in a second is rare; writing it costs a few hundred microseconds a partition.
 SHOW_EVERY_S = 1.0
@@ -32,6 +33,8 @@ KEEP_EVERY_S = 5.0
 JUDGE_EVERY_S = 1.0
 # The reader hands over one work at a time; a second place lets a new session's first work in behind a late one.
 CHANNEL_SIZE = 2
+# What was compared is worth nothing to a label before it waits in Redis; a call without news costs some microseconds.
+TEND_EVERY_S = 0.25
 
 
 class ToStructlog(logging.Handler):
@@ -90,6 +93,17 @@ def create_app(site: Site, follower: Callable[[], ControlFollower], metrics_port
         async for work in works:
             await comparator.compare(work)
 
+    labels = app.channel(maxsize=CHANNEL_SIZE)
+
+    @app.agent(labels)
+    async def label(works: AsyncIterable[LabelWork]) -> None:
+        async for work in works:
+            await comparator.label(work)
+
+    @app.timer(TEND_EVERY_S)  # type: ignore[untyped-decorator]  # as below
+    async def tend() -> None:
+        await comparator.tend()
+
     @app.timer(SHOW_EVERY_S)  # type: ignore[untyped-decorator]  # faust's own @no_type_check
     async def show() -> None:
         await comparator.show()
@@ -107,7 +121,7 @@ def create_app(site: Site, follower: Callable[[], ControlFollower], metrics_port
         async def on_started(self) -> None:
             app.flow_control.resume()  # what an assignment of Faust's own consumer would do
             try:
-                await comparator.start(lambda work: channel.send(value=work))
+                await comparator.start(lambda work: channel.send(value=work), lambda work: labels.send(value=work))
             except StreambgError as error:
                 give_up(error)
 

@@ -7,6 +7,8 @@ from streambg.comparing.pair import Pair, Terms
 from streambg.comparing.pairing import CHUNK_ROWS, Pairing
 from streambg.comparing.side import Place, Side
 from streambg.comparing.snapshot import Snapshot
+from streambg.labelling.filling import bounded
+from streambg.labelling.rows import Packed, layout_of, pack
 from streambg.records.batch import Batch
 from streambg.records.source import COLORS, Color
 
@@ -18,6 +20,8 @@ class Comparison:
         self.evidence = evidence
         self.terms = terms
         self.pairing = Pairing(evidence.pair, terms, places, evidence.compared)
+        self._layout = layout_of(terms)
+        self._packed: list[Packed] = []
 
     @staticmethod
     def begin(partition: int, pair: Pair, terms: Terms, places: dict[Color, Place], start: int) -> Comparison:
@@ -54,8 +58,16 @@ class Comparison:
         if rows is None:
             return 0
         self.evidence.add(rows, self.terms)
+        if self._layout is not None:
+            packed = pack(self.evidence.awaited, self._layout, self.partition, rows, self.terms)
+            self._packed = bounded([*self._packed, packed])
         self.evidence.dropped(self.pairing.retire(rows.high, before, self.evidence.start))
         return rows.high - before
+
+    def take_packed(self) -> list[Packed]:
+        """What was compared since the last call and waits for labels now."""
+        packed, self._packed = self._packed, []
+        return packed
 
     def snapshot(self) -> Snapshot:
         """Of the evidence as it is now: encode it before the next `advance`."""

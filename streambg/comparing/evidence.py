@@ -22,6 +22,7 @@ from streambg.comparing.pairing import Rows
 from streambg.comparing.sums import SCORE_STEP_BITS, Sum, quantised
 from streambg.comparing.worst import Example, with_rows, worst_of
 from streambg.deciding import tallies
+from streambg.labelling.cohorts import Awaited
 from streambg.records.gate import Gate
 from streambg.records.source import COLORS, Color
 
@@ -110,6 +111,7 @@ class Evidence:
         self.figures = Figures()
         self.drift = Drift(partition, start)
         self.tallies = tallies.begun(gate, labelled=False)
+        self.awaited = Awaited()
 
     def add(self, rows: Rows, terms: Terms) -> None:
         """The next rows: `rows.low` is what was compared so far. Raises ValueError where it is not."""

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from streambg.comparing.pair import Pair
+from streambg.comparing.pair import LABELS, Pair
 from streambg.comparing.site import ClientConfig
 from streambg.comparing.snapshot import BadSnapshot, Snapshot, decode, encode
 from streambg.errors import SessionEnded, Unreachable
@@ -101,14 +101,19 @@ class EvidenceReader:
             if kept is None or rank >= kept.rank:
                 self._kept[key] = _Kept(rank, value)
 
+    def value(self, key: bytes) -> bytes | None:
+        """What is kept under a key, as it was written."""
+        with self._lock:
+            kept = self._kept.get(key)
+        return None if kept is None else kept.value
+
     def best(self, pair: Pair, partition: int) -> Snapshot | None:
         """Where to resume; None where nothing was kept. Raises UpgradeFirst for a newer format."""
-        with self._lock:
-            kept = self._kept.get(pair.key(partition))
-        if kept is None:
+        value = self.value(pair.key(partition))
+        if value is None:
             return None
         try:
-            snapshot = decode(kept.value)
+            snapshot = decode(value)
         except BadSnapshot as error:
             log.warning("bad_snapshot", topic=self._topic, partition=partition, why=str(error))
             return None
@@ -116,9 +121,9 @@ class EvidenceReader:
         return snapshot if (evidence.pair, evidence.partition) == (pair, partition) else None
 
     def all(self) -> list[Snapshot]:
-        """Every snapshot that is kept and readable, by key."""
+        """Every snapshot of comparing that is kept and readable, by key."""
         with self._lock:
-            kept = sorted(self._kept.items())
+            kept = sorted(item for item in self._kept.items() if not item[0].startswith(LABELS.encode()))
         found = []
         for key, entry in kept:
             try:
@@ -134,7 +139,7 @@ class EvidenceReader:
 
 
 def _replaced(key: bytes, pair: Pair) -> bool:
-    parts = key.split(b"/")
+    parts = key.removeprefix(LABELS.encode()).split(b"/")
     if len(parts) != 3 or not all(part.isdigit() for part in parts):
         return True
     return int(parts[1]) < pair.blue or int(parts[2]) < pair.green

@@ -12,6 +12,8 @@ from streambg.records.gate import FORMAT, Gate
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color
 
+LABELS = "labels/"
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -31,6 +33,10 @@ class Pair:
     def key(self, partition: int) -> bytes:
         """The key of the evidence in its compacted topic (P30)."""
         return f"{partition}/{self.blue}/{self.green}".encode()
+
+    def label_key(self, partition: int) -> bytes:
+        """The key of what labels have taught, of a partition of theirs, in the same topic (P33)."""
+        return f"{LABELS}{partition}/{self.blue}/{self.green}".encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ import structlog
 from streambg.comparing import liveview, metrics
 from streambg.comparing.desk import Desk, Work
 from streambg.comparing.evidence_log import FLUSH_TIMEOUT_S, EvidenceReader, RecordWriter, encoded
+from streambg.comparing.handover import hand_over
 from streambg.comparing.judge import Judge
 from streambg.comparing.session import Session
 from streambg.comparing.site import Site
@@ -28,6 +29,8 @@ from streambg.control.follower import ControlFollower
 from streambg.errors import SessionEnded, StreambgError, Unreachable
 from streambg.kafka.coreader import Position
 from streambg.kafka.membership import Place
+from streambg.labelling.desk import Work as LabelWork
+from streambg.labelling.process import Labels
 from streambg.process.frame import (
     FIRST_PAUSE_S,
     GC_THRESHOLDS,
@@ -46,7 +49,6 @@ REDIS_TIMEOUT_S = 1.0
 # Stopping: the reader thread ends within a poll, the group is left, the last snapshots are delivered.
 STOP_READER_S = 1.5
 STOP_FLUSH_S = 1.0
-ANSWER_POLL_S = 0.2
 
 log = structlog.get_logger("streambg.comparator")
 
@@ -57,7 +59,7 @@ def give_up(error: StreambgError) -> None:
     leave(error.exit_code)
 
 
-Send = Callable[[Work], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[Any]]
 
 
 class Comparator:
@@ -77,8 +79,11 @@ class Comparator:
         self._written: dict[bytes, bytes] = {}
         self._redis_problem: str | None = None
 
-    async def start(self, send: Send) -> None:
-        """`send` puts work on the way to `compare`. Raises Misconfigured where the metrics port is taken."""
+    async def start(self, send: Send, send_labels: Send) -> None:
+        """`send` puts work on the way to `compare`, `send_labels` to `label`.
+
+        Raises Misconfigured where the metrics port is taken.
+        """
         gc.set_threshold(*GC_THRESHOLDS)
         self._loop = asyncio.get_running_loop()
         self._send = send
@@ -90,6 +95,8 @@ class Comparator:
         self._reader = EvidenceReader(self.site.reader, self.site.evidence)
         self._writer = RecordWriter(self.site.producer)
         self._judge = Judge(self.site, self.desk, self._writer)
+        self.labels = Labels(self.site, self._follower, self._reader, self.desk, lambda: self._session, give_up)
+        self.labels.start(send_labels)
         context = contextvars.copy_context()  # what log lines say of the process
         self._thread = threading.Thread(target=context.run, args=(self._run,), name="comparator-reader", daemon=True)
         self._thread.start()
@@ -101,7 +108,9 @@ class Comparator:
         if not self._ready:
             return
         self._stopping.set()
+        self.labels.ask_to_stop()
         await asyncio.to_thread(self._thread.join, STOP_READER_S)
+        await self.labels.stop(STOP_READER_S)
         await self.keep(STOP_FLUSH_S)
         self._judge.close()
         await self._redis.aclose()
@@ -124,6 +133,15 @@ class Comparator:
             self.desk.clear()
             log.exception("comparing_failed")
             work.answer.set_exception(SessionEnded(f"comparing failed: {type(error).__name__}: {error}"))
+
+    async def label(self, work: LabelWork) -> None:
+        """All of one poll of the labels' topic."""
+        await self.labels.process(work)
+
+    async def tend(self) -> None:
+        """What was compared since the last call goes where it waits for labels."""
+        if self._ready:
+            await self.labels.tend()
 
     async def show(self) -> None:
         """The live view and the gauges. Redis may be down: that is said once, and nothing waits for it."""
@@ -168,7 +186,7 @@ class Comparator:
 
     async def keep(self, timeout: float = FLUSH_TIMEOUT_S) -> None:
         """Write the snapshots that changed; only what is delivered counts."""
-        snapshots = [encoded(snapshot) for snapshot in self.desk.snapshots()]
+        snapshots = [*(encoded(snapshot) for snapshot in self.desk.snapshots()), *self.labels.snapshots()]
         records = [(key, value) for key, value in snapshots if self._written.get(key) != value]
         if not records:
             return
@@ -231,18 +249,9 @@ class Comparator:
 
     def _hand_over(self, work: Work) -> frozenset[Position]:
         """Blocks until the desk is done: one poll is under way at a time. Raises what comparing raised."""
-        sent = asyncio.run_coroutine_threadsafe(cast("Any", self._send(work)), self._loop)
-        while True:
-            try:
-                full = work.answer.result(ANSWER_POLL_S)
-            except TimeoutError:
-                if self._stopping.is_set():
-                    raise SessionEnded("stopping") from None
-                if sent.done() and (failure := sent.exception()) is not None:
-                    raise SessionEnded(f"the work was not taken: {failure}") from failure
-            else:
-                self._turned_at = time.monotonic()
-                return full
+        full = hand_over(work, self._send, self._loop, self._stopping.is_set)
+        self._turned_at = time.monotonic()
+        return full
 
     # -- what others see -----------------------------------------------------------------------------------------
 
@@ -278,4 +287,5 @@ class Comparator:
                 for partition, comparison in sorted(dict(self.desk.comparisons).items())
             },
             "holes": self.desk.holes(),
+            "labels": self.labels.health() if self._ready else {},
         }

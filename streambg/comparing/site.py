@@ -24,6 +24,7 @@ class Site:
     pipeline: str
     input: str
     predictions: Mapping[Color, str]
+    control: str
     evidence: str
     verdicts: str
     registry: Path
@@ -48,6 +49,7 @@ def site_of(pipeline: Pipeline, slot: int) -> Site:
         pipeline.name,
         pipeline.input.topic,
         {color: pipeline.topics.predictions(color) for color in COLORS},
+        pipeline.topics.control,
         pipeline.topics.evidence,
         pipeline.topics.verdicts,
         pipeline.registry,

@@ -22,6 +22,7 @@ from streambg.comparing.sums import Sum
 from streambg.comparing.tallywire import TallyWire, tallies_of, tally_wires
 from streambg.comparing.worst import Example
 from streambg.errors import UpgradeFirst
+from streambg.labelling.cohorts import Awaited, Cohort
 from streambg.records.coverage import Coverage
 from streambg.records.source import COLORS, Color
 
@@ -94,6 +95,15 @@ class DriftWire(msgspec.Struct):
     alarm_count: int
 
 
+class AwaitedWire(msgspec.Struct):
+    """What waits for labels; cohorts: number, after and events each."""
+
+    high: int
+    cohorts: list[tuple[int, int, int]]
+    older: int
+    keyless: int
+
+
 class SnapshotWire(msgspec.Struct):
     format: int
     partition: int
@@ -109,6 +119,7 @@ class SnapshotWire(msgspec.Struct):
     worst: list[Example]
     drift: DriftWire
     tallies: dict[str, TallyWire] | None = None
+    awaited: AwaitedWire | None = None
 
 
 class _Format(msgspec.Struct):
@@ -161,6 +172,7 @@ def to_wire(snapshot: Snapshot) -> SnapshotWire:
         figures.worst,
         _drift(evidence.drift),
         tally_wires(evidence.tallies),
+        _awaited(evidence.awaited),
     )
 
 
@@ -192,6 +204,11 @@ def _drift(drift: Drift) -> DriftWire:
     )
 
 
+def _awaited(awaited: Awaited) -> AwaitedWire:
+    cohorts = [(cohort.number, cohort.after, cohort.events) for cohort in awaited.cohorts]
+    return AwaitedWire(awaited.high, cohorts, awaited.older, awaited.keyless)
+
+
 def from_wire(wire: SnapshotWire, detectors: bool = True) -> Snapshot:
     """Raises ValueError where the parts contradict each other.
 
@@ -221,6 +238,9 @@ def from_wire(wire: SnapshotWire, detectors: bool = True) -> Snapshot:
     )
     evidence.drift = _drift_from(wire, detectors)
     evidence.tallies = tallies_of(wire.tallies or {})
+    if wire.awaited is not None:
+        cohorts = [Cohort(*cohort) for cohort in wire.awaited.cohorts]
+        evidence.awaited = Awaited(wire.awaited.high, cohorts, wire.awaited.older, wire.awaited.keyless)
     places: dict[Color, Place] = {}
     for color in COLORS:
         place = wire.colors[color].place

@@ -21,8 +21,6 @@ from streambg.labelling.refill import Wanted, read_again
 from streambg.labelling.room import OtherRoom, Room, State
 from streambg.labelling.rows import Layout, Packed
 
-# Rows of one partition that wait to be written: some seconds at 2,000 a second in one partition, and 3 MiB.
-MOST_ROWS = 16_384
 # Reading again gives way to what is new after so much of it, some 100 ms.
 REFILL_ROWS = 8_192
 
@@ -73,7 +71,7 @@ class Depositor:
                 filling.adopt(state.filled(partition), state.raw.get(b"p%d" % partition, b""))
         for partition, comparison in sorted(comparisons.items()):
             filling = self._fillings[partition]
-            filling.offer(comparison.take_packed(), MOST_ROWS)
+            filling.offer(comparison.take_packed())
             try:
                 await self._tend_one(partition, filling, comparison, ends.get(partition), state)
             except OtherRoom as where:

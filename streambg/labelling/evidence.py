@@ -68,15 +68,7 @@ class LabelEvidence:
 
     @property
     def key(self) -> bytes:
-        return key_of(self.partition, self.pair)
-
-
-def key_of(partition: int, pair: Pair) -> bytes:
-    """The key of label evidence in the evidence topic."""
-    return f"{PREFIX}{partition}/{pair.blue}/{pair.green}".encode()
-
-
-PREFIX = "labels/"
+        return self.pair.label_key(self.partition)
 
 
 class LabelWire(msgspec.Struct):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from streambg.labelling.cohorts import EARLY_MS, Awaited, Cohort
-from streambg.labelling.rows import Layout, Packed
+from streambg.labelling.rows import MOST_ROWS, Layout, Packed
 
 # How late labels may be read, by an outage, before rows are gone that they need and must be read again from the topics.
 SLACK_MS = 600_000
@@ -81,6 +81,11 @@ def frontier(filled: dict[int, Filled | None], now_ms: int, width: int) -> Front
     return Frontier(min(each.passed for each in known), max(each.since for each in known))
 
 
+def bounded(packed: list[Packed]) -> list[Packed]:
+    """Nothing where that is too much: the topics have the rows, and they are read again."""
+    return packed if sum(len(each.rows) for each in packed) <= MOST_ROWS else []
+
+
 @dataclass(slots=True)
 class Filling:
     """One partition's place in the room. start: the source offset that evidence begins above; nothing is owed before.
@@ -99,11 +104,9 @@ class Filling:
         self.filled = filled and Filled(max(filled.upto, self.start), filled.passed, filled.since, filled.expiries)
         self.raw, self.known = raw, True
 
-    def offer(self, packed: list[Packed], most: int) -> None:
-        """Rows to write. Above `most` they are let go: the topics have them, and they are read again."""
-        self.packed += packed
-        if sum(len(each.rows) for each in self.packed) > most:
-            self.packed.clear()
+    def offer(self, packed: list[Packed]) -> None:
+        """Rows to write."""
+        self.packed = bounded([*self.packed, *packed])
 
     def again(self, awaited: Awaited, compared: int, layout: Layout, needed_since: int | None) -> Again | None:
         """What the room lacks: rows of before, rows that were let go, or rows that a label needs."""

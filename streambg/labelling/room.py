@@ -29,7 +29,8 @@ from streambg.labelling.rows import ORDER_BYTES, Place, Waiting
 # Rows a script: Redis does nothing else for half a millisecond.
 AT_ONCE = 256
 
-# KEYS: the room. ARGV: field, its value expected ('': none), its new value, ms to live, prefix; then suffix, digest, row each.
+# KEYS: the room. ARGV: field, its value expected ('': none), its new value, ms to live, prefix; then suffix, digest and
+# row each.
 # Of two events with one key the first one stays: the bytes that order them are compared from the left.
 _FILL = f"""
 local function sooner(a, b)
@@ -141,7 +142,9 @@ class Room:
             await self._write(_FILL, b"p%d" % partition, before, before, rows[first : first + AT_ONCE])
 
     async def _write(self, script: str, name: bytes, before: bytes, after: bytes, rows: Sequence[Waiting]) -> None:
-        values = [part for row in rows for part in (b"%d.%d" % (row.cohort, row.place.slot), row.place.digest, row.value)]
+        values = [
+            part for row in rows for part in (b"%d.%d" % (row.cohort, row.place.slot), row.place.digest, row.value)
+        ]
         head = [name, before, after, str(self.lives_ms).encode(), self._prefix]
         if not await self._ask(self._client.eval(script, 1, self._name, *head, *values)):
             raise OtherRoom(name.decode())
@@ -153,7 +156,9 @@ class Room:
         state = State(dict(zip(room[::2], room[1::2], strict=True)))
         return state, [_candidates(each) for each in found]
 
-    async def mark(self, partition: int, before: bytes, position: int, marks: Sequence[tuple[int, Place, Mark]]) -> bytes:
+    async def mark(
+        self, partition: int, before: bytes, position: int, marks: Sequence[tuple[int, Place, Mark]]
+    ) -> bytes:
         """First labels of their events; the field's new bytes: labels below `position` are marked."""
         after = b"%d" % position
         rows = [Waiting(cohort, place, mark.encode()) for cohort, place, mark in marks]

@@ -30,6 +30,8 @@ from streambg.records.gate import KINDS, Gate, LabelTerms
 SLOTS = 1 << 16
 # Of the fixed part: which of two events with one key was first.
 ORDER_BYTES = 14
+# Rows of one partition that wait to be written: some seconds at 2,000 a second in one partition, and 3 MiB.
+MOST_ROWS = 16_384
 ANSWERED_BLUE, FAILED_BLUE, ANSWERED_GREEN, FAILED_GREEN = 1, 2, 4, 8
 
 
@@ -147,7 +149,9 @@ def _values(
         scores = answers.scores if layout.full else answers.decided[:, None]
         table[color] = scores[which]
         table["flags"] |= (answers.answered[which] * answered + answers.failed[which] * failed).astype(np.uint8)
-    columns = {name: carried(rows, name) for name in ({*layout.fields, *gate.carried} if layout.full else layout.fields)}
+    columns = {
+        name: carried(rows, name) for name in ({*layout.fields, *gate.carried} if layout.full else layout.fields)
+    }
     for number, name in enumerate(layout.fields):
         table[f"segment{number}"] = grouped(columns[name], gate.segments[name], len(rows))[which]
     size, flat = layout.fixed.itemsize, table.tobytes()

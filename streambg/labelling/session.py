@@ -22,7 +22,7 @@ from streambg.control.follower import ControlFollower
 from streambg.errors import Misconfigured, SessionEnded
 from streambg.kafka.reading import LogReader
 from streambg.labelling.desk import Answer, Work
-from streambg.labelling.evidence import BadLabelEvidence, LabelEvidence, decode, fits, key_of
+from streambg.labelling.evidence import BadLabelEvidence, LabelEvidence, decode, fits
 from streambg.labelling.stream import Fetched
 from streambg.records.gate import LabelTerms
 
@@ -133,6 +133,8 @@ class LabelSession:
         self._starts = {each.partition: each.start for each in begins}
         self._paused, self._rewound = set(), []
         self._consumer.assign([TopicPartition(labels.topic, number, at) for number, at in self._next.items()])
+        # the client keeps a pause through an assignment
+        self._consumer.resume([TopicPartition(labels.topic, number) for number in self._next])
         self._placed = pair, mine
         log.info("labels_assigned", topic=labels.topic, positions=self._next)
         return begins
@@ -152,7 +154,7 @@ class LabelSession:
         return kept
 
     def _kept(self, pair: Pair, partition: int) -> LabelEvidence | None:
-        value = self._evidence.value(key_of(partition, pair))
+        value = self._evidence.value(pair.label_key(partition))
         if value is None or self._terms.gate is None:
             return None
         try:
