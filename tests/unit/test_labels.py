@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from label_room import Room, advance
 from pairs import GATE, PAIR, TERMS, Answer, batch, begun, cut, feed, finish, restarted
 
 from streambg.comparing.snapshot import decode as decode_snapshot
@@ -356,47 +357,6 @@ def test_after_reading_again_the_room_has_both() -> None:
 # -- a stream of labels -----------------------------------------------------------------------------------------------
 
 
-class Room:
-    """What the real one does, in memory."""
-
-    def __init__(self, rows: Sequence[Waiting]) -> None:
-        self.rows = {(row.cohort, row.place): row.value for row in rows}
-        self.marks: dict[tuple[int, object], Mark] = {}
-        self.marked = 0
-
-    def look(self, stream: Stream, reads: Sequence[object]) -> list[list[Candidate]]:
-        found = []
-        for read in reads:
-            if read.label is None:  # type: ignore[attr-defined]  # Read
-                continue
-            low, high = stream.span(read)  # type: ignore[arg-type]
-            place = read.label.place  # type: ignore[attr-defined]
-            found.append(
-                [
-                    Candidate(cohort, self.rows[cohort, place], self.marks.get((cohort, place)))
-                    for cohort in range(low, high + 1)
-                    if (cohort, place) in self.rows
-                ]
-            )
-        return found
-
-
-def advance(stream: Stream, room: Room, passed: int = 10**12, since: int = 0, mark: bool = True) -> int:
-    """How many labels were taken. mark=False: the process dies after the marks, before they count."""
-    total = 0
-    while reads := stream.next_reads(passed):
-        step = stream.step(reads, room.look(stream, reads), Frontier(passed, since))
-        for cohort, place, each in step.marks:
-            room.marks[cohort, place] = each
-        if step.reads:
-            room.marked = step.reads[-1].offset + 1
-        if not step.reads or not mark:
-            return total
-        stream.take(step, LABEL_TERMS)
-        total += len(step.reads)
-    return total
-
-
 def stream_of(evidence: LabelEvidence | None = None) -> Stream:
     return Stream(evidence or LabelEvidence(0, PAIR, 0, LABEL_GATE), LAYOUT)
 
@@ -431,7 +391,7 @@ def test_P33_evidence_of_labels_is_what_a_table_of_both_says() -> None:
     stream = stream_of()
     for record in records:
         stream.offer(record)
-    assert advance(stream, Room(rows_of(5, 400))) == len(records)
+    assert advance(stream, Room(rows_of(5, 400)), LABEL_TERMS) == len(records)
     first: dict[str, bool] = {}
     counted = dict.fromkeys(("repeated", "corrected", "orphan"), 0)
     good, flips = 0, 0
@@ -473,7 +433,7 @@ def test_P33_borders_kills_and_lost_marks_change_no_bit(seed: int) -> None:
     whole = stream_of()
     for record in records:
         whole.offer(record)
-    advance(whole, Room(rows))
+    advance(whole, Room(rows), LABEL_TERMS)
     expected = encode(whole.evidence)
 
     room, stream, at = Room(rows), stream_of(), 0
@@ -483,7 +443,7 @@ def test_P33_borders_kills_and_lost_marks_change_no_bit(seed: int) -> None:
             stream.offer(record)
             at += 1
         passed = rng.choice([50, 200, 10**12])
-        advance(stream, room, passed, mark=rng.random() < 0.9)
+        advance(stream, room, LABEL_TERMS, passed, mark=rng.random() < 0.9)
         if rng.random() < 0.5:
             kept = encode(stream.evidence)
         if rng.random() < 0.3:  # kill -9: what is not kept is counted again
@@ -510,9 +470,9 @@ def test_P33_a_label_ahead_of_its_event_waits_and_all_behind_it() -> None:
     for record in label_records(3, 50):
         stream.offer(record)
     room = Room(rows_of(5, 50))
-    assert advance(stream, room, passed=EARLY_MS - 10) == 0
+    assert advance(stream, room, LABEL_TERMS, passed=EARLY_MS - 10) == 0
     assert stream.evidence.position == 0
-    assert 0 < advance(stream, room, passed=EARLY_MS + 2_000) < stream.waiting
+    assert 0 < advance(stream, room, LABEL_TERMS, passed=EARLY_MS + 2_000) < stream.waiting
     before = stream.evidence.position
     reads = stream.next_reads(10**12)
     step = stream.step(reads, room.look(stream, reads), Frontier(10**12, 10**11))
@@ -534,7 +494,7 @@ def test_evidence_is_bytes_and_back() -> None:
     stream = stream_of()
     for record in label_records(3, 200):
         stream.offer(record)
-    advance(stream, Room(rows_of(5, 200)))
+    advance(stream, Room(rows_of(5, 200)), LABEL_TERMS)
     data = encode(stream.evidence)
     assert encode(decode(data)) == data
     assert stream.evidence.key == b"labels/0/3/7"
