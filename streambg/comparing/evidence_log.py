@@ -120,6 +120,12 @@ class EvidenceReader:
         evidence = snapshot.evidence
         return snapshot if (evidence.pair, evidence.partition) == (pair, partition) else None
 
+    def labels(self, pair: Pair) -> list[bytes]:
+        """What labels have taught of a pair, of every partition of theirs."""
+        front, end = LABELS.encode(), f"/{pair.blue}/{pair.green}".encode()
+        with self._lock:
+            return [kept.value for key, kept in self._kept.items() if key.startswith(front) and key.endswith(end)]
+
     def all(self) -> list[Snapshot]:
         """Every snapshot of comparing that is kept and readable, by key."""
         with self._lock:

@@ -23,6 +23,8 @@ from streambg.comparing.site import Site
 from streambg.control.state import ControlState
 from streambg.deciding.record import VerdictRecord, encode
 from streambg.errors import SessionEnded, Unreachable
+from streambg.labelling.desk import LabelDesk
+from streambg.labelling.evidence import LabelEvidence, readable
 
 # A verdict that decides nothing new is written again this often: readers take one for stale after three of them.
 AGAIN_S = 30.0
@@ -34,11 +36,12 @@ log = structlog.get_logger("streambg.comparator")
 class Judge:
     """`look` again and again; `latest` is the last verdict of the case that is in force, None where there is none."""
 
-    def __init__(self, site: Site, desk: Desk, writer: RecordWriter) -> None:
+    def __init__(self, site: Site, desk: Desk, labels: LabelDesk, writer: RecordWriter) -> None:
         self.latest: VerdictRecord | None = None
         self.why_not = "nothing was judged yet"
         self._site = site
         self._desk = desk
+        self._labels = labels
         self._writer = writer
         self._others: EvidenceReader | None = None
         self._since_ms = int(time.time() * 1_000)
@@ -62,7 +65,14 @@ class Judge:
             *(each.id for each in sorted((case.candidate, case.against), key=lambda each: each.color == "green"))
         )
         material = await self._material(case, pair, session)
-        seen = (case.epoch, pair, case.watched, tuple(material.compared.items()), material.obstacles)
+        seen = (
+            case.epoch,
+            pair,
+            case.watched,
+            tuple(material.compared.items()),
+            tuple(material.labels.items()),
+            material.obstacles,
+        )
         now = time.monotonic()
         if seen == self._judged and self.latest is not None and now - self._written_at < AGAIN_S:
             return
@@ -75,25 +85,34 @@ class Judge:
 
     async def _material(self, case: Case, pair: Pair, session: Session) -> Material:
         elsewhere = [number for number in range(session.total) if number not in session.partitions]
-        others = await asyncio.to_thread(self._read, pair, elsewhere) if elsewhere else []
+        others, labelled = await asyncio.to_thread(self._read, pair, elsewhere) if elsewhere else ([], [])
         # from here on without a pause: what the desk holds is consistent only until the next piece of work
         own = {number: comparison for number, comparison in self._desk.comparisons.items() if comparison.pair == pair}
         candidate, now_ms = case.candidate.color, int(time.time() * 1_000)
         behind = {number: behind_ms(each, candidate, now_ms, self._since_ms) for number, each in own.items()}
         missing = sorted(set(elsewhere) - {part.partition for part in others})
         obstacles = obstacles_of(candidate, case.gate, behind, session.unanswered, missing)
-        return material_of([*(each.evidence for each in own.values()), *others], obstacles)
+        labels = case.gate.labels
+        if labels is None:
+            return material_of([*(each.evidence for each in own.values()), *others], obstacles)
+        read = {each.partition: each for each in labelled}
+        read |= {each.partition: each for each in self._labels.evidence() if each.pair == pair}
+        by_partition = [each for _, each in sorted(read.items())]
+        parts = [*(each.evidence for each in own.values()), *others]
+        return material_of(parts, obstacles, by_partition, labels.horizon_ms)
 
-    def _read(self, pair: Pair, partitions: Sequence[int]) -> list[Evidence]:
+    def _read(self, pair: Pair, partitions: Sequence[int]) -> tuple[list[Evidence], list[LabelEvidence]]:
+        """Of partitions that others compare, and of every partition of labels."""
         if self._others is None:
             self._others = EvidenceReader(self._site.reader, self._site.evidence)
         try:
             self._others.catch_up()
         except SessionEnded as error:
             log.warning("evidence_of_others_not_read", why=error.what)
-            return []
+            return [], []
         kept = [self._others.best(pair, number) for number in partitions]
-        return [snapshot.evidence for snapshot in kept if snapshot is not None]
+        labelled = readable(self._others.labels(pair))
+        return [snapshot.evidence for snapshot in kept if snapshot is not None], labelled
 
     async def _write(self, record: VerdictRecord, now: float) -> None:
         key = f"{record.deployment}/{record.against}".encode()

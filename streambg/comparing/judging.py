@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streambg.comparing.comparison import Comparison
 from streambg.comparing.evidence import COUNTS, Evidence, merged
 from streambg.comparing.pair import gate_of, pair_of
 from streambg.control.state import ControlState, Deployment, Phase
 from streambg.deciding import bounds, coverage, tallies
+from streambg.deciding.coverage import Coverage
 from streambg.deciding.record import FORMAT, VerdictRecord, digest_of
 from streambg.deciding.tallies import Merged
 from streambg.deciding.verdict import Findings, decide
+from streambg.labelling import cohorts
+from streambg.labelling.evidence import LabelEvidence
 from streambg.records.gate import Gate
 from streambg.records.source import Color, other
 
@@ -33,12 +36,18 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a verdict is made from, by value: judged apart from the event loop, while comparing goes on."""
+    """What a verdict is made from, by value: judged apart from the event loop, while comparing goes on.
+
+    labels: of each partition of their topic, which offsets [start, end) are counted. by_label: of the events older than
+    the label horizon, how many have their label; None: no labels were read.
+    """
 
     compared: Mapping[int, tuple[int, int]]
     counts: Mapping[str, int]
     merged: Mapping[str, Merged]
     obstacles: tuple[str, ...]
+    labels: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    by_label: Coverage | None = None
 
 
 def case_of(state: ControlState) -> Case | None:
@@ -54,21 +63,40 @@ def case_of(state: ControlState) -> Case | None:
     return None
 
 
-def material_of(parts: Sequence[Evidence], obstacles: Sequence[str]) -> Material:
-    """Of the partitions of one pair; labels have their own tallies and are added where they are counted (P33)."""
+def material_of(
+    parts: Sequence[Evidence],
+    obstacles: Sequence[str],
+    labelled: Sequence[LabelEvidence] = (),
+    horizon_ms: int = 0,
+) -> Material:
+    """Of the partitions of one pair, and of those of the labels' topic, which have tallies of their own (P33)."""
     figures = merged(parts)
+    counts = {name: figures.counts[name] for name in COUNTS}
+    measured = tallies.merged((part.partition, part.tallies) for part in parts)
+    by_label = None
+    if labelled:
+        measured |= tallies.merged((each.partition, each.tallies) for each in labelled)
+        until_ms = max(each.high for each in labelled)
+        by_label = cohorts.coverage(
+            (part.awaited for part in parts), (each.labelled for each in labelled), until_ms, horizon_ms
+        )
+        counts |= {"labels": by_label.matched, "labels_missing": by_label.missing}  # they count for the digest, too
     return Material(
         {part.partition: (part.start, part.compared) for part in parts},
-        {name: figures.counts[name] for name in COUNTS},
-        tallies.merged((part.partition, part.tallies) for part in parts),
+        counts,
+        measured,
         tuple(obstacles),
+        {each.partition: (each.start, each.position) for each in labelled},
+        by_label,
     )
 
 
 def judge(case: Case, material: Material, pipeline: str, at_ms: int) -> VerdictRecord:
     """Deterministic: equal material gives an equal verdict."""
     rows = coverage.of_counts(material.counts)
-    findings = Findings(case.candidate.color, rows, material.merged, obstacles=material.obstacles, watched=case.watched)
+    findings = Findings(
+        case.candidate.color, rows, material.merged, material.by_label, material.obstacles, case.watched
+    )
     verdict = decide(case.gate, findings)
     return VerdictRecord(
         FORMAT,

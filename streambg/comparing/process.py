@@ -94,9 +94,9 @@ class Comparator:
         self._follower = self._make_follower().start()
         self._reader = EvidenceReader(self.site.reader, self.site.evidence)
         self._writer = RecordWriter(self.site.producer)
-        self._judge = Judge(self.site, self.desk, self._writer)
         self.labels = Labels(self.site, self._follower, self._reader, self.desk, lambda: self._session, give_up)
         self.labels.start(send_labels)
+        self._judge = Judge(self.site, self.desk, self.labels.desk, self._writer)
         context = contextvars.copy_context()  # what log lines say of the process
         self._thread = threading.Thread(target=context.run, args=(self._run,), name="comparator-reader", daemon=True)
         self._thread.start()

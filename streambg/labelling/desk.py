@@ -190,6 +190,10 @@ class LabelDesk:
             self._needs[partition] = since_ms
             log.info("labels_need_rows", partition=partition, since_ms=since_ms)
 
+    def evidence(self) -> list[LabelEvidence]:
+        """As of now, by partition."""
+        return [stream.evidence for _, stream in sorted(self.streams.items())]
+
     def snapshots(self) -> list[tuple[bytes, bytes]]:
         """Key and value of the evidence as of now."""
-        return [(stream.evidence.key, encode(stream.evidence)) for _, stream in sorted(self.streams.items())]
+        return [(each.key, encode(each)) for each in self.evidence()]

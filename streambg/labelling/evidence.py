@@ -8,7 +8,8 @@ restart needs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -131,6 +132,15 @@ def decode(data: bytes) -> LabelEvidence:
         return _from_wire(_unpack.decode(data))
     except ValueError as error:  # msgspec's errors are ValueErrors
         raise BadLabelEvidence(str(error)) from error
+
+
+def readable(values: Iterable[bytes]) -> list[LabelEvidence]:
+    """What is evidence of labels among them. Raises UpgradeFirst."""
+    found = []
+    for value in values:
+        with suppress(BadLabelEvidence):
+            found.append(decode(value))
+    return found
 
 
 def _from_wire(wire: LabelWire) -> LabelEvidence:

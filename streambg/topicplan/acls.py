@@ -54,6 +54,13 @@ _ABOUT: tuple[tuple[AclRole, tuple[Part, ...], Operation, str], ...] = (
     ("doctor", PARTS, "Describe", "counts and copies"),
     ("doctor", PARTS, "DescribeConfigs", "what is kept, and by whose clock"),
 )
+# Where labels are declared.
+_ABOUT_LABELS: tuple[AclRole, tuple[Part, ...], Operation, str] = (
+    "comparator",
+    ("input",),
+    "Describe",
+    "is an event under way that a label may belong to? (P33)",
+)
 
 
 def _about_groups(groups: Groups) -> list[tuple[AclRole, str, Operation, str]]:
@@ -78,6 +85,7 @@ def acls(pipeline: Pipeline, declared: Sequence[Declared]) -> list[Acl]:
     """Every right of every role, by role; each needed, none more."""
     found: list[Acl] = []
     names = {each.part: each.name for each in declared}
+    about = _ABOUT if pipeline.labels is None else (*_ABOUT, _ABOUT_LABELS)
     for role in ROLES:
         for each in declared:
             # the doctor looks at what `status` looks at
@@ -88,9 +96,9 @@ def acls(pipeline: Pipeline, declared: Sequence[Declared]) -> list[Acl]:
         described = {acl.name for acl in found if acl.role == role}
         found += [
             Acl(role, "topic", names[part], "literal", operation, why)
-            for who, parts, operation, why in _ABOUT
+            for who, parts, operation, why in about
             for part in parts
-            if who == role and not (operation == "Describe" and names[part] in described)
+            if who == role and part in names and not (operation == "Describe" and names[part] in described)
         ]
         for who, group, operation, why in _about_groups(pipeline.groups):
             if who == role:

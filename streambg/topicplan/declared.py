@@ -29,6 +29,7 @@ Part = Literal[
     "evidence",
     "verdicts",
     "input",
+    "labels",
 ]
 # P13: the order in which topics are created and partitions added. Whoever sees a partition of the input finds the
 # partitions of that number everywhere else.
@@ -94,7 +95,7 @@ class _File(BaseModel):
     name: str
     what: str
     owner: Literal["streambg", "yours"]
-    partitions: Annotated[int | Literal["as-input", "yours"], _count("as-input", "yours")]
+    partitions: Annotated[int | Literal["as-input", "yours", "any"], _count("as-input", "yours", "any")]
     replication: Annotated[int | Literal["auto"], _count("auto")] = "auto"
     writers: tuple[Role, ...] = Field(min_length=1)
     readers: tuple[Role, ...] = Field(min_length=1)
@@ -103,7 +104,10 @@ class _File(BaseModel):
 
 
 class Declared(_File):
-    """One file of `topics/`. partitions: a number; `as-input`; `yours`: who creates the topic says it."""
+    """One file of `topics/`.
+
+    partitions: a number; `as-input`; `yours`: who creates it says it; `any`: created as the input, else as it is.
+    """
 
     part: Part
 
@@ -126,13 +130,13 @@ def load_topics(pipeline: Pipeline) -> list[Declared]:
             close = difflib.get_close_matches(path.stem, PARTS, 1)
             hint = f"; did you mean {close[0]}.yaml?" if close else ""
             raise ConfigError(f"{path}: no topic of a pipeline{hint}", way_out=f"the files are {', '.join(PARTS)}")
-    return [_load(folder / f"{part}.yaml", part, pipeline) for part in PARTS]
+    return [_load(folder / f"{part}.yaml", part, pipeline) for part in names(pipeline)]
 
 
 def names(pipeline: Pipeline) -> dict[Part, str]:
     """What processes call each topic."""
     topics = pipeline.topics
-    return {
+    ours: dict[Part, str] = {
         "dead-letters": topics.dead_letters,
         "output": topics.output,
         "predictions.blue": topics.predictions("blue"),
@@ -143,10 +147,13 @@ def names(pipeline: Pipeline) -> dict[Part, str]:
         "verdicts": topics.verdicts,
         "input": topics.input,
     }
+    return ours if pipeline.labels is None else {**ours, "labels": pipeline.labels.topic}
 
 
 def _load(path: Path, part: Part, pipeline: Pipeline) -> Declared:
     known = {"pipeline": pipeline.name, "input": pipeline.topics.input, "output": pipeline.topics.output}
+    if pipeline.labels is not None:
+        known["labels"] = pipeline.labels.topic
     document = read(path, lambda text: expand(text, known))
     try:
         _File.model_validate(document.values)
@@ -163,9 +170,11 @@ def _check(declared: Declared, document: Document, called: str) -> None:
         problems.append(Problem(("name",), f"`{declared.name}`, but the processes of this pipeline use `{called}`"))
     if (declared.partitions == "yours") != (declared.part == "input"):
         problems.append(Problem(("partitions",), "`yours` is for the input, and the input's; others say as-input or 1"))
+    if (declared.partitions == "any") != (declared.part == "labels"):
+        problems.append(Problem(("partitions",), "`any` is for labels, and theirs; others say as-input or 1"))
     if declared.part == "input" and any(isinstance(value, AsInput) for value in declared.config.values()):
         problems.append(Problem(("config",), "the input itself cannot say `as-input`"))
-    if declared.yours != (declared.part in ("input", "output")):
-        problems.append(Problem(("owner",), "input and output are `yours`, the others are `streambg`"))
+    if declared.yours != (declared.part in ("input", "output", "labels")):
+        problems.append(Problem(("owner",), "input, output and labels are `yours`, the others are `streambg`"))
     if problems:
         raise document.error(problems)

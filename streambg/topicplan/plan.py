@@ -98,7 +98,8 @@ def _action(declared: Declared, there: Found | None, brokers: int, goal: _Goal) 
     impossible = _cannot_have(declared, there, count, goal)
     if impossible:
         return Action("impossible", declared.part, declared.name, (impossible,), tuple(notes))
-    more = count if count is not None and there.partitions < count else None
+    grows = count is not None and there.partitions < count and declared.partitions != "any"
+    more = count if grows else None
     moved = " (its keys then move to other partitions)" if declared.part == "input" else ""
     says = [f"partitions {there.partitions} -> {more}{moved}"] if more else []
     says += [f"{key} {there.config.get(key, 'not set')} -> {value}" for key, value in config.items()]
@@ -128,7 +129,7 @@ def _cannot_have(declared: Declared, there: Found, count: int | None, goal: _Goa
     has, name = there.partitions, declared.name
     if declared.part == "input" and goal.asked is not None and goal.asked < has:
         return f"`{name}` has {has} partitions, {goal.asked} are asked for: no topic ever shrinks"
-    if count is None or has == count:
+    if count is None or has == count or declared.partitions == "any":
         return None
     if isinstance(declared.partitions, int):
         return f"`{name}` has {has} partitions and must have {count}: its order decides"

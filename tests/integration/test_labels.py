@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import NewTopic
 from label_room import Room, advance
 from pairs import Answer, batch
 from pipelines import Process, Running, pipeline
@@ -130,8 +129,6 @@ def _label(key: str, outcome: bool) -> bytes:
 @contextmanager
 def world(folder: Path, kafka: str, name: str, redis_url: str) -> Iterator[World]:
     with pipeline(folder, kafka, name, partitions=PARTITIONS, redis=redis_url, more=SECTIONS.format(name=name)) as run:
-        for future in run.admin.create_topics([NewTopic(f"{name}-labels", PARTITIONS, 1)]).values():
-            future.result(20)
         blue = run.say("deploy", "blue", "m:1", start="earliest").epoch
         green = run.say("deploy", "green", "m:2").epoch
         with LogReader(profiles.reader(run.pipeline, "test")) as log:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pipeline_files import loaded, small
+from pipeline_files import deciding, loaded, small
 
 from streambg.errors import Misconfigured
 from streambg.topicplan import Action, Declared, Found, Part, diff, load_topics
@@ -17,6 +17,10 @@ from streambg.topicplan.declared import PARTS
 from streambg.topicplan.plan import faults
 
 GROWING: list[Part] = ["dead-letters", "output", "predictions.blue", "predictions.green", "input"]
+
+
+# The parts of a pipeline without labels.
+SMALL: tuple[Part, ...] = PARTS[: PARTS.index("labels")]
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +64,29 @@ def test_P13_everything_is_created_in_order_with_the_inputs_partitions(declared:
     ]
     assert {action.kind for action in actions} == {"create"}
     alone: list[Part] = ["control", "cutovers", "evidence", "verdicts"]
-    assert {action.part: action.partitions for action in actions} == {part: 1 if part in alone else 6 for part in PARTS}
+    assert {action.part: action.partitions for action in actions} == {part: 1 if part in alone else 6 for part in SMALL}
 
 
 def test_what_exists_as_declared_is_unchanged(declared: list[Declared]) -> None:
     assert set(kinds(diff(declared, complete(declared), 1)).values()) == {"unchanged"}
 
 
+def test_the_topic_of_labels_is_the_users_and_has_any_partitions(tmp_path: Path) -> None:
+    with_labels = load_topics(loaded(tmp_path, deciding()))
+    assert [each.part for each in with_labels] == list(PARTS)
+    labels = by_part(diff(with_labels, {}, 1, 6), "labels")
+    assert (labels.kind, labels.name, labels.partitions) == ("create", "outcomes", 6)
+    there = complete(with_labels)
+    for count in (1, 6, 50):
+        found = with_partitions(there, {"outcomes": count})
+        assert by_part(diff(with_labels, found, 1), "labels").kind == "unchanged"
+        assert faults(with_labels, {each.part: found[each.name].partitions for each in with_labels}) == []
+
+
 def test_settings_of_our_topics(declared: list[Declared]) -> None:
     actions = diff(declared, {}, 3, 6)
-    config = {part: by_part(actions, part).config for part in PARTS}
-    ours: list[Part] = [part for part in PARTS if part not in ("input", "output")]
+    config = {part: by_part(actions, part).config for part in SMALL}
+    ours: list[Part] = [part for part in SMALL if part not in ("input", "output")]
     for part in ours:
         # P5, P34: the broker's clock, not the writer's
         assert config[part]["message.timestamp.type"] == "LogAppendTime"
@@ -163,7 +179,7 @@ def test_no_topic_shrinks(declared: list[Declared]) -> None:
 counts = st.integers(1, 9)
 
 
-@given(found=st.dictionaries(st.sampled_from(PARTS), counts), asked=st.none() | counts, brokers=st.integers(1, 4))
+@given(found=st.dictionaries(st.sampled_from(SMALL), counts), asked=st.none() | counts, brokers=st.integers(1, 4))
 def test_no_plan_shrinks_anything_and_a_possible_one_makes_counts_equal(
     declared: list[Declared], found: dict[Part, int], asked: int | None, brokers: int
 ) -> None:
@@ -176,7 +192,7 @@ def test_no_plan_shrinks_anything_and_a_possible_one_makes_counts_equal(
             assert action.partitions > found.get(action.part, 0)
             after[action.part] = action.partitions
     if all(action.kind != "impossible" for action in actions):
-        assert set(after) == set(PARTS)
+        assert set(after) == set(SMALL)
         assert len({after[part] for part in GROWING}) == 1
         assert faults(declared, after) == []
 
