@@ -10,6 +10,8 @@ from streambg.comparing.comparison import Comparison
 from streambg.comparing.evidence import COUNTS
 from streambg.deciding.verdict import Word
 from streambg.kafka.coreader import Position
+from streambg.labelling.evidence import COUNTS as LABEL_COUNTS
+from streambg.labelling.stream import Stream
 from streambg.records.source import COLORS
 
 SESSIONS = Counter("streambg_comparator_sessions_total", "Reader sessions begun")
@@ -24,6 +26,9 @@ DROPPED = Gauge("streambg_evidence_dropped_batches", "Batches the fold dropped",
 WAITING = Gauge("streambg_comparator_waiting_rows", "Rows that wait for the other color", ["partition", "color"])
 LAG = Gauge("streambg_comparator_lag_records", "Prediction batches in the log, not read yet", ["partition", "color"])
 DRIFT = Gauge("streambg_evidence_drift_alarms", "ADWIN alarms of the pair in force", ["partition"])
+LABELS = Gauge("streambg_labels", "Labels of the pair in force by what became of them", ["partition", "what"])
+LABELS_WAITING = Gauge("streambg_labels_waiting", "Labels read that wait for their events", ["partition"])
+LABELS_POSITION = Gauge("streambg_labels_position", "Offset that is counted next", ["partition"])
 VERDICT = Gauge("streambg_verdict", "1 for the verdict in force", ["word"])
 BY_PARTITION = (EVENTS, COMPARED, COVERED, DROPPED, WAITING, LAG, DRIFT)
 
@@ -51,6 +56,17 @@ def show(comparisons: Mapping[int, Comparison], lags: Mapping[Position, int], no
                 LAG.labels(partition, color).set(lag)
     for name, records in not_batches.items():
         NOT_BATCHES.labels(name).set(records)
+
+
+def show_labels(streams: Mapping[int, Stream]) -> None:
+    """Set the labels' gauges, by label partition."""
+    for gauge in (LABELS, LABELS_WAITING, LABELS_POSITION):
+        gauge.clear()
+    for partition, stream in streams.items():
+        LABELS_WAITING.labels(partition).set(stream.waiting)
+        LABELS_POSITION.labels(partition).set(stream.evidence.position)
+        for what in LABEL_COUNTS:
+            LABELS.labels(partition, what).set(stream.evidence.counts[what])
 
 
 def show_verdict(word: Word | None) -> None:

@@ -150,6 +150,7 @@ class Comparator:
         session = self._session
         lags = session.lags if session else {}
         metrics.show(self.desk.comparisons, lags, self.desk.not_batches)
+        metrics.show_labels(self.labels.desk.streams)
         key, fields = liveview.key(self.site.pipeline), self._fields(lags)
         try:
             if fields:

@@ -23,6 +23,7 @@ _PIPELINE = (
     ("sasl.username: shuttle", "sasl.username: @PIPELINE@"),
     ("topic: sensors                  #", "topic: @PIPELINE@-events    #"),
     ("topic: sensor-alerts", "topic: @PIPELINE@-answers"),
+    ("topic: sensor-labels", "topic: @PIPELINE@-labels"),
 )
 _COMPOSE = (
     ("The reference pipeline in containers", "The pipeline @PIPELINE@ in containers"),

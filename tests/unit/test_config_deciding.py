@@ -34,7 +34,7 @@ def plan(pipeline: Pipeline) -> Plan:
 def test_the_reference_pipeline_decides_by_what_it_declares() -> None:
     pipeline = load(REFERENCE, {})
     metrics = {metric.name: metric for metric in gate(pipeline).metrics}
-    assert [metric.name for metric in gate(pipeline).deciding] == ["errors", "flips"]
+    assert [metric.name for metric in gate(pipeline).deciding] == ["correct", "errors", "flips"]
     assert (metrics["flips"].margin, metrics["flips"].abort_margin, metrics["flips"].segment_margin) == (
         0.03,
         0.015,
@@ -43,7 +43,8 @@ def test_the_reference_pipeline_decides_by_what_it_declares() -> None:
     assert metrics["slow"].limit_ms == 1_000
     steps = plan(pipeline).steps
     assert [step.weight for step in steps] == [0, 1_000, 5_000]
-    assert steps[1].gates == ("errors", "flips")
+    assert steps[0].gates == ("errors", "flips")
+    assert steps[1].gates == ("correct", "errors", "flips")
     assert plan(pipeline).promotes
 
 

@@ -63,7 +63,7 @@ def test_files_beside_the_pipeline_come_first(tmp_path: Path) -> None:
         ("control", "partitions: 1", "partition: 1", "partition: no such key; did you mean `partitions`?"),
         ("control", "${pipeline}.control", "${pipelin}.control", "`${pipelin}` is not set and has no default"),
         ("control", "${pipeline}.control", "x.ctl", "`x.ctl`, but the processes of this pipeline use `fraud.control`"),
-        ("control", "owner: streambg", "owner: yours", "input, output and labels are `yours`, the others are `streambg`"),
+        ("control", "owner: streambg", "owner: yours", "labels are `yours`, the others are `streambg`"),
         ("control", "writers: [operator]", "writers: [operators]", "writers[0]"),
         ("control", "retention.ms: forever", "retention.ms: 3 moons", "is no duration"),
         ("control", "partitions: 1", "partitions: yours", "`yours` is for the input"),
