@@ -187,6 +187,8 @@ class Comparator:
 
     async def keep(self, timeout: float = FLUSH_TIMEOUT_S) -> None:
         """Write the snapshots that changed; only what is delivered counts."""
+        if not self._ready:
+            return
         snapshots = [*(encoded(snapshot) for snapshot in self.desk.snapshots()), *self.labels.snapshots()]
         records = [(key, value) for key, value in snapshots if self._written.get(key) != value]
         if not records:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -16,7 +17,7 @@ import structlog
 from streambg.comparing.comparison import Comparison
 from streambg.comparing.pair import Pair
 from streambg.comparing.site import Site
-from streambg.labelling.filling import EXPIRY_MARGIN_MS, Again, Filled, Filling, done
+from streambg.labelling.filling import EXPIRY_MARGIN_MS, Again, Filled, Filling, beyond, done
 from streambg.labelling.refill import Wanted, read_again
 from streambg.labelling.room import OtherRoom, Room, State
 from streambg.labelling.rows import Layout, Packed
@@ -99,11 +100,14 @@ class Depositor:
         if partition in self._refills:
             await self._refill(partition, filling)
         elif again is None:
-            await self._write(partition, filling, end)
+            filled = filling.filled or Filled(filling.start)
+            if beyond(filled, evidence.awaited, state.needed_since(), self._layout.width):
+                log.warning("labels_beyond_waiting_rows", partition=partition, since_ms=filled.since)
+                filled = Filled(filled.upto, filled.passed, 0, filled.expiries)
+            await self._write(partition, filling, filled, end)
 
-    async def _write(self, partition: int, filling: Filling, end: tuple[int, int] | None) -> None:
+    async def _write(self, partition: int, filling: Filling, filled: Filled, end: tuple[int, int] | None) -> None:
         now = int(time.time() * 1_000)
-        filled = filling.filled or Filled(filling.start)
         while filling.packed:
             packed = filling.packed[0]
             filled = filled.with_rows(packed, self._gone_at(now))
@@ -157,7 +161,8 @@ class Depositor:
         for partition in list(self._refills) if partitions is None else partitions:
             refill = self._refills.pop(partition, None)
             if refill is not None:
-                refill.rows.close()  # and with it its consumers
+                with suppress(ValueError):  # it is being read at this moment, by a process that ends
+                    refill.rows.close()  # and with it its consumers
 
 
 def _next(rows: Generator[Packed, None, None]) -> Packed | None:

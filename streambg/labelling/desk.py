@@ -14,8 +14,9 @@ import redis.asyncio
 import structlog
 
 from streambg.comparing.pair import Pair, Terms
+from streambg.labelling.cohorts import EARLY_MS
 from streambg.labelling.evidence import LabelEvidence, encode
-from streambg.labelling.filling import Frontier, frontier
+from streambg.labelling.filling import Filled, Frontier, frontier
 from streambg.labelling.room import OtherRoom, Room, State
 from streambg.labelling.rows import Layout, layout_of
 from streambg.labelling.stream import Fetched, Stream
@@ -136,10 +137,23 @@ class LabelDesk:
         now = int(time.time() * 1_000)
         filled = {partition: state.filled(partition) for partition in range(self._inputs)}
         front = frontier(filled, now, layout.width)
-        waiting = any(stream.waiting for stream in self.streams.values())
-        missing = sorted(partition for partition, each in filled.items() if each is None)
-        self.waits_for = f"rows of input partitions {missing[:10]}" if missing and waiting else None
+        self.waits_for = self._said(filled, front)
         return front
+
+    def _said(self, filled: Mapping[int, Filled | None], front: Frontier | None) -> str | None:
+        """What the next labels wait for, in words."""
+        nexts = [time_ms for stream in self.streams.values() if (time_ms := stream.next_time) is not None]
+        if not nexts:
+            return None
+        if front is None:
+            missing = sorted(partition for partition, each in filled.items() if each is None)
+            return f"rows of input partitions {missing[:10]}"
+        slowest = min((each.passed, partition) for partition, each in filled.items() if each is not None)
+        if min(nexts) + EARLY_MS <= slowest[0]:
+            return None
+        return (
+            f"events up to {min(nexts) + EARLY_MS} ms; input partition {slowest[1]} is compared up to {slowest[0]} ms"
+        )
 
     def _knows(self, partition: int, stream: Stream, state: State) -> bool:
         """Are the marks of what was counted in the room? If not, the labels of a horizon are read again."""

@@ -82,8 +82,11 @@ def frontier(filled: dict[int, Filled | None], now_ms: int, width: int) -> Front
 
 
 def bounded(packed: list[Packed]) -> list[Packed]:
-    """Nothing where that is too much: the topics have the rows, and they are read again."""
-    return packed if sum(len(each.rows) for each in packed) <= MOST_ROWS else []
+    """Nothing where that is too much, and only what comes after a gap: the topics have the rest, it is read again."""
+    if sum(len(each.rows) for each in packed) > MOST_ROWS:
+        return []
+    gaps = [at for at in range(1, len(packed)) if packed[at].low > packed[at - 1].high]
+    return packed[gaps[-1] :] if gaps else packed
 
 
 @dataclass(slots=True)
@@ -124,6 +127,13 @@ class Filling:
             # what is older than the oldest cohort that is told apart is not read again
             return found if found.since < self.filled.since else None
         return None
+
+
+def beyond(filled: Filled, awaited: Awaited, needed_since: int | None, width: int) -> bool:
+    """Does a label need rows of cohorts that are no longer told apart? It will not find its event."""
+    if needed_since is None or needed_since >= filled.since or not awaited.older:
+        return False
+    return awaited.cohorts[0].number * width >= filled.since
 
 
 def _from(awaited: Awaited, number: int, width: int) -> Again:

@@ -76,6 +76,11 @@ class Stream:
         return len(self._waiting)
 
     @property
+    def next_time(self) -> int | None:
+        """Of the next label that waits for its event; ms."""
+        return self._waiting[0].time if self._waiting and self._waiting[0].label is not None else None
+
+    @property
     def full(self) -> bool:
         return len(self._waiting) >= MOST_WAITING
 

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_room import Room, advance
-from pairs import GATE, PAIR, TERMS, Answer, batch, begun, cut, feed, finish, restarted
+from label_room import (
+    CORRECT,
+    HORIZON,
+    LABEL_GATE,
+    LABEL_TERMS,
+    LABELS,
+    LAYOUT,
+    WIDTH,
+    Room,
+    advance,
+    answers,
+    label_records,
+    packed_of,
+    rows_of,
+)
+from pairs import PAIR, TERMS, Answer, batch, begun, cut, feed, finish, restarted
 
 from streambg.comparing.snapshot import decode as decode_snapshot
 from streambg.comparing.snapshot import encode as encode_snapshot
@@ -21,26 +34,11 @@ from streambg.errors import UpgradeFirst
 from streambg.labelling import cohorts
 from streambg.labelling.cohorts import EARLY_MS, KEPT, Awaited, Labelled, width_of
 from streambg.labelling.evidence import BadLabelEvidence, LabelEvidence, decode, encode
-from streambg.labelling.filling import Filled, Filling, Frontier, done, frontier
+from streambg.labelling.filling import Filled, Filling, Frontier, beyond, done, frontier
 from streambg.labelling.matching import Candidate, Dated, Mark, decode_mark, find, span
 from streambg.labelling.rows import MOST_ROWS, Packed, Waiting, in_sample, layout_of, place_of, seen_of, time_of
 from streambg.labelling.stream import AT_ONCE, MOST_WAITING, Fetched, Stream
-from streambg.records.gate import LabelTerms, Metric
 from streambg.records.label import BAD, Label, parse
-
-HORIZON = 40_000
-CORRECT = Metric(
-    "correct", "correctness", "goal", 0.0, 1.0, "higher", True, 0.01, 0.005, segments=("event_id",), segment_margin=0.02
-)
-LOSS = Metric("loss", "log_loss", "guardrail", 0.0, 5.0, "lower", True, 0.01, 0.005)
-LABELS = LabelTerms("labels", "event_id", "outcome", HORIZON, 10_000, False)
-LABEL_GATE = replace(GATE, metrics=(*GATE.metrics, CORRECT, LOSS), labels=LABELS)
-LABEL_TERMS = replace(TERMS, gate=LABEL_GATE)
-found_layout = layout_of(LABEL_TERMS)
-assert found_layout is not None
-LAYOUT = found_layout
-WIDTH = LAYOUT.width
-
 
 # -- a label ----------------------------------------------------------------------------------------------------------
 
@@ -137,25 +135,6 @@ def test_labelled_cohorts_have_an_end() -> None:
 
 
 # -- rows -------------------------------------------------------------------------------------------------------------
-
-
-def answers(seed: int, upto: int, color: str) -> Mapping[int, Answer]:
-    rng = random.Random(f"{seed}/{color}")
-    return {
-        offset: Answer(None if rng.random() < 0.1 else rng.random())
-        for offset in range(upto + 1)
-        if rng.random() < 0.9 or offset < 3
-    }
-
-
-def packed_of(terms: object, seed: int = 5, upto: int = 120) -> list[Packed]:
-    comparison = begun(terms=terms)  # type: ignore[arg-type]  # Terms
-    logs = {
-        "blue": cut(PAIR.blue, answers(seed, upto, "blue"), [upto]),
-        "green": cut(PAIR.green, answers(seed, upto, "green"), [upto]),
-    }
-    feed(comparison, logs)  # type: ignore[arg-type]  # colors
-    return comparison.take_packed()
 
 
 def test_a_row_says_what_both_colors_answered() -> None:
@@ -361,31 +340,6 @@ def stream_of(evidence: LabelEvidence | None = None) -> Stream:
     return Stream(evidence or LabelEvidence(0, PAIR, 0, LABEL_GATE), LAYOUT)
 
 
-def label_records(seed: int, events: int) -> list[Fetched]:
-    """Labels of most events, some repeated, corrected, of nothing, or none at all."""
-    rng = random.Random(seed)
-    records: list[Fetched] = []
-
-    def add(time: int, data: bytes) -> None:
-        records.append(Fetched(0, len(records), time, data))
-
-    for offset in range(events):
-        value = b'{"event_id": "e%d", "outcome": %d}'
-        time = offset + rng.randrange(-3, 4_000)
-        draw = rng.random()
-        if draw < 0.85:
-            add(time, value % (offset, rng.random() < 0.5))
-        if draw < 0.15:
-            add(time + 50, value % (offset, rng.random() < 0.5))
-        if 0.85 < draw < 0.9:
-            add(time, rng.choice([b"", b"{", b'{"event_id": 3}', value % (offset + 10**6, 1)]))
-    return records
-
-
-def rows_of(seed: int, events: int) -> list[Waiting]:
-    return [row for packed in packed_of(LABEL_TERMS, seed, events) for row in packed.rows]
-
-
 def test_P33_evidence_of_labels_is_what_a_table_of_both_says() -> None:
     records, blue, green = label_records(3, 400), answers(5, 400, "blue"), answers(5, 400, "green")
     stream = stream_of()
@@ -507,3 +461,18 @@ def test_evidence_is_bytes_and_back() -> None:
     evidence.position = 4
     with pytest.raises(BadLabelEvidence, match=r"labels \[5, 4\)"):
         decode(encode(evidence))
+
+
+def test_rows_behind_a_gap_are_read_again_and_what_no_cohort_tells_of_is_not() -> None:
+    filling = Filling(-1)
+    filling.adopt(Filled(79, 5, 0), b"x")
+    filling.offer([some(79, 81, 100)])
+    filling.offer([some(90, 95, 110)])
+    assert [packed.low for packed in filling.packed] == [90]
+    gap = filling.again(awaited(100, 101, 102, 103, 104, 105, 106, 107), 95, LAYOUT, None)
+    assert gap is not None
+    full, filled = awaited(100, 101, older=7), Filled(19, 5, 100 * WIDTH)
+    assert beyond(filled, full, 100 * WIDTH - 1, WIDTH)
+    assert not beyond(filled, full, 100 * WIDTH, WIDTH)
+    assert not beyond(filled, awaited(100, 101), 100 * WIDTH - 1, WIDTH), "that can be read again"
+    assert not beyond(filled, full, None, WIDTH)
