@@ -72,8 +72,12 @@ class Session:
 
     @property
     def member_id(self) -> str:
-        """By which it was a member of its group."""
+        """By which it is, or was, a member of its group."""
         return self._reader.member_id
+
+    def rejoin(self) -> None:
+        """Partitions are nobody's (P13)."""
+        self._reader.rejoin()
 
     @property
     def partitions(self) -> frozenset[int]:

@@ -56,6 +56,10 @@ class CoReader:
         self._failure: BaseException | None = None
         self.member_id = ""  # by which it was a member of its group last
         self.consumer = clients.consumer(config)
+        self.rejoin()
+
+    def rejoin(self) -> None:
+        """Join, or join again as the member that it is: what it has is revoked, and shared out anew by who leads."""
         self.consumer.subscribe(
             list(self._topics.values()), on_assign=self._assigned, on_revoke=self._dropped, on_lost=self._lost
         )

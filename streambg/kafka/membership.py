@@ -16,11 +16,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import structlog
-from confluent_kafka import KafkaException
+from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streambg.errors import Fenced, SessionEnded
@@ -34,6 +35,8 @@ TIMEOUT_S = 10
 LOOK_EVERY_S = 0.5
 # Whoever fenced us was there before: a silent one is expelled within a session from now, and a busy broker is late.
 MARGIN_S = 1.0
+# How often it is looked whether every partition is somebody's, until it is.
+SHARE_EVERY_S = 5.0
 # From waking up to the next join: the session ends, its clients close, the next one may wait 2 s (process/frame.py).
 LATELY_S = 5.0
 
@@ -51,11 +54,14 @@ def instances(admin: AdminClient, group: str) -> set[str]:
 
 
 class Session(Protocol):
-    """What is known of a session afterwards."""
+    """A session as its group sees it."""
 
     @property
     def member_id(self) -> str:
-        """By which it was a member; "" where it never was one."""
+        """By which it is a member, or was one; "" where it never was."""
+
+    def rejoin(self) -> None:
+        """Join again as the member that it is; who leads the group shares the partitions out anew."""
 
 
 class Place:
@@ -71,6 +77,9 @@ class Place:
         self._admin: AdminClient | None = None
         self._watch = watch
         self._own = ""  # the member id of the last session that had one
+        self._shared: tuple[str, int | None] = ("", None)  # (member id, partitions) that were found shared out
+        self._asked: Future[Any] | None = None
+        self._due = 0.0
 
     def look(self) -> None:
         """Before a session joins: raises Fenced where another process has the place, SessionEnded where nobody can say.
@@ -109,6 +118,35 @@ class Place:
         finally:
             self._own = session.member_id or self._own
 
+    def share_out(self, partitions: int | None, session: Session) -> None:
+        """Call it at every turn: has somebody each of so many partitions? Where not, the session joins again (P13).
+
+        A static member that comes back is given what it had before, without anybody looking at the topics; and its new
+        client knows only the new count, so partitions that were added meanwhile would be nobody's for ever.
+        """
+        seen, now = (session.member_id, partitions), time.monotonic()
+        if partitions is None or not session.member_id or seen == self._shared:
+            return
+        if self._asked is None and now >= self._due:
+            self._due = now + SHARE_EVERY_S
+            self._asked = self._client().describe_consumer_groups([self._group], request_timeout=TIMEOUT_S)[self._group]
+        if self._asked is None or not self._asked.done():
+            return
+        group, self._asked = _known(self._asked), None
+        if group is None:
+            return  # they are being shared out right now, or nobody says
+        shared = {spot.partition for member in group.members for spot in member.assignment.topic_partitions}
+        missing = sorted(set(range(partitions)) - shared)
+        if missing:
+            log.warning("nobodys_partitions", group=self._group, partitions=missing)
+            session.rejoin()
+        else:
+            self._shared = seen
+
+    def _client(self) -> AdminClient:
+        self._admin = self._admin or AdminClient(self._config)
+        return self._admin
+
     def _taken(self) -> bool:
         """Somebody has our place; another process? Whoever may take another place does not wait for the answer."""
         return LEASED in os.environ or self._watch.stood_still(LATELY_S) or not self._expelled()
@@ -130,8 +168,7 @@ class Place:
 
     def _holder(self) -> str:
         """The member id of whoever has our instance id; "" where nobody has."""
-        self._admin = self._admin or AdminClient(self._config)
-        members = _described(self._admin, self._group)
+        members = _described(self._client(), self._group)
         found = (each.member_id for each in members if each.group_instance_id == self._instance)
         return next(found, "")
 
@@ -139,3 +176,13 @@ class Place:
 def _described(admin: AdminClient, group: str) -> list[Any]:
     with WATCH.call("describe_consumer_groups", TIMEOUT_S):
         return list(admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result().members)
+
+
+def _known(answer: Future[Any]) -> Any:
+    """The description of a group whose members all know what they have; else None."""
+    try:
+        group = answer.result()
+    except KafkaException as error:
+        log.debug("shares_unknown", why=str(error))
+        return None
+    return group if group.state == ConsumerGroupState.STABLE else None

@@ -80,6 +80,8 @@ class Publisher:
 
     def _stopping(self) -> bool:
         self._topics.look()
+        if self._session is not None:
+            self._place.share_out(self._topics.partitions(*self._site.predictions.values()), self._session)
         now = time.monotonic()
         if self._session is not None and now >= self._gauges_due:
             self._gauges_due = now + GAUGES_EVERY_S

@@ -70,8 +70,18 @@ class Session:
 
     @property
     def member_id(self) -> str:
-        """By which it was a member of its group."""
+        """By which it is, or was, a member of its group."""
         return self._reader.member_id
+
+    def rejoin(self) -> None:
+        """Partitions are nobody's (P13). What is open is committed first: a revoke would end the session (P21)."""
+        if self._transaction.open:
+            self._commit()
+        self._reader.rejoin()
+        deadline = self._clients.now() + CALL_TIMEOUT_S
+        while self.partitions and self._clients.now() < deadline:
+            for each in self._reader.poll(BUSY_POLL_S, self._room()):
+                self._offer(each.color, each.partition, each.offset, each.value)
 
     # -- the loop ------------------------------------------------------------------------------------------------
 

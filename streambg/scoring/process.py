@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,12 @@ class Scorer:
         self._place.look()
         session = Session(self._site, self._follower, answerer, Meter(self._site.color))
         with self._place.kept(session):
-            session.run(self._swap_due)
+            session.run(partial(self._turn, session))
+
+    def _turn(self, session: Session) -> bool:
+        self._topics.look()
+        self._place.share_out(self._topics.partitions(self._site.input, self._site.predictions), session)
+        return self._swap_due()
 
     def _deployment(self) -> Deployment | None:
         return in_force(self._follower.snapshot().state, self._site.color)
@@ -117,7 +123,6 @@ class Scorer:
 
     def _swap_due(self) -> bool:
         """Called between two polls: stop for good, retired, or the next deployment's model is ready (P10)."""
-        self._topics.look()
         deployment = self._deployment()
         if self._frame.stopping or deployment is None or self._loaded is None:
             return True

@@ -104,10 +104,15 @@ class Session:
         self._own = OwnTopic(site.reader, site.predictions, site.clients)
         self._producer = site.clients.producer(site.producer)
         self._consumer = site.clients.consumer(site.consumer)
-        self._consumer.subscribe([site.input], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        self.rejoin()
         self._committed_at = self.site.clients.now()
         self._in_flight = 0
         self._limit = 1
+
+    def rejoin(self) -> None:
+        """Join, or join again as the member that it is: partitions are nobody's (P13)."""
+        topics = [self.site.input]
+        self._consumer.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     # -- the loop ------------------------------------------------------------------------------------------------
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from itertools import product
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 from confluent_kafka import Consumer
+from confluent_kafka.admin import NewPartitions
 from pipelines import Running, pipeline
 from waiting import until
 
@@ -78,7 +80,9 @@ class Members:
         self.admin = profiles.admin(run.pipeline)
 
     def first(self) -> CoReader:
-        reader = CoReader(self.config, self.topics, lambda _: {(color, 0): 0 for color in COLORS}, lambda: None)
+        reader = CoReader(
+            self.config, self.topics, lambda numbers: dict.fromkeys(product(COLORS, numbers), 0), lambda: None
+        )
         until(lambda: reader.poll(0.1, 10) or reader.partitions, 20, "an assignment")
         return reader
 
@@ -146,3 +150,31 @@ def test_P21_who_was_expelled_does_not_take_the_place_back_from_who_has_it_now(
                 assert heart.fenced == 0
         finally:
             second.close()
+
+
+def test_P13_partitions_that_were_added_while_a_member_was_away_are_shared_out(
+    kafka: str, unique: str, tmp_path: Path
+) -> None:
+    """A static member is given what it had before; the client it comes back with knows nothing of another count."""
+    with pipeline(tmp_path, kafka, unique, partitions=1) as run:
+        members = Members(run, f"{unique}.group")
+        members.config |= {"session.timeout.ms": 10_000, "max.poll.interval.ms": 10_000}  # it is not missed meanwhile
+        place = Place(members.config, members.admin)
+        members.first().close()
+        more = {topic: NewPartitions(topic, 2) for topic in members.topics.values()}
+        for future in run.admin.create_partitions(list(more.values())).values():
+            future.result(20)
+        again = members.first()
+        try:
+            assert again.partitions == frozenset({0})
+
+            def shared_out() -> bool:
+                again.poll(0.1, 10)
+                place.share_out(2, again)
+                return again.partitions == frozenset({0, 1})
+
+            until(shared_out, 20, "both partitions")
+            joined = again.member_id
+            until(lambda: shared_out() and place._shared == (joined, 2), 10, "it is known to be well")
+        finally:
+            again.close()

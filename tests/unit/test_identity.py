@@ -34,7 +34,7 @@ class Cluster:
         if isinstance(answer, int):
             future.set_exception(KafkaException(KafkaError(answer)))
         else:
-            future.set_result(type("Topic", (), {"topic_id": answer}))
+            future.set_result(type("Topic", (), {"topic_id": answer, "partitions": [None] * 3}))
         return future
 
 
@@ -92,6 +92,15 @@ def test_whoever_may_not_ask_or_gets_no_answer_goes_on(cluster: Cluster, says: i
     topics.look()
     cluster.answers["in"] = says
     looks(topics, cluster, 60.0)
+
+
+def test_P13_it_knows_how_many_partitions_all_of_them_have(cluster: Cluster) -> None:
+    topics = Identity({}, {"in": "a new pipeline", "out": "start again"})
+    assert topics.partitions("in", "out") is None
+    topics.require()
+    topics.look()
+    assert topics.partitions("in", "out") == 3
+    assert topics.partitions("in", "other") is None
 
 
 def test_a_look_waits_for_nobody(cluster: Cluster) -> None:
