@@ -21,7 +21,7 @@ EVERYBODY = ("publisher", "scorer")
     "C1",
     "EndTxn delayed, let go in a later transaction",
     "0/0; a new producer",
-    counts=(2, 10, 200),
+    counts=(2, 6, 200),
     proxied=PUBLISHER,
 )
 def delayed_end(world: World, count: int) -> bool:
@@ -30,17 +30,17 @@ def delayed_end(world: World, count: int) -> bool:
     return world.members["publisher.0"].troubles - before >= count
 
 
-@scenario("C3", "TxnOffsetCommit delayed", "0/0", counts=(1, 8, 50), proxied=PUBLISHER)
+@scenario("C3", "TxnOffsetCommit delayed", "0/0", counts=(1, 4, 50), proxied=PUBLISHER)
 def delayed_offsets(world: World, count: int) -> bool:
     return _held(world, count, TXN_OFFSET_COMMIT)
 
 
-@scenario("C4", "Produce delayed past the end of its session", "0 leaked", counts=(1, 8, 50), proxied=PUBLISHER)
+@scenario("C4", "Produce delayed past the end of its session", "0 leaked", counts=(1, 4, 50), proxied=PUBLISHER)
 def delayed_produce(world: World, count: int) -> bool:
     return _held(world, count, PRODUCE)
 
 
-@scenario("C2", "response of EndTxn lost", "0/0", counts=(2, 10, 200), proxied=PUBLISHER)
+@scenario("C2", "response of EndTxn lost", "0/0", counts=(2, 6, 200), proxied=PUBLISHER)
 def lost_response(world: World, count: int) -> bool:
     for _ in range(count):
         world.pause(1, 2)
@@ -87,7 +87,7 @@ def cut_off(world: World, count: int) -> bool:
     return max(world.recoveries) <= 15
 
 
-@scenario("C6", "connections stop one by one, go on in random order", "0/0", counts=(2, 8, 60), proxied=EVERYBODY)
+@scenario("C6", "connections stop one by one, go on in random order", "0/0", counts=(2, 5, 60), proxied=EVERYBODY)
 def swizzle(world: World, count: int) -> bool:
     for _ in range(count):
         stopped = world.proxy.connections()
