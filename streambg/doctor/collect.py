@@ -163,16 +163,18 @@ def _brokers(pipeline: Pipeline, apis: _Apis) -> list[Broker]:
     config["logger"] = apis.logger
     admin = AdminClient(config)
     cluster = admin.describe_cluster(request_timeout=ASK_S).result()
-    resources = [ConfigResource(ResourceType.BROKER, str(node.id)) for node in cluster.nodes]
-    settings = {}
-    for resource, future in admin.describe_configs(resources, request_timeout=ASK_S).items():
-        try:
-            entries = future.result()
-        except KafkaException as error:
-            raise translate(error, f"reading the settings of broker {resource.name}") from error
-        settings[int(resource.name)] = {k: entry.value for k, entry in entries.items() if entry.value is not None}
+    # each asks for its own: the client takes one broker a call
+    settings = {node.id: _settings(admin, ConfigResource(ResourceType.BROKER, str(node.id))) for node in cluster.nodes}
     admin.poll(0)  # hands over what was logged
     return [Broker(number, settings[number], apis.newest.get(number, {})) for number in sorted(settings)]
+
+
+def _settings(admin: AdminClient, broker: ConfigResource) -> dict[str, str]:
+    try:
+        entries = admin.describe_configs([broker], request_timeout=ASK_S)[broker].result()
+    except KafkaException as error:
+        raise translate(error, f"reading the settings of broker {broker.name}") from error
+    return {key: entry.value for key, entry in entries.items() if entry.value is not None}
 
 
 def _acls(admin: AdminClient, brokers: list[Broker]) -> list[Binding] | None:
