@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 
 from benchmarks.peers import ahead, ours, table
 from benchmarks.peers.bench import FULL, RATE
 from benchmarks.peers.peer import GUARANTEES, Guarantee, Row
 from benchmarks.peers.results import Found, Machine
 from benchmarks.peers.roster import PEERS
+
+# Characters a line, as in all documents.
+WIDTH = 118
 
 METHOD = f"""\
 One broker (Apache Kafka {{kafka}}, one node, the JVM's own compiler settings) and every contender in turn, each with
@@ -55,7 +59,7 @@ def titles() -> dict[str, str]:
 
 def page(found: Mapping[str, Found], machine: Machine, kafka: str) -> str:
     """The whole page."""
-    return "\n".join(
+    return _wrapped(
         [
             "# streambg beside its peers",
             "",
@@ -88,6 +92,21 @@ def page(found: Mapping[str, Found], machine: Machine, kafka: str) -> str:
             *_peers(found),
         ]
     )
+
+
+def _wrapped(lines: Iterable[str]) -> str:
+    """As text of the documents' width; tables stay as they are."""
+    wrapped = [
+        part
+        for text in lines
+        for line in text.split("\n")
+        for part in (
+            [line]
+            if line.startswith("|") or len(line) <= WIDTH
+            else textwrap.wrap(line, WIDTH, subsequent_indent="  " * line.startswith("- "), break_on_hyphens=False)
+        )
+    ]
+    return "\n".join(wrapped).rstrip() + "\n"
 
 
 def _when(found: Mapping[str, Found], machine: Machine) -> Iterator[str]:

@@ -260,6 +260,7 @@ def test_what_fails_while_comparing_ends_the_session_and_drops_what_was_compared
         {},
         "p.evidence",
         "p.verdicts",
+        None,
         Path("models"),
         "redis://127.0.0.1:1/0",
         "p.0",
