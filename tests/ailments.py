@@ -28,6 +28,7 @@ SETTINGS: dict[Part, dict[str, str]] = {
     "cutovers": KEPT | {"cleanup.policy": "compact"},
     "evidence": KEPT | {"cleanup.policy": "compact"},
     "verdicts": KEPT,
+    "labels": KEPT,
 }
 BROKER = {
     "transaction.max.timeout.ms": "900000",

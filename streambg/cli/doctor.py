@@ -34,12 +34,6 @@ def doctor(
     outage: Annotated[
         str, typer.Option("--outage", help="The longest time that processes may stand still: 24h, 3d.")
     ] = "24h",
-    label_horizon: Annotated[
-        str | None,
-        typer.Option(
-            "--label-horizon", help="How long after its event a label may come; predictions are kept so long."
-        ),
-    ] = None,
     local: Annotated[
         bool, typer.Option("--local", help="A single broker is meant: say so, and do not fail because of it.")
     ] = False,
@@ -72,8 +66,8 @@ def doctor(
     if unknown := next((name for name in names if name not in NAMES), None):
         raise ConfigError(f"{unknown!r} is no check", way_out=f"one of {', '.join(NAMES)}")
     wanted = Wanted(
-        _duration("--outage", outage),
-        _duration("--label-horizon", label_horizon) if label_horizon is not None else 0,
+        _duration(outage),
+        config.labels.horizon_ms if config.labels is not None else 0,
         local,
         named_principals(config, prefix, principal or ()),
     )
@@ -94,8 +88,8 @@ def doctor(
         raise typer.Exit(DOES_NOT_HOLD)
 
 
-def _duration(option: str, text: str) -> int:
+def _duration(text: str) -> int:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise ConfigError(f"{option}: {error}", way_out=f"{option} 24h") from None
+        raise ConfigError(f"--outage: {error}", way_out="--outage 24h") from None

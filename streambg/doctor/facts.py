@@ -118,8 +118,8 @@ class Facts:
         return next(each.name for each in self.declared if each.part == part)
 
     def topic(self, part: Part) -> Topic | None:
-        """None where it does not exist."""
-        return self.topics.get(self.name(part))
+        """None where it does not exist, or is not declared."""
+        return next((self.topics.get(each.name) for each in self.declared if each.part == part), None)
 
     def ours(self) -> list[Topic]:
         """The pipeline's topics that exist, in the order of P13."""
@@ -130,7 +130,8 @@ class Facts:
 class Wanted:
     """What the guarantee shall withstand.
 
-    outage_ms: the longest time that processes stand still; horizon_ms: how long after its event a label may come.
+    outage_ms: the longest time that processes stand still; horizon_ms: how long after its event a label may come, 0
+    where the pipeline has no labels.
     local: a single broker is meant. principals: whose login each role uses.
     """
 

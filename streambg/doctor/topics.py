@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from streambg.config.values import show_duration
 from streambg.doctor.facts import OFFSETS, TRANSACTIONS, Facts, Topic, Wanted
@@ -26,6 +26,8 @@ from streambg.topicplan.declared import FOREVER, Part
 from streambg.topicplan.plan import REPLICAS, REPLICAS_IN_SYNC, faults
 
 LOG_APPEND = "LogAppendTime"
+# Whose partition n belongs to the input's partition n (P13).
+_TOGETHER: tuple[Part, ...] = ("dead-letters", "output", "predictions.blue", "predictions.green", "input")
 # Whose records may be as large as an event, with an envelope around it (P13).
 _AS_LARGE: tuple[Part, ...] = ("dead-letters", "output", "predictions.blue", "predictions.green", "control")
 
@@ -124,6 +126,7 @@ _LOST: dict[Part, str] = {
     "predictions.blue": "answers that expire before a publisher has read them must be scored again (P29)",
     "predictions.green": "answers that expire before a publisher has read them must be scored again (P29)",
     "output": "without its last outcome nobody knows where to go on once committed positions are gone (P25, P27)",
+    "labels": "where Redis lost what waits, labels of a horizon are read again; what has expired is no evidence (P33)",
     "dead-letters": "the outcome of an event expires before anybody has looked at it, and with it the tail (P25)",
 }
 
@@ -134,12 +137,13 @@ def retention(facts: Facts, wanted: Wanted) -> list[Finding]:
     for part, breaks in _LOST.items():
         topic = facts.topic(part)
         if topic is not None:
-            predictions = part.startswith("predictions.")
-            needed = max(wanted.outage_ms, wanted.horizon_ms if predictions else 0)
+            joined = part == "labels" or part.startswith("predictions.")
+            needed = max(wanted.outage_ms, wanted.horizon_ms if joined else 0)
             why = "the label horizon" if needed > wanted.outage_ms else "the longest outage"
             found += _outlives(facts, topic, needed, f"{show_duration(needed)} or more, {why}", breaks)
-    least = show_duration(max(wanted.outage_ms, wanted.horizon_ms))
-    return _unless(found, "input, predictions, output, dead letters", f"kept for {least} or longer")
+    least = f"kept for {show_duration(wanted.outage_ms)} or longer"
+    joined = f", what labels need for {show_duration(wanted.horizon_ms)}" if wanted.horizon_ms else ""
+    return _unless(found, "input, predictions, output, dead letters", least + joined)
 
 
 def _outlives(facts: Facts, topic: Topic, needed_ms: int, limit: str, breaks: str) -> list[Finding]:
@@ -229,9 +233,10 @@ def partitions(facts: Facts, _wanted: Wanted) -> list[Finding]:
         found.append(Finding(Verdict.BROKEN, subject, "no such topic", "it exists", breaks, mend))
     breaks = "an event has no place for its answer, or two topics mean different events by one number (P13)"
     wrong = faults(facts.declared, counts)
+    most = max((counts[part] for part in _TOGETHER if part in counts), default=1)
     for says in wrong:
         subject, _, measured = says.partition(" has ")
-        mend = f"streambg topics plan --partitions {max(counts.values())}, then `apply`; no topic ever shrinks"
+        mend = f"streambg topics plan --partitions {most}, then `apply`; no topic ever shrinks"
         if "must have 1" in says:
             mend = "make it again with one partition: it is not this pipeline's topic, or somebody grew it"
         found.append(Finding(Verdict.BROKEN, subject.strip("`"), f"has {measured}", "equal", breaks, mend))
@@ -240,11 +245,10 @@ def partitions(facts: Facts, _wanted: Wanted) -> list[Finding]:
 
 def _growing(facts: Facts, counts: Mapping[Part, int]) -> list[Finding]:
     """Unequal counts that P13 allows while partitions are added."""
-    chain: Sequence[Part] = ("dead-letters", "output", "predictions.blue", "predictions.green", "input")
-    most, least = max(counts[part] for part in chain), min(counts[part] for part in chain)
+    most, least = max(counts[part] for part in _TOGETHER), min(counts[part] for part in _TOGETHER)
     if most == least:
         return [ok(f"{len(counts)} topics", f"{most} partitions as the input, or one")]
-    measured = ", ".join(f"{facts.name(part)} {counts[part]}" for part in chain)
+    measured = ", ".join(f"{facts.name(part)} {counts[part]}" for part in _TOGETHER)
     breaks = "nothing yet: what is not in all of them is not read; whoever began to add partitions did not end (P13)"
     return [Finding(Verdict.WARNING, "partitions", measured, "equal", breaks, f"{APPLY} --partitions {most}")]
 

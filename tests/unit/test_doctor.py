@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 from ailments import APIS, AS_INPUT, BROKER, CASES, COMMON, DAY_MS, SETTINGS, with_broker, with_topic
-from pipeline_files import loaded, small
+from pipeline_files import deciding, loaded, small
 
 from streambg.config import Pipeline
 from streambg.doctor.examine import CHECKS, NAMES, Diagnosis, examine, questions
@@ -142,6 +142,19 @@ def test_predictions_are_kept_for_the_label_horizon(good: Facts, pipeline: Pipel
     )
     assert "label horizon" in first[1].limit
     assert bad(examine(good, wanted(pipeline, horizon_ms=3 * DAY_MS))) == []
+
+
+def test_labels_are_kept_for_their_horizon_where_a_pipeline_has_them(good: Facts, tmp_path: Path) -> None:
+    labelled = loaded(tmp_path, deciding())
+    declared = load_topics(labelled)
+    topic = Topic("outcomes", 2, 3, 3, SETTINGS["labels"])
+    facts = replace(good, declared=declared, topics={**good.topics, "outcomes": topic})
+    assert good.topic("labels") is None
+    found = [
+        finding.subject for _, finding in bad(examine(facts, wanted(labelled, horizon_ms=4 * DAY_MS), ["retention"]))
+    ]
+    assert found == ["fraud.predictions.blue", "fraud.predictions.green", "outcomes"]
+    assert bad(examine(facts, wanted(labelled, horizon_ms=3 * DAY_MS), ["retention"])) == []
 
 
 def test_kafkas_own_topics_are_looked_at_and_what_will_be_made_of_them(good: Facts, pipeline: Pipeline) -> None:
