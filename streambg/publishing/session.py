@@ -37,8 +37,10 @@ BUSY_POLL_S = 0.005
 IDLE_POLL_S = 0.05
 # Records taken at once: a full transaction of small batches, and still a fraction of the transaction interval of work.
 POLL_RECORDS = 500
-# How much of the room of all queues is filled before less is taken: a color that is read first finds twice its half.
-# More would only be paused, and with it what was fetched ahead thrown away.
+# Rows that may wait before less is taken: what two full transactions hold of both colors; and of the room of all queues
+# half, so that a color that is read first finds twice its half. More would only be paused, and with it what was fetched
+# ahead thrown away.
+READ_AHEAD = 4
 FILLED = 0.5
 
 log = structlog.get_logger("streambg.publisher")
@@ -114,7 +116,8 @@ class Session:
     def _room(self) -> int:
         """How many records to take: fewer where much waits already, and where records have many rows; at least one."""
         waiting = sum(each.rows for partition in self.partitions.values() for each in partition.answers.values())
-        room = int(FILLED * waiting_rows(len(self.partitions)) * len(COLORS) * len(self.partitions))
+        queues = int(FILLED * waiting_rows(len(self.partitions)) * len(COLORS) * len(self.partitions))
+        room = min(READ_AHEAD * self.site.records, queues)
         return max(1, min(POLL_RECORDS, (room - waiting) // self._rows_a_record))
 
     def _look(self) -> None:
