@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -25,6 +25,7 @@ from streambg import audit, topicplan
 from streambg.config import Pipeline, load
 from streambg.control import verbs
 from streambg.control.verbs import Said
+from streambg.errors import Hung
 from streambg.kafka import profiles
 from streambg.kafka.positions import read_settled
 from streambg.models.policy import Policy
@@ -95,6 +96,7 @@ class Process:
     popen: subprocess.Popen[bytes]
     log: Path
     port: int = 0
+    environment: Mapping[str, str] | None = None
 
     def health(self) -> dict[str, Any]:
         try:
@@ -132,6 +134,7 @@ class Running:
         self.pipeline = pipeline
         self.partitions = partitions
         self.processes: list[Process] = []
+        self._started = 0
         self.sent = 0
         self.first_id = 0  # of the events fed from now on; models misbehave from a number on
         self.ends = dict.fromkeys(range(partitions), 0)
@@ -145,21 +148,23 @@ class Running:
     ) -> Process:
         """`python -m consumers.<module>` with a log of its own, a member in slot 0 where no other is named.
 
-
         A module with a dot is meant as it stands. file: another pipeline file than this one's; environment: added to
         this process's.
         """
         name = "-".join([module, *(option.strip("-") for option in options)])
-        log = self.folder / f"{name}.{len(self.processes)}.log"
-        path = os.pathsep.join([str(self.folder), str(ROOT), str(ROOT / "tests")])
-        env = {**os.environ, "PYTHONPATH": path, **(environment or {})}
         slot = [] if "--slot" in options or module == "controller" else ["--slot", "0"]
         common = [*slot, "-p", str(file or self.pipeline.file), "--log", "json"]
         whole = module if "." in module else f"consumers.{module}"
-        command = tied(sys.executable, "-m", whole, *options, *common)
+        return self._run(name, tied(sys.executable, "-m", whole, *options, *common), environment)
+
+    def _run(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None) -> Process:
+        self._started += 1
+        log = self.folder / f"{name}.{self._started}.log"
+        path = os.pathsep.join([str(self.folder), str(ROOT), str(ROOT / "tests")])
+        env = {**os.environ, "PYTHONPATH": path, **(environment or {})}
         with log.open("wb") as stream:
             popen = subprocess.Popen(command, cwd=self.folder, env=env, stderr=stream, stdout=stream)
-        process = Process(name, popen, log)
+        process = Process(name, popen, log, environment=environment)
         self.processes.append(process)
         return process
 
@@ -292,10 +297,19 @@ class Running:
         reader = profiles.reader(self.pipeline, "test")
         return read_settled(reader, self.pipeline.groups.publisher, topics, range(self.partitions))
 
-    def drained(self, timeout: float = 60) -> None:
+    def start_hung_again(self) -> None:
+        """What keeps processes up does this: a call into the client that never returned has ended one (Hung)."""
+        for process in list(self.processes):
+            if process.popen.poll() == Hung.exit_code:
+                self.processes.remove(process)
+                self._run(process.name, cast("list[str]", process.popen.args), process.environment)
+
+    def drained(self, timeout: float = 60, *, hung_start_again: bool = False) -> None:
         """Until everything that was fed is settled."""
 
         def done() -> bool:
+            if hung_start_again:
+                self.start_hung_again()
             settled = self.settled()
             return all(settled.get(number, -1) >= end - 1 for number, end in self.ends.items())
 

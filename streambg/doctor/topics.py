@@ -142,8 +142,8 @@ def retention(facts: Facts, wanted: Wanted) -> list[Finding]:
             why = "the label horizon" if needed > wanted.outage_ms else "the longest outage"
             found += _outlives(facts, topic, needed, f"{show_duration(needed)} or more, {why}", breaks)
     least = f"kept for {show_duration(wanted.outage_ms)} or longer"
-    joined = f", what labels need for {show_duration(wanted.horizon_ms)}" if wanted.horizon_ms else ""
-    return _unless(found, "input, predictions, output, dead letters", least + joined)
+    labels = f", what labels need for {show_duration(wanted.horizon_ms)}" if wanted.horizon_ms else ""
+    return _unless(found, "input, predictions, output, dead letters", least + labels)
 
 
 def _outlives(facts: Facts, topic: Topic, needed_ms: int, limit: str, breaks: str) -> list[Finding]:

@@ -80,12 +80,12 @@ def test_every_step_had_an_effect(played: tuple[dict[str, Any], list[str]]) -> N
     assert epochs == sorted(set(epochs))
     assert set(steps["promote"]["cutovers"]) <= {str(partition) for partition in range(6)}
     assert steps["kill -9 publisher"]["restart_seconds"] is not None
-    assert result["restarts"] == {"scorer.blue": 0, "scorer.green": 0, "publisher": 1, "comparator": 0}
+    assert result["restarts"] == {"scorer.blue": 0, "scorer.green": 0, "publisher": 1, "comparator": 0, "controller": 0}
 
 
 def test_what_it_cost_is_measured(played: tuple[dict[str, Any], list[str]]) -> None:
     result, _ = played
-    assert {"scorer.blue", "scorer.green", "publisher", "comparator"} == set(result["cpu_seconds"])
+    assert {"scorer.blue", "scorer.green", "publisher", "comparator", "controller"} == set(result["cpu_seconds"])
     assert all(seconds > 0 for seconds in result["cpu_seconds"].values())
     assert all(volume["bytes"] > volume["records"] > 0 for volume in result["topics"].values())
     assert result["compared"] > 0
@@ -95,7 +95,7 @@ def test_what_it_cost_is_measured(played: tuple[dict[str, Any], list[str]]) -> N
 def test_nothing_but_the_kept_servers_is_left(played: tuple[dict[str, Any], list[str]], folder: Path) -> None:
     _, said = played
     pids = [pid_in(line) for line in said if "started" in line and "pid " in line]
-    assert len(pids) == 5  # four processes, one of them twice
+    assert len(pids) == 6  # five processes, one of them twice
     assert all(gone(pid) for pid in pids)
     assert [health.answers for health in detached.status(folder / ".streambg" / "demo")] == [True, True]
 

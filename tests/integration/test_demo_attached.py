@@ -19,10 +19,15 @@ def renamed(folder: Path, name: str) -> Path:
     """The reference pipeline under this name: the broker is shared with other tests."""
     file = checkout(folder) / "pipeline.yaml"
     text = file.read_text()
-    for usual, own in (("pipeline: shuttle", f"pipeline: {name}"), (": sensors", f": {name}-in"), (": sensor-", ": ")):
-        assert text.count(usual) == 1
+    for usual, own in (
+        ("pipeline: shuttle", f"pipeline: {name}"),
+        ("topic: sensors", f"topic: {name}-in"),
+        ("topic: sensor-alerts", f"topic: {name}-out"),
+        ("topic: sensor-labels", f"topic: {name}-labels"),
+    ):
+        assert text.count(usual) == 1, usual
         text = text.replace(usual, own)
-    file.write_text(text.replace("topic: alerts", f"topic: {name}-out"))
+    file.write_text(text)
     return folder
 
 

@@ -21,8 +21,8 @@ Servers = tuple[str, Proxy]
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Servers]:
-    with proxied_broker(seed=0) as (broker, _, proxy):
-        yield broker.bootstrap, proxy
+    with proxied_broker(0) as (bootstrap, parts):
+        yield bootstrap, parts["proxy"]
 
 
 def _producer(proxy: Proxy, name: str) -> Producer:
