@@ -51,9 +51,7 @@ class Depositor:
         return sorted(self._refills)
 
     def rest(self) -> None:
-        """Redis does not answer: look at the room again before anything else."""
-        for filling in self._fillings.values():
-            filling.known = False
+        """Redis does not answer, or the topics: what was being read again begins anew."""
         self._drop_refills()
 
     def close(self) -> None:
@@ -68,8 +66,10 @@ class Depositor:
         """
         state = await self._room.state()
         for partition, filling in self._followed(comparisons).items():
-            if not filling.known:
-                filling.adopt(state.filled(partition), state.raw.get(b"p%d" % partition, b""))
+            raw = state.raw.get(b"p%d" % partition, b"")
+            if raw != filling.raw:  # emptied, or written by somebody else: noticed also while there is nothing to write
+                self._drop_refills([partition])
+                filling.adopt(state.filled(partition), raw)
         for partition, comparison in sorted(comparisons.items()):
             filling = self._fillings[partition]
             filling.offer(comparison.take_packed())
@@ -77,8 +77,7 @@ class Depositor:
                 await self._tend_one(partition, filling, comparison, ends.get(partition), state)
             except OtherRoom as where:
                 log.info("waiting_room_changed", what=str(where))
-                filling.known = False
-                self._drop_refills([partition])
+                self._drop_refills([partition])  # the next look at the room says how it is now
         await self._say_idle(idle, state)
 
     def _followed(self, comparisons: Mapping[int, Comparison]) -> dict[int, Filling]:

@@ -67,7 +67,6 @@ class LabelDesk:
         self._layout: Layout | None = None
         self._room: Room | None = None
         self._inputs = 0
-        self._needs: dict[int, int] = {}
 
     def room(self, pair: Pair, layout: Layout) -> Room:
         return Room(self._client, self._pipeline, pair, layout.labels.horizon_ms, layout.width)
@@ -93,7 +92,7 @@ class LabelDesk:
 
     def _start_over(self, work: Work) -> None:
         self._terms, self._layout = work.terms, layout_of(work.terms)
-        self.streams, self._needs, self._room = {}, {}, None
+        self.streams, self._room = {}, None
         if work.pair is not None and self._layout is not None:
             self._room = self.room(work.pair, self._layout)
             self.streams = {each.partition: Stream(each, self._layout) for each in work.begins}
@@ -183,7 +182,10 @@ class LabelDesk:
             stream.known = False
             return True
         step = stream.step(reads, found, now_front)
-        await self._say_needs(room, partition, step.needs)
+        if step.needs != state.needed(partition):  # the room may have lost it, or have it of a process before
+            await room.need(partition, step.needs)
+            if step.needs is not None:
+                log.info("labels_need_rows", partition=partition, since_ms=step.needs)
         if not step.reads:
             return False
         try:
@@ -193,16 +195,6 @@ class LabelDesk:
             return True
         stream.take(step, self._terms)
         return True
-
-    async def _say_needs(self, room: Room, partition: int, since_ms: int | None) -> None:
-        if self._needs.get(partition) == since_ms:
-            return
-        await room.need(partition, since_ms)
-        if since_ms is None:
-            del self._needs[partition]
-        else:
-            self._needs[partition] = since_ms
-            log.info("labels_need_rows", partition=partition, since_ms=since_ms)
 
     def evidence(self) -> list[LabelEvidence]:
         """As of now, by partition."""

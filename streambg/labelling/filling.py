@@ -93,19 +93,18 @@ def bounded(packed: list[Packed]) -> list[Packed]:
 class Filling:
     """One partition's place in the room. start: the source offset that evidence begins above; nothing is owed before.
 
-    raw: the field as it was written last; known: is `filled` what stands there?
+    raw: the field's bytes as they were written, or found, last; filled: what they say.
     """
 
     start: int
     filled: Filled | None = None
     raw: bytes = b""
-    known: bool = False
     packed: list[Packed] = field(default_factory=list)
 
     def adopt(self, filled: Filled | None, raw: bytes) -> None:
         """What the room says."""
         self.filled = filled and Filled(max(filled.upto, self.start), filled.passed, filled.since, filled.expiries)
-        self.raw, self.known = raw, True
+        self.raw = raw
 
     def offer(self, packed: list[Packed]) -> None:
         """Rows to write."""

@@ -110,6 +110,11 @@ class State:
         raw = self.raw.get(b"q%d" % partition)
         return None if raw is None else int(raw)
 
+    def needed(self, label_partition: int) -> int | None:
+        """The time that this one said it needs rows from; ms."""
+        raw = self.raw.get(b"n%d" % label_partition)
+        return None if raw is None else int(raw)
+
     def needed_since(self) -> int | None:
         """The earliest time that a label partition needs rows from, and has not; ms."""
         return min((int(raw) for name, raw in self.raw.items() if name[:1] == b"n"), default=None)

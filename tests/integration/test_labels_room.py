@@ -26,7 +26,7 @@ from streambg.labelling.evidence import LabelEvidence, decode, encode
 from streambg.labelling.filling import Filled
 from streambg.labelling.matching import Mark
 from streambg.labelling.room import OtherRoom, Room
-from streambg.labelling.rows import MOST_ROWS, Waiting, place_of
+from streambg.labelling.rows import MOST_ROWS, Waiting, place_of, time_of
 from streambg.labelling.stream import Stream
 from streambg.records.batch import Batch
 from streambg.records.batch import encode as encode_batch
@@ -176,7 +176,9 @@ def test_P33_a_label_ahead_waits_and_what_it_finds_is_what_the_table_says(store:
             await process.tend()
             await process.labels(len(RECORDS))
             assert process.evidence.position == 0, "events of the time are still to come"
-            assert "is compared up to 199 ms" in (process.desk.waits_for or "")
+            latest = time_of(LAYOUT, *max((row.cohort, row.value) for row in rows_of(5, 200)))
+            said = f"is compared up to {latest - 1} ms"
+            assert said in (process.desk.waits_for or ""), "of the latest event that both answered; another may follow"
             comparison_to(EVENTS, process.comparison)
             await settle(process, lambda: process.evidence.position == len(RECORDS))
             assert encode(process.evidence) == expected()
@@ -268,6 +270,29 @@ def test_labels_that_need_older_rows_get_them(store: LocalRedis) -> None:
             assert process.evidence.position == 0
             await settle(process, lambda: process.evidence.position == len(RECORDS))
             assert encode(process.evidence) == expected()
+            assert (await room.state()).needed_since() is None
+
+    asyncio.run(run())
+
+
+def test_P33_what_labels_need_is_said_again_to_an_emptied_room_and_taken_back_by_who_restarts(store: LocalRedis) -> None:
+    async def run() -> None:
+        async with client_of(store) as client:
+            process = Process(client, comparison_to(EVENTS), begin())
+            room = process.desk.room(PAIR, LAYOUT)
+            short = Filled(EVENTS, 10**9, WIDTH)
+            raw = await room.fill(0, b"", short, ())
+            await process.labels(len(RECORDS))
+            assert (await room.state()).needed(0) == 0
+            await client.flushall()
+            raw = await room.fill(0, b"", short, ())
+            await process.labels(len(RECORDS))
+            assert (await room.state()).needed(0) == 0
+
+            again = Process(client, comparison_to(EVENTS), begin())  # that it was said is not known to this one
+            await room.fill(0, raw, Filled(EVENTS, 10**9), rows_of(5, EVENTS))
+            await again.labels(len(RECORDS))
+            assert again.evidence.position == len(RECORDS)
             assert (await room.state()).needed_since() is None
 
     asyncio.run(run())
