@@ -275,7 +275,7 @@ def test_labels_that_need_older_rows_get_them(store: LocalRedis) -> None:
     asyncio.run(run())
 
 
-def test_P33_what_labels_need_is_said_again_to_an_emptied_room_and_taken_back_by_who_restarts(store: LocalRedis) -> None:
+def test_P33_what_labels_need_is_said_again_to_an_emptied_room_and_taken_back(store: LocalRedis) -> None:
     async def run() -> None:
         async with client_of(store) as client:
             process = Process(client, comparison_to(EVENTS), begin())
