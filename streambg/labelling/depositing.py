@@ -93,6 +93,8 @@ class Depositor:
         self, partition: int, filling: Filling, comparison: Comparison, end: tuple[int, int] | None, state: State
     ) -> None:
         evidence = comparison.evidence
+        if not filling.raw:
+            filling.raw = await self._room.claim(partition, int(time.time() * 1_000))
         again = filling.again(evidence.awaited, evidence.compared, self._layout, state.needed_since())
         if again is not None and not self._refills:  # one at a time: they share two cores with the comparison
             self._begin(partition, again, comparison)

@@ -31,8 +31,10 @@ class Filled(msgspec.Struct, array_like=True, frozen=True):
         return msgspec.msgpack.encode(self)
 
     @staticmethod
-    def decode(data: bytes) -> Filled:
-        return msgspec.msgpack.decode(data, type=Filled)
+    def decode(data: bytes) -> Filled | None:
+        """None: the field is claimed, and says nothing yet."""
+        found = msgspec.msgpack.decode(data, type=Filled | int)
+        return found if isinstance(found, Filled) else None
 
     def at(self, now_ms: int, width: int) -> Filled:
         """Without the cohorts that have expired by now."""
@@ -55,6 +57,11 @@ class Filled(msgspec.Struct, array_like=True, frozen=True):
         """At that time the input ended at that offset: who comes later and is dated before is later than EARLY_MS."""
         passed = max(self.passed, at_ms - EARLY_MS)
         return Filled(self.upto, passed, self.since, self.expiries) if self.upto >= end - 1 else self
+
+
+def claim(at_ms: int) -> bytes:
+    """Stands in the field while the first rows are written: else it would be empty before and after they are lost."""
+    return msgspec.msgpack.encode(at_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Of each pair, `streambg:<pipeline>:labels:<blue>.<green>` is a hash that says ho
 `...:<cohort>.<slot>` are the rows, small hashes: 8 bytes of the key's digest -> the row, digest and `!` -> the mark of
 its first label. A row expires a horizon and some slack after it was written.
 
-    p<partition>  Filled: rows of this input partition                         written by who compares it
+    p<partition>  Filled: rows of this input partition; before that a claim    written by who compares it
     q<partition>  labels of this partition before that offset are marked       written by who reads them
     n<partition>  this label partition needs rows from that time on, ms        ... where Filled does not reach back
 
@@ -22,7 +22,7 @@ from typing import Any
 import redis.asyncio
 
 from streambg.comparing.pair import Pair
-from streambg.labelling.filling import SLACK_MS, Filled
+from streambg.labelling.filling import SLACK_MS, Filled, claim
 from streambg.labelling.matching import Candidate, Mark, decode_mark
 from streambg.labelling.rows import ORDER_BYTES, Place, Waiting
 
@@ -102,6 +102,7 @@ class State:
     raw: Mapping[bytes, bytes] = field(default_factory=dict)
 
     def filled(self, partition: int) -> Filled | None:
+        """None: nothing is said yet."""
         raw = self.raw.get(b"p%d" % partition)
         return None if raw is None else Filled.decode(raw)
 
@@ -132,6 +133,12 @@ class Room:
 
     async def state(self) -> State:
         return State(await self._ask(self._client.hgetall(self._name.decode())))
+
+    async def claim(self, partition: int, at_ms: int) -> bytes:
+        """Of a field that is empty, before any rows; its new bytes."""
+        after = claim(at_ms)
+        await self._write(_FILL, b"p%d" % partition, b"", after, ())
+        return after
 
     async def fill(self, partition: int, before: bytes, filled: Filled, rows: Sequence[Waiting]) -> bytes:
         """Rows, and then how far they reach; the field's new bytes. before: its bytes as this writer left them."""

@@ -19,7 +19,7 @@ from pairs import PAIR, START, begun, cut, finish, offer
 
 from streambg.comparing.comparison import Comparison
 from streambg.comparing.side import Place
-from streambg.labelling import refill
+from streambg.labelling import depositing, refill
 from streambg.labelling.depositing import Depositor
 from streambg.labelling.desk import Answer, LabelDesk, Work
 from streambg.labelling.evidence import LabelEvidence, decode, encode
@@ -210,6 +210,25 @@ def test_P33_an_emptied_room_is_filled_again_before_anything_is_counted(store: L
             await settle(again, lambda: again.evidence.position == len(RECORDS))
             assert encode(again.evidence) == expected()
 
+    asyncio.run(run())
+
+
+def test_P33_a_room_that_is_emptied_while_it_is_filled_again_is_begun_anew(
+    store: LocalRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with client_of(store) as client:
+            process = Process(client, comparison_to(EVENTS), begin())
+            process.comparison.take_packed()  # as after a restart: nothing at hand
+            for _ in range(3):
+                await process.tend(EVENTS + 1)
+                assert process.depositor.refilling == [0]
+            assert len(await client.keys("*:0.*")) > 50, "rows that were read again"
+            await client.flushall()
+            await settle(process, lambda: process.evidence.position == len(RECORDS))
+            assert encode(process.evidence) == expected()
+
+    monkeypatch.setattr(depositing, "REFILL_ROWS", 40)  # of 400
     asyncio.run(run())
 
 
