@@ -125,7 +125,7 @@ class LabelDesk:
             moved = [
                 partition
                 for partition, stream in sorted(self.streams.items())
-                if self._knows(partition, stream, state)
+                if await self._knows(room, partition, stream, state)
                 and front is not None
                 and await self._match(room, layout, partition, stream, front)
             ]
@@ -154,12 +154,12 @@ class LabelDesk:
             f"events up to {min(nexts) + EARLY_MS} ms; input partition {slowest[1]} is compared up to {slowest[0]} ms"
         )
 
-    def _knows(self, partition: int, stream: Stream, state: State) -> bool:
+    async def _knows(self, room: Room, partition: int, stream: Stream, state: State) -> bool:
         """Are the marks of what was counted in the room? If not, the labels of a horizon are read again."""
         if stream.rewinding:
             return False
         raw = state.raw.get(b"q%d" % partition, b"")
-        if stream.known and raw == stream.raw:
+        if raw and stream.known and raw == stream.raw:
             return True
         marked, evidence = state.marked(partition), stream.evidence
         behind = evidence.position > evidence.start and (marked is None or marked < evidence.position)
@@ -167,6 +167,11 @@ class LabelDesk:
             log.info("label_marks_lost", partition=partition, position=evidence.position, marked=marked)
             stream.rewind()
             return False
+        if not raw:  # a field that is empty before the first marks would be so after they are lost
+            try:
+                raw = await room.mark(partition, raw, evidence.start, ())
+            except OtherRoom:
+                return False
         stream.raw, stream.known, stream.remarking = raw, True, False
         return True
 

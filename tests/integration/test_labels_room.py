@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -27,7 +28,7 @@ from streambg.labelling.filling import Filled
 from streambg.labelling.matching import Mark
 from streambg.labelling.room import OtherRoom, Room
 from streambg.labelling.rows import MOST_ROWS, Waiting, place_of, time_of
-from streambg.labelling.stream import Stream
+from streambg.labelling.stream import Fetched, Stream
 from streambg.records.batch import Batch
 from streambg.records.batch import encode as encode_batch
 from streambg.records.coverage import Coverage
@@ -147,6 +148,12 @@ async def client_of(store: LocalRedis) -> AsyncIterator[redis.asyncio.Redis]:
         await client.aclose()
 
 
+def key_of(record: Fetched) -> str:
+    """Of what is no label: nothing."""
+    found = re.search(rb'"event_id": "(\w+)"', record.value or b"")
+    return found[1].decode() if found else ""
+
+
 def expected() -> bytes:
     stream = Stream(begin(), LAYOUT)
     for record in RECORDS:
@@ -229,6 +236,34 @@ def test_P33_a_room_that_is_emptied_while_it_is_filled_again_is_begun_anew(
             assert encode(process.evidence) == expected()
 
     monkeypatch.setattr(depositing, "REFILL_ROWS", 40)  # of 400
+    asyncio.run(run())
+
+
+def test_P33_a_room_that_is_emptied_before_the_first_marks_is_noticed(
+    store: LocalRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the first label of an event that both answered is among these, and the next one repeats or corrects it
+    rows = {row.place for row in rows_of(5, EVENTS)}
+    places = [place_of(key.encode()) for key in map(key_of, RECORDS)]
+    between = next(at for at in range(100, len(RECORDS)) if places[at] == places[at - 1] and places[at] in rows)
+
+    async def run() -> None:
+        async with client_of(store) as client:
+            look = Room.look
+
+            async def look_and_lose(room: Room, asks: Sequence[Any]) -> Any:
+                monkeypatch.setattr(Room, "look", look)
+                found = await look(room, asks)
+                await client.flushall()
+                return found
+
+            monkeypatch.setattr(Room, "look", look_and_lose)
+            process = Process(client, comparison_to(EVENTS), begin())
+            await process.tend(EVENTS + 1)
+            await process.labels(between)
+            await settle(process, lambda: process.evidence.position == len(RECORDS))
+            assert encode(process.evidence) == expected()
+
     asyncio.run(run())
 
 
