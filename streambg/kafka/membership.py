@@ -129,11 +129,13 @@ class Place:
             return
         if self._asked is None and now >= self._due:
             self._due = now + SHARE_EVERY_S
-            self._asked = self._client().describe_consumer_groups([self._group], request_timeout=TIMEOUT_S)[self._group]
+            self._admin = self._admin or AdminClient(self._config)
+            self._asked = self._admin.describe_consumer_groups([self._group], request_timeout=TIMEOUT_S)[self._group]
         if self._asked is None or not self._asked.done():
             return
         group, self._asked = _known(self._asked), None
         if group is None:
+            self._admin = None  # as in _holder
             return  # they are being shared out right now, or nobody says
         shared = {spot.partition for member in group.members for spot in member.assignment.topic_partitions}
         missing = sorted(set(range(partitions)) - shared)
@@ -142,10 +144,6 @@ class Place:
             session.rejoin()
         else:
             self._shared = seen
-
-    def _client(self) -> AdminClient:
-        self._admin = self._admin or AdminClient(self._config)
-        return self._admin
 
     def _taken(self) -> bool:
         """Somebody has our place; another process? Whoever may take another place does not wait for the answer."""
@@ -167,8 +165,12 @@ class Place:
             time.sleep(LOOK_EVERY_S)
 
     def _holder(self) -> str:
-        """The member id of whoever has our instance id; "" where nobody has."""
-        members = _described(self._client(), self._group)
+        """The member id of whoever has our instance id; "" where nobody has.
+
+        A client of its own each time: one that has lost its broker may go on asking the coordinator that it knew, and
+        time out for ever (librdkafka issue 5511; seen after a kill -9 of the broker).
+        """
+        members = _described(AdminClient(self._config), self._group)
         found = (each.member_id for each in members if each.group_instance_id == self._instance)
         return next(found, "")
 
