@@ -178,18 +178,20 @@ class _Reader:
     def __next__(self) -> Chunk:
         end, progressed = self._records.span(self.role, self.partition).end, time.monotonic()
         while self.following < end:
-            messages, ended = self._poll(self._records.consumer(self))
+            messages, log_end = self._poll(self._records.consumer(self))
             records = [message for message in messages if (message.offset() or 0) < end]
             if len(records) < len(messages):
-                ended = self.moved = True  # what was taken from the client, and is not for now
+                log_end, self.moved = end, True  # what was taken from the client, and is not for now
+            # the client runs ahead: it may have met an end of a round before, and nothing of what came since
+            ended = log_end >= end
             if records:
                 chunk = _chunk(records, self.role, self._keys_only)
                 if chunk.offsets[0] < self.following:
                     raise Unreachable(f"{self._name}: read {chunk.offsets[0]} twice", way_out="run the audit again")
-                self.following = end if ended else chunk.offsets[-1] + 1
+                self.following = log_end if ended else chunk.offsets[-1] + 1
                 return chunk
             if ended:
-                self.following = end  # what is left below it are markers and what was aborted
+                self.following = log_end  # what is left below it are markers and what was aborted
             elif self._records.follow:
                 if time.monotonic() - progressed > ASK_AGAIN_S:
                     self.moved, progressed = True, time.monotonic()
@@ -204,29 +206,30 @@ class _Reader:
     def _name(self) -> str:
         return f"{self._records.names[self.role]}/{self.partition}"
 
-    def _poll(self, consumer: Consumer) -> tuple[list[Message], bool]:
-        """Some records, and whether they are the last visible ones."""
+    def _poll(self, consumer: Consumer) -> tuple[list[Message], int]:
+        """Some records, and the log offset at which the client met the end behind them, -1 where it met none."""
         if self._records.stopping():
             raise Stopped(f"{self._name}: told to end at offset {self.following}")
         first = consumer.poll(POLL_S)
         if first is None:
-            return [], False
+            return [], -1
         messages = [first, *consumer.consume(RECORDS - 1, 0)]
         # what was fetched for the partition before stands in front, if the client gives it at all
         own = first.partition() == self.partition
         good = [message for message in messages if message.error() is None]
         if own and len(good) == len(messages):
-            return good, False
+            return good, -1
         good = [message for message in good if message.partition() == self.partition]
-        ended = False
+        log_end = -1
         for message in messages:
             error = message.error()
             if error is None or message.partition() != self.partition:
                 continue
             if error.code() != KafkaError._PARTITION_EOF:
                 self._unreadable(error)
-            ended = True
-        return good, ended
+            else:
+                log_end = message.offset() or 0
+        return good, log_end
 
     def _unreadable(self, error: KafkaError) -> None:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from recorded_broker import Written, pipeline_file, write_recording
+from recorded_broker import Written, create, pipeline_file, write_recording
 from typer.testing import CliRunner
+from waiting import until
 
 from streambg import audit
 from streambg.audit import Asked
+from streambg.audit.kafka_source import KafkaRecords
+from streambg.audit.sources import PARTITIONED, SINGLE, Chunk
 from streambg.audit.tally import Check, Kind
 from streambg.cli import audit as cli
 from streambg.config import load
@@ -75,6 +81,97 @@ def test_the_command_begins_where_it_is_told(written: Written) -> None:
     for wrong in (["latest"], ["other/0@3"], [f"{topic}/0@1", f"{topic}/0@2"], [f"{topic}/9@1"], ["4"]):
         words = [word for place in wrong for word in ("--from", place)]
         assert isinstance(CliRunner().invoke(cli.app, ["-p", str(written.file), *words]).exception, ConfigError), wrong
+
+
+class Ahead(Consumer):
+    """One thing a call; an end that it was made to meet stands in front of what came after it."""
+
+    made: ClassVar[list[Ahead]] = []
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        self.met: Message | None = None
+        self.made.append(self)
+
+    def poll(self, timeout: float = -1) -> Message | None:
+        met, self.met = self.met, None
+        return met or super().poll(timeout)
+
+    def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Message]:
+        return []
+
+    def meet_end(self) -> int | None:
+        self.met = super().poll(TIMEOUT_S)
+        error = self.met.error() if self.met else None
+        assert self.met is not None
+        assert error is not None
+        assert error.code() == KafkaError._PARTITION_EOF
+        return self.met.offset()
+
+
+@pytest.fixture
+def ahead(kafka: str, unique: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KafkaRecords]:
+    """Empty topics of one partition, followed by such clients. Asking anew is not what helps here."""
+    monkeypatch.setattr("streambg.audit.kafka_source.Consumer", Ahead)
+    monkeypatch.setattr("streambg.audit.kafka_source.ASK_AGAIN_S", 10 * TIMEOUT_S)
+    pipeline = load(pipeline_file(tmp_path / "pipeline.yaml", kafka, unique), {})
+    create(AdminClient({"bootstrap.servers": kafka}), pipeline, (*PARTITIONED, *SINGLE), 1)
+    deadline = time.monotonic() + 2 * TIMEOUT_S
+
+    def followed() -> KafkaRecords | None:
+        try:
+            return KafkaRecords(pipeline, follow=True, stopping=lambda: time.monotonic() > deadline)
+        except Unreachable:
+            return None
+
+    made = until(followed, what="every new topic has its leader")
+    assert made is not None
+    with made as records:
+        yield records
+
+
+def log_offsets(chunks: Iterable[Chunk]) -> list[int]:
+    return [offset for chunk in chunks for offset in chunk.offsets]
+
+
+def test_P34_an_end_that_was_met_before_more_came_hides_nothing(kafka: str, ahead: KafkaRecords) -> None:
+    """It was taken for the present one: what had come between two rounds was left out."""
+    producer, reader = Producer({"bootstrap.servers": kafka}), ahead.read("control", 0)
+    for began in (0, 3, 6):
+        for _ in range(3):
+            producer.produce(ahead.names["control"], b"{}", partition=0)
+        assert producer.flush(TIMEOUT_S) == 0
+        ahead.refresh()
+        assert log_offsets(reader) == [began, began + 1, began + 2]
+        assert Ahead.made[-1].meet_end() == began + 3
+
+
+def test_P34_markers_that_were_passed_already_are_not_waited_for(kafka: str, ahead: KafkaRecords) -> None:
+    topic = ahead.names["output"]
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": topic})
+    producer.init_transactions(TIMEOUT_S)
+    reader = Consumer({"bootstrap.servers": kafka, "group.id": "nobody", "isolation.level": "read_committed"})
+
+    def write(end: int, *, keep: bool) -> None:
+        producer.begin_transaction()
+        producer.produce(topic, b"{}", partition=0)
+        assert producer.flush(TIMEOUT_S) == 0
+        (producer.commit_transaction if keep else producer.abort_transaction)(TIMEOUT_S)
+        # either is answered before its marker stands in the log
+        there = TopicPartition(topic, 0)
+        until(lambda: reader.get_watermark_offsets(there, TIMEOUT_S)[1] == end, what=f"a marker below {end}")
+
+    write(2, keep=True)
+    ahead.refresh()
+    write(4, keep=False)
+    chunks = ahead.read("output", 0)
+    assert log_offsets(chunks) == [0]  # the client has met the end at 4, though it was to stop at 2
+    ahead.refresh()
+    assert log_offsets(chunks) == []
+    write(6, keep=True)
+    ahead.refresh()
+    assert log_offsets(chunks) == [4]
+    reader.close()
 
 
 def test_a_missing_topic_is_said_with_the_way_out(written: Written, tmp_path: Path) -> None:
