@@ -18,7 +18,7 @@ SESSION_S = 6.0
 SITES_APART = 5
 
 
-@scenario("K1", "kill -9 publisher, random point", "resume p95 <= 8 s", counts=(3, 12, 50))
+@scenario("K1", "kill -9 publisher, random point", "resume p95 <= 8 s", counts=(2, 12, 50))
 def kill_publisher(world: World, count: int) -> bool:
     for _ in range(count):
         world.pause(3, 8)

