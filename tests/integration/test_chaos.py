@@ -13,21 +13,18 @@ from chaos.table import cells
 
 pytestmark = pytest.mark.integration
 
-# Row -> seconds beside two others on two cores that had more to do; the longest first.
+# Row -> seconds beside two others on two cores that had more to do; the longest first. K2, R1, X1, C2 and D6 have
+# passed here, too (256 s together), and are left to `make chaos ARGS="--size short"`: with them the whole suite comes too
+# close to the quarter of an hour that it may take.
 ROWS = {
-    "R1": 120,
     "B1": 80,
-    "K2": 80,
-    "X1": 80,
     "C1": 70,
-    "C2": 70,
     "X3": 60,
     "K1": 50,
-    "D6": 40,
     "Z1": 40,
 }
 # Their figures are times or rates: `make chaos` judges those, on a machine that does nothing else.
-TIMED = {"K1", "B1", "Z1", "R1"}
+TIMED = {"K1", "B1", "Z1"}
 SEED = 7
 
 
