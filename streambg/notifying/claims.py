@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import redis
 import structlog
 
 from streambg.config import Pipeline
@@ -25,11 +24,15 @@ def sender(pipeline: Pipeline) -> Sender:
         notify.command,
         notify.severity,
     )
+    if not (where.webhook or where.command):
+        return Sender(where)
     return Sender(where, claim_in(pipeline.redis, pipeline.name))
 
 
 def claim_in(address: str, pipeline: str) -> Claim:
     """True for the first that claims an id, and for everybody while Redis does not answer."""
+    import redis  # noqa: PLC0415 - a quarter of a second of the controller's start, and most pipelines tell nobody
+
     client = redis.Redis.from_url(address, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
 
     def claim(name: str) -> bool:
