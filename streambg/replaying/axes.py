@@ -68,8 +68,8 @@ def decades(label: str, logs: Iterable[float]) -> Axis:
 
 
 def _power(exponent: int) -> str:
-    """1, 10, 1,000, 0.01; beyond a million nobody counts zeros."""
-    if -4 < exponent <= 6:
+    """1, 10, 1,000, 0.01; beyond that nobody counts zeros."""
+    if -4 < exponent < 6:
         return f"{10**exponent:,}" if exponent >= 0 else f"{10.0**exponent:.{-exponent}f}"
     return f"1e{exponent}"
 

@@ -74,7 +74,9 @@ def draw(chart: Chart) -> ET.Element:
     caption = ET.SubElement(figure, "figcaption")
     ET.SubElement(caption, "b").text = chart.title
     for series in chart.series:
-        ET.SubElement(caption, "span", {"class": f"key {series.side}"}).text = series.name
+        ET.SubElement(
+            caption, "span", {"class": f"key {'dots ' if series.dots else ''}{series.side}"}
+        ).text = series.name
     for limit in chart.limits:
         ET.SubElement(caption, "span", {"class": f"key limit {limit.side}"}).text = limit.name
     figure.append(_picture(chart))

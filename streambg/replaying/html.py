@@ -103,7 +103,8 @@ def _verdict(scored: Scored, at: int, of: str) -> ET.Element:
     reasons = node("p", "Verdict: ", node("b", verdict.word, _class=f"word {verdict.word}"), ", because:")
     left_out = [f"{name}: not judged, {why}" for name, why in sorted(verdict.left_out.items())]
     noise = [
-        f"{name} of the model against itself is at most {share:.2%}" for name, share in sorted(verdict.noise.items())
+        f"{name} of the model against itself is at most {share * 100:.2f} %"
+        for name, share in sorted(verdict.noise.items())
     ]
     return _section(
         f"verdict-{at}",

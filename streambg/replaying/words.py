@@ -77,9 +77,9 @@ def _harm(tests: tuple[Test, ...]) -> str:
     if not harms:
         return "it leaves out too many events to be judged"
     worst = max(harms, key=lambda test: test.log_harm - test.needed_harm)
-    much = f" by {abs(worst.mean) * 100:.2f} points" if worst.mean is not None else ""
-    more = f", and in {len(harms) - 1} more" if len(harms) > 1 else ""
-    return f"it does harm in {worst.name}{much}{more}"
+    much = f" is worse by {abs(worst.mean) * 100:.2f} points of its range" if worst.mean is not None else ""
+    more = f", and {len(harms) - 1} more" if len(harms) > 1 else ""
+    return f"it does harm: {worst.name}{much}{more}"
 
 
 # -- what changes for whom --------------------------------------------------------------------------------------------
@@ -87,11 +87,11 @@ def _harm(tests: tuple[Test, ...]) -> str:
 
 def changes(report: Report, scored: Scored) -> list[str]:
     """What is decided otherwise, where most, who gets no answer, and what a weight would publish."""
-    found = [_decisions(report, scored), *_where(scored), *_errors(report, scored)]
+    found = [_decisions(report, scored), *_where(scored), *_errors(scored)]
     if scored.as_if is not None:
         found += [
             f"Published at a weight of {scored.as_if.weight / 100:g} %, {each.changed:,} of {each.events:,} answers "
-            f"would be others ({percent(each.changed, each.events)}), {each.by_model:,} of them {scored.model.ref}'s."
+            f"would be others ({percent(each.changed, each.events)}); {scored.model.ref} would give {each.by_model:,}."
             for each in scored.as_if.changes
             if not each.field
         ]
@@ -128,12 +128,12 @@ def _where(scored: Scored) -> list[str]:
     return [f"Most decisions turn in {most}, fewest in {least}."]
 
 
-def _errors(report: Report, scored: Scored) -> list[str]:
-    both, against = scored.agreement, against_words(report.identity.against)
+def _errors(scored: Scored) -> list[str]:
+    both = scored.agreement
     if not both.errors_model + both.errors_against + both.errors_both:
         return []
-    found = f"{scored.model.ref} fails on {both.errors_model:,} events that {against} has an answer to"
-    return [f"{found}, it answers {both.errors_against:,} that {against} has none to; {both.errors_both:,} have none."]
+    missing = f"{scored.model.ref} has no answer to {both.errors_model:,} events that were answered without it"
+    return [f"{missing}, answers {both.errors_against:,} that were not; {both.errors_both:,} have no answer at all."]
 
 
 # -- how sure ---------------------------------------------------------------------------------------------------------
@@ -161,10 +161,12 @@ def _chance(scored: Scored) -> list[str]:
     required = [test for test in tests if test.required]
     if (scored.verdict.word == "promote" or scored.verdict.ready) and required:
         alpha = len(required) * exp(-required[0].needed_good)
-        return [f"If {ref} were worse than a margin, it would get this far with a chance of {alpha:.2%} at most."]
+        return [
+            f"If {ref} were worse than a margin, it would get this far with a chance of {alpha * 100:.2g} % at most."
+        ]
     if any(test.harms for test in tests):
         alpha = sum(exp(-test.needed_harm) for test in tests)
-        return [f"If {ref} did no harm, it would be called harmful with a chance of {alpha:.2%} at most."]
+        return [f"If {ref} did no harm, it would be called harmful with a chance of {alpha * 100:.2g} % at most."]
     return []
 
 
