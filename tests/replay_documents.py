@@ -98,9 +98,7 @@ QUANTILES = {"p1": 0.01, "p5": 0.02, "p25": 0.1, "p50": 0.2, "p75": 0.3, "p95": 
 
 
 def _metric(field: str, value: str, events: int, mean: float) -> MetricRow:
-    return MetricRow(
-        "flips", "flip_rate", "guardrail", field, value, events, mean, mean - 0.01, mean + 0.01, 0.03, 0
-    )
+    return MetricRow("flips", "flip_rate", "guardrail", field, value, events, mean, mean - 0.01, mean + 0.01, 0.03, 0)
 
 
 def _change(field: str, value: str, events: int, to_yes: int, to_no: int) -> Changes:

@@ -12,6 +12,8 @@ TICKS = 6
 # Seconds between ticks of a time axis: what clocks and calendars have.
 STEPS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400, 172_800, 604_800)
 DAY_S = 86_400
+# Differences of what lies further out have no finite size; what is nearer than a millionth of itself is one value.
+FAR, NEAR = 1e150, 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,9 @@ class Axis:
 
 def linear(label: str, values: Iterable[float], *, percent: bool = False) -> Axis:
     """Over all finite values, from tick to tick; percent: the values are shares."""
-    found = [value for value in values if isfinite(value)] or [0.0]
+    found = [min(FAR, max(-FAR, value)) for value in values if isfinite(value)] or [0.0]
     low, high = min(found), max(found)
-    if low == high:
+    if high - low <= max(NEAR * max(abs(low), abs(high)), 1 / FAR):
         around = abs(low) / 2 or 0.5
         low, high = low - around, high + around
     step = _nice((high - low) / (TICKS - 1))

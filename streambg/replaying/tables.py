@@ -135,7 +135,8 @@ def sides(scored: Scored) -> Iterator[Row]:
 
 
 def _quantiles(*sides: Side) -> Sequence[str]:
-    return sorted({name for side in sides for name in side.score_quantiles}, key=lambda name: float(name[1:]))
+    """p5 before p25."""
+    return sorted({name for side in sides for name in side.score_quantiles}, key=lambda name: (len(name), name))
 
 
 def _score(value: float | None) -> Part:
@@ -154,7 +155,7 @@ def labels(found: Labelled) -> Iterator[Row]:
 
 def example(each: Example) -> Row:
     """One event on which both sides differ."""
-    fields = node("code", " ".join(f"{name}={value}" for name, value in each.fields.items()))
+    fields = node("code", " ".join(f"{name}={value}" for name, value in sorted(each.fields.items())))
     return (
         node("code", each.source),
         time_words(each.time_ms),
