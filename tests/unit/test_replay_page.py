@@ -269,7 +269,7 @@ def planted(value: Any, name: str = "") -> Any:
         return {key if key in FIELDS else key + EVIL: planted(each, key) for key, each in value.items()}
     if isinstance(value, list):
         return [planted(each, name) for each in value]
-    return value + EVIL if isinstance(value, str) and name not in WORDS_OF_TYPES else value
+    return value + EVIL if isinstance(value, str) and value and name not in WORDS_OF_TYPES else value
 
 
 def _fields() -> set[str]:
