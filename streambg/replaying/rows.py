@@ -77,6 +77,7 @@ class RowsWriter:
         arrow, parquet = libraries()
         self.rows = 0
         self._path = path
+        self._file = file
         self._arrow = arrow
         self._layout = layout
         self._schema = _schema(arrow, layout)
@@ -101,11 +102,13 @@ class RowsWriter:
             self.rows += group.num_rows
 
     def finish(self) -> None:
-        """Write what waits, and the file's end. Raises as `write`."""
+        """What waits, and the file's end; on the disk when this returns. Raises as `write`."""
         if self._waiting:
             self._group()
         with self._growing():
             self._writer.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def abandon(self) -> None:
         """Let go of the file: Arrow's writer would end it when it is collected, after it was closed."""
@@ -138,19 +141,17 @@ def open_rows(path: Path, layout: Layout) -> Iterator[RowsWriter]:
     with _named(path):
         file = part.open("wb")
     try:
-        with file:
-            writer = RowsWriter(path, layout, file)
-            try:
-                yield writer
-                writer.finish()
-            finally:
-                writer.abandon()
-            with _named(path):
-                file.flush()
-                os.fsync(file.fileno())
+        writer = RowsWriter(path, layout, file)
+        try:
+            yield writer
+            writer.finish()
+        finally:
+            writer.abandon()
         with _named(path):
             os.replace(part, path)
     finally:
+        with suppress(OSError):  # on a full disk once more, for what is still buffered
+            file.close()
         part.unlink(missing_ok=True)
 
 

@@ -166,7 +166,7 @@ def test_an_error_of_whoever_writes_is_his_own(tmp_path: Path) -> None:
         with open_rows(tmp_path / "rows.parquet", LAYOUT):
             raise FileNotFoundError(2, "No such file or directory", "events.jsonl")
 
-    with pytest.raises(FileNotFoundError, match="events.jsonl"):
+    with pytest.raises(FileNotFoundError, match=r"events\.jsonl"):
         failing()
     assert listing(tmp_path) == []
 
