@@ -13,6 +13,7 @@ import msgspec
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from streambg.cli import replay_reports
 from streambg.cli.common import (
     DEFAULT_PIPELINE,
     Output,
@@ -33,6 +34,7 @@ from streambg.replaying.request import PUBLISHED, Bound, Request
 from streambg.running.stopping import Stopping
 
 app = typer.Typer()
+app.registered_commands.extend(replay_reports.app.registered_commands)
 
 FOLDER = Path("replays")
 RANGE_WAY_OUT = "an offset (1200), partition@offset (3@1200, repeatable), a time (2026-11-27T14:30), or an age (2h)"
@@ -71,6 +73,10 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
         str | None, typer.Option(metavar="PERCENT", help="What would have been published at this weight.")
     ] = None,
     folder: Annotated[Path, typer.Option("--dir", help="Reports stand in DIR/<id>/.")] = FOLDER,
+    rows: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.parquet", help="Each event's row, for notebooks.", show_default=False),
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(metavar="ID", help="Go on with an interrupted replay; the beginning of its id will do."),
@@ -99,7 +105,7 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
                 config, resume, folder, workers=workers, rate=rate, progress=progress, stopping=wished
             )
         else:
-            report = replays.run(config, request, folder, progress=progress, stopping=wished)
+            report = replays.run(config, request, folder, rows=rows, progress=progress, stopping=wished)
     if output is Output.JSON:
         print_json({**msgspec.to_builtins(report), "exit_code": report.exit_code})
     else:
