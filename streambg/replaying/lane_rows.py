@@ -36,7 +36,8 @@ def layout_of(plan: Plan, rules: Rules, carry: tuple[str, ...]) -> Layout:
 class LaneRows:
     """`write` windows in order, `keep` before each checkpoint; left by an exception, what was not kept is gone.
 
-    begin: where the checkpoint stands; parts above it were written behind it, and are removed.
+    begin: where the checkpoint stands. A part is named by where it begins: one that was kept before a checkpoint that
+    never came is written over, because the replay then begins there again.
     """
 
     def __init__(self, place: Place, partition: int, begin: int, layout: Layout) -> None:
@@ -46,9 +47,6 @@ class LaneRows:
         self._opened = ExitStack()
         self._writer: RowsWriter | None = None
         self._folder.mkdir(parents=True, exist_ok=True)
-        for part in parts_of(self._folder):
-            if begun(part) >= begin:
-                part.unlink()
 
     def write(self, batch: RowsBatch) -> None:
         """Raises StreambgError where the disk is full."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from streambg.comparing.side import Part, part_of
 from streambg.records.batch import Batch
@@ -65,22 +64,17 @@ def offsets_of(path: Path) -> list[int]:
     return pq.read_table(path)["offset"].to_pylist()  # type: ignore[no-any-return] # of a column of int64
 
 
-RUNS = st.lists(st.lists(st.sampled_from(["on", "keep", "kept", "kill"]), max_size=5), max_size=4)
-
-
-@settings(max_examples=20, deadline=None)
-@given(RUNS)
-def test_each_event_has_one_row_whatever_was_interrupted(
-    tmp_path_factory: pytest.TempPathFactory, runs: list[list[str]]
-) -> None:
-    folder = tmp_path_factory.mktemp("rows")
-    place = Place(folder, LAYOUT.replay)
-    upto = -1
-    for windows in runs:
-        upto = replay(place, 0, upto, windows)
+@pytest.mark.parametrize("ends", itertools.product(("on", "keep", "kept", "kill"), repeat=3), ids="-".join)
+def test_each_event_has_one_row_whatever_was_interrupted(tmp_path: Path, ends: tuple[str, ...]) -> None:
+    place, upto, windows = Place(tmp_path, LAYOUT.replay), -1, list[str]()
+    for at_end in (*ends, "kill", "on", "kill"):
+        windows.append(at_end)
+        if at_end.startswith("k") and at_end != "keep":
+            upto = replay(place, 0, upto, windows)
+            windows = []
     upto = replay(place, 0, upto, ["on"])
-    assert write_rows(folder / "rows.parquet", LAYOUT, place, [0]) == upto + 1
-    assert offsets_of(folder / "rows.parquet") == list(range(upto + 1))
+    assert write_rows(tmp_path / "rows.parquet", LAYOUT, place, [0]) == upto + 1
+    assert offsets_of(tmp_path / "rows.parquet") == list(range(upto + 1))
 
 
 def test_partitions_stand_one_after_the_other(tmp_path: Path) -> None:
