@@ -64,7 +64,7 @@ def offsets_of(path: Path) -> list[int]:
     return pq.read_table(path)["offset"].to_pylist()  # type: ignore[no-any-return] # of a column of int64
 
 
-@pytest.mark.parametrize("ends", itertools.product(("on", "keep", "kept", "kill"), repeat=3), ids="-".join)
+@pytest.mark.parametrize("ends", list(itertools.product(("on", "keep", "kept", "kill"), repeat=3)), ids="-".join)
 def test_each_event_has_one_row_whatever_was_interrupted(tmp_path: Path, ends: tuple[str, ...]) -> None:
     place, upto, windows = Place(tmp_path, LAYOUT.replay), -1, list[str]()
     for at_end in (*ends, "kill", "on", "kill"):
