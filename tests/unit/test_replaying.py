@@ -8,22 +8,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
-from streambg.comparing.evidence import Evidence
-from streambg.comparing.pair import Pair, Terms
+from streambg.comparing.pair import Terms
+from streambg.comparing.pairing import Rows
+from streambg.comparing.side import part_of
 from streambg.comparing.snapshot import evidence_bytes
-from streambg.comparing.side import Part
 from streambg.models.contract import Answers, Events, Schema
 from streambg.models.decoding import json_rows
 from streambg.previewing.preview import Question
 from streambg.records.gate import Gate, LabelTerms, Metric
 from streambg.replaying import state as states
-from streambg.replaying.against import AgainstModel, Baseline
-from streambg.replaying.charts import charts_of
-from streambg.replaying.contender import Contender, Spent, cut
+from streambg.replaying.against import AgainstModel
+from streambg.replaying.contender import Contender, Spent
 from streambg.replaying.labels import LabelTable
-from streambg.replaying.partition import WINDOW, Candidate, PartitionReplay, Rule
+from streambg.replaying.partition import Candidate, PartitionReplay, Rule
 from streambg.replaying.plan import Ends, Lane
 from streambg.replaying.proof import Count, Prover, Published, polled_of
 from streambg.replaying.series import MOST_PIECES, Series
@@ -166,16 +164,12 @@ def test_the_proof_finds_what_is_not_reproduced() -> None:
     polled = events(0, 200)
     live = Contender(answerer(1, Shifted(alone=True)), 0, 1, Spent())
     parts = [live.part(first - 1, some) for first, some in ((0, events(0, 20)), (20, events(20, 200)))]
-    from streambg.comparing.side import part_of
-
     stored = part_of([piece for part in parts for piece in part.pieces], 1)
     changed = list(stored.values)
     changed[150] = b'{"p":0.123,"decision":false}'
     baseline = replace(stored, values=changed)
     model = live.part(-1, polled)
     at = np.arange(200)
-    from streambg.comparing.pairing import Rows
-
     rows = Rows(-1, 199, baseline, model, at, at, {"blue": 0, "green": 0}, {"blue": 0, "green": 0})
     published = Published(np.full(200, 7, np.int64), {7: stored})
     count = Count()
