@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,12 +28,13 @@ from streambg.replaying.run import Interrupted, Progress, resume, run
 pytestmark = pytest.mark.integration
 
 MORE = """
-labels: {{topic: {name}-labels, key: id, value: y, horizon: 1h}}
+labels: {{topic: {name}-labels, key: id, value: y, horizon: 20m}}
 segments: {{id: [1, 2, 3]}}
 metrics:
   correct: {{kind: correctness, role: goal, margin: 20%}}
-  errors: {{kind: error_rate, role: guardrail, margin: 5%, segments: [id], segment_margin: 50%}}
+  errors: {{kind: error_rate, role: guardrail, margin: 5%}}
   flips: {{kind: flip_rate, role: guardrail, margin: 30%}}
+  shift: {{kind: score_shift, role: diagnostic, segments: [id]}}
   slow: {{kind: latency_over, role: guardrail, margin: 1%, limit: 1s}}
 """
 BAD = b"this is no JSON"
@@ -99,6 +101,9 @@ def _say_labels(running: Running, topic: str) -> None:
         z = 0.5 * ((number % 17) / 8 - 1) - 0.3 * ((number % 11) / 5 - 1) + 0.1
         producer.produce(topic, json.dumps({"id": number, "y": (z > 0) != (number % 10 == 0)}).encode(), b"%d" % number)
         producer.poll(0)
+    # then every event is older than the horizon; a broker takes no time that is more than an hour ahead
+    later = int(time.time() * 1_000) + 3_000_000
+    producer.produce(topic, json.dumps({"id": -1, "y": True}).encode(), b"-1", timestamp=later)
     producer.flush(30)
 
 
@@ -177,7 +182,8 @@ def test_labels_are_joined_and_charted(world: World) -> None:
     assert scored.labels is not None
     good = world.run.sent - 3  # what is no JSON has no key
     assert scored.labels.matched == good
-    assert scored.labels.read == world.run.sent
+    assert (scored.labels.owed, scored.labels.there) == (good, good)
+    assert scored.labels.read == world.run.sent + 1
     correct = next(row for row in scored.metrics if row.metric == "correct")
     assert correct.events == good
     assert sum(each.events for each in scored.charts.calibration if each.side == "model") == good
@@ -299,7 +305,8 @@ def test_a_topic_that_was_made_again_is_not_gone_on_with(world: World) -> None:
         run(world.run.pipeline, Request(("m:7",)), world.folder, stopping=lambda: True)
     [plan] = world.folder.glob("*/partial/plan.json")
     told = json.loads(plan.read_bytes())
-    told["identity"]["topics"][0]["topic_id"] = "another"
+    for topic in told["identity"]["topics"]:
+        topic["topic_id"] = "another" if topic["role"] == "input" else topic["topic_id"]
     plan.write_text(json.dumps(told))
     done = world.cli("--resume", plan.parent.parent.name[:8])
     assert isinstance(done.exception, StreambgError)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pytest
 
+from streambg.cli.replay import bound
 from streambg.comparing.pair import Terms
 from streambg.comparing.pairing import Rows
 from streambg.comparing.side import part_of
 from streambg.comparing.snapshot import evidence_bytes
+from streambg.errors import ConfigError, StreambgError
 from streambg.models.contract import Answers, Events, Schema
 from streambg.models.decoding import json_rows
 from streambg.previewing.preview import Question
@@ -22,8 +28,11 @@ from streambg.replaying.against import AgainstModel
 from streambg.replaying.contender import Contender, Spent
 from streambg.replaying.labels import LabelTable
 from streambg.replaying.partition import Candidate, PartitionReplay, Rule
+from streambg.replaying.place import Place, find, write_whole
 from streambg.replaying.plan import Ends, Lane
+from streambg.replaying.pool import share_out
 from streambg.replaying.proof import Count, Prover, Published, polled_of
+from streambg.replaying.request import Bound
 from streambg.replaying.series import MOST_PIECES, Series
 from streambg.scoring.answerer import Answerer, Fields
 from streambg.scoring.batching import Polled
@@ -183,3 +192,80 @@ def test_the_proof_finds_what_is_not_reproduced() -> None:
     count = Count()
     Prover("in", 0, [], [7], live.ask).add(count, rows, published, nothing)
     assert (count.events, count.other_rules, count.reproduced) == (200, 200, 0)
+
+
+def test_a_file_is_there_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full while the report is written: nothing half is presented as whole."""
+    file = tmp_path / "report.json"
+    write_whole(file, b"first")
+
+    def full(_number: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StreambgError, match="No space left") as refused:
+        write_whole(file, b"second")
+    assert "--resume" in refused.value.way_out
+    assert file.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_damaged_checkpoint_is_named_and_another_replays_is_not_taken(tmp_path: Path) -> None:
+    place = Place(tmp_path, "abc1")
+    place.write_state(replayed([700]))
+    assert place.state(0) is not None
+    assert place.state(1) is None
+    place.partial.joinpath("0.state").write_bytes(states.encode(replayed([700]), "another"))
+    with pytest.raises(ConfigError, match="of the replay another"):
+        place.state(0)
+    place.partial.joinpath("0.state").write_bytes(b"x")
+    with pytest.raises(ConfigError, match="damaged"):
+        place.state(0)
+
+
+def test_an_interrupted_replay_is_found_by_the_beginning_of_its_id(tmp_path: Path) -> None:
+    for name in ("abc1", "abd2"):
+        write_whole(tmp_path / name / "partial" / "plan.json", b"{}")
+    assert find(tmp_path, "abc") == "abc1"
+    for prefix, says in (("ab", "2 replays"), ("", "2 replays"), ("x", "was interrupted")):
+        with pytest.raises(ConfigError, match=says):
+            find(tmp_path, prefix)
+
+
+def test_partitions_are_shared_out_by_size() -> None:
+    lanes = [replace(lane(end), partition=number) for number, end in enumerate((10, 100, 20, 90))]
+    assert share_out(lanes, 2) == [[1, 0], [3, 2]]
+    assert share_out(lanes, 1) == [[1, 3, 2, 0]]
+    assert len(share_out(lanes, 9)) == 4
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ([], Bound()),
+        (["1200"], Bound(offset=1_200)),
+        (["3@7", "sensors/1@9"], Bound(offsets={3: 7, 1: 9})),
+        (["5", "3@7"], Bound(offset=5, offsets={3: 7})),
+    ],
+)
+def test_a_range_as_it_is_typed(said: list[str], expected: Bound) -> None:
+    assert bound(said, "--from") == expected
+    assert bound(["2h"], "--from").time_ms is not None
+
+
+@pytest.mark.parametrize("said", [["soon"], ["1", "2"], ["3@7", "3@8"], ["3@"]])
+def test_a_range_that_says_nothing_is_refused(said: list[str]) -> None:
+    with pytest.raises(ConfigError):
+        bound(said, "--from")
+
+
+def test_an_event_gets_the_first_label_of_its_key_within_the_horizon() -> None:
+    found = LabelTable(LABELS)
+    at = [(1, 500_000, 0), (1, 100_000, 1), (2, 10_000, 1), (3, 300_000, 1), (1, 90_000, 0)]
+    found.take([time for _, time, _ in at], [json.dumps({"id": key, "y": y}).encode() for key, _, y in at])
+    found.sort()
+    column, times = [1, 1, 2, 3, None, 9], np.array([99_000, 460_000, 16_000, 200_000, 1, 1])
+    keyed, rows, labels = found.find(column, times)
+    assert keyed.tolist() == [0, 1, 2, 3, 5]
+    assert rows.tolist() == [0, 1], "2 is dated 6 s before its event, 3 after the horizon"
+    assert labels.tolist() == [1.0, 0.0]
