@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from waiting import until
 
 from streambg.cli.main import build
-from streambg.errors import StreambgError
+from streambg.errors import ConfigError, Refused, StreambgError
 from streambg.replaying.document import Report, decode
 from streambg.replaying.pins import plan
 from streambg.replaying.request import Bound, Request
@@ -318,3 +318,33 @@ def _expire(world: World, topic: str, partition: int, below: int) -> None:
     wanted = [TopicPartition(topic, partition, below)]
     [future] = world.run.admin.delete_records(wanted).values()
     future.result(20)
+
+
+def test_aborted_and_open_transactions_of_the_input_do_not_exist(kafka: str, unique: str, tmp_path: Path) -> None:
+    """A pipeline that never ran: two models against each other, up to the last stable offset."""
+    with pipeline(tmp_path, kafka, unique, partitions=1) as running:
+        with pytest.raises(Refused, match="nothing was ever deployed"):
+            run(running.pipeline, Request(("m:1",)), tmp_path)
+        with pytest.raises(ConfigError, match="no event in the range"):
+            run(running.pipeline, Request(("m:1",), against="m:2"), tmp_path)
+        topic = running.pipeline.topics.input
+        producer = Producer({"bootstrap.servers": kafka, "transactional.id": unique})
+        producer.init_transactions(20)
+        for end in (producer.commit_transaction, producer.abort_transaction, producer.commit_transaction, None):
+            producer.begin_transaction()
+            for number in range(50):
+                producer.produce(topic, json.dumps({"id": number, "f1": 0.1, "f2": number}).encode(), b"k", 0)
+            producer.flush(20)
+            if end is not None:
+                end(20)
+        with pytest.raises(ConfigError, match="declares no labels"):
+            run(running.pipeline, Request(("m:1",), against="m:2", labels=True), tmp_path)
+        report = run(running.pipeline, Request(("m:1",), against="m:2"), tmp_path)
+        assert report.counts.events == 100
+        [hole] = report.counts.holes
+        assert (hole.offsets, hole.what) == (53, "no record: a transaction's marker or aborted")
+        [scored] = report.models
+        assert (scored.agreement.compared, scored.agreement.values_equal) == (100, 0)
+        assert scored.verdict.reasons == ("the pipeline file declares no metrics: nothing decides",)
+        assert report.exit_code == 11
+        producer.abort_transaction(20)
