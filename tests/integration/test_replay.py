@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from waiting import until
 
 from streambg.cli.main import build
-from streambg.errors import ConfigError, StreambgError
+from streambg.errors import ConfigError, Refused, StreambgError
 from streambg.replaying.document import Report, decode
 from streambg.replaying.html import render
 from streambg.replaying.pins import plan
@@ -211,12 +211,12 @@ def test_against_a_color_and_another_model(world: World) -> None:
     """blue has scored all of it with m:1; and m:1 says of itself what it says of blue."""
     [stored] = world.replay("m:1", against="blue").models
     assert stored.proof.events == stored.proof.reproduced == world.run.sent
-    [other] = world.replay("m:1", against="m:1").models
-    assert other.agreement.agree == other.agreement.compared == stored.agreement.compared
+    [other] = world.replay("m:1", against="m:1", partitions=(0,)).models
+    assert other.agreement.agree == other.agreement.compared == world.run.ends[0] - 1
     assert set(other.verdict.noise) == {"flips", "shift"}
-    green = world.replay("m:1", against="green")
+    green = world.replay("m:1", against="green", partitions=(0,))
     unanswered = sum(hole.offsets for hole in green.counts.holes)
-    assert unanswered == world.run.sent - green.models[0].agreement.matched > 0
+    assert unanswered == world.run.ends[0] - green.models[0].agreement.matched > 0
     assert {hole.what for hole in green.counts.holes} == {"the color has no answer to it"}
 
 
@@ -228,89 +228,81 @@ def test_a_part_of_the_range(world: World) -> None:
     assert told["models"][0]["proof"]["reproduced"] == told["models"][0]["proof"]["events"]
     [place] = [each for each in told["identity"]["topics"] if each["role"] == "input"]
     assert (place["partition"], place["start"], place["end"]) == (1, 100, 900)
-    assert json.loads(world.cli("--model", "m:1", "--last", "1h", "--output", "json").stdout)["counts"]["events"] == (
-        world.run.sent
-    )
+    done = world.cli("--model", "m:1", "--last", "1h", "--partition", "2", "--output", "json")
+    assert json.loads(done.stdout)["counts"]["events"] == world.run.ends[2]
 
 
-def test_what_was_interrupted_goes_on_to_the_same_bytes(world: World, labelled: Report) -> None:
+def test_what_was_interrupted_goes_on_to_the_same_bytes(world: World, labelled: Report, tmp_path: Path) -> None:
+    """And each event has one row, with one worker or two; rows change nothing in the report."""
     whole = world.bytes_of(labelled)
     for workers in (1, 2):
-        passed: list[Progress] = []
+        rows, passed = tmp_path / f"{workers}.parquet", list[Progress]()
         with pytest.raises(Interrupted, match="--resume"):
             run(
                 world.run.pipeline,
                 Request(("m:2",), labels=True, as_if_weight=2_500, rate=20_000.0, workers=workers),
                 world.folder,
+                rows=rows,
                 progress=passed.append,
                 stopping=lambda seen=passed: bool(seen and seen[-1].passed),  # type: ignore[misc] # bound now
             )
         assert 0 < passed[-1].passed < passed[-1].total
+        assert not rows.exists()
         replay = passed[-1].id
         report = resume(world.run.pipeline, replay[:12], world.folder, workers=workers)
         assert world.bytes_of(report) == whole
         names = sorted(path.name for path in (world.folder / replay).iterdir())
         assert names == ["report.html", "report.json", "timing.json"]
+        _expect_rows(world, labelled, pq.read_table(rows).to_pylist())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.parquet", "2.parquet"], "nothing else is left"
+    with pytest.raises(ConfigError, match="2 are named"):
+        run(world.run.pipeline, Request(("m:1", "m:2")), world.folder, rows=rows)
 
 
-def test_each_event_has_its_row_whatever_was_interrupted(world: World, tmp_path: Path) -> None:
-    """One file from two workers and an interruption: every event once, as production answered and as the model does."""
-    path, passed = tmp_path / "rows.parquet", list[Progress]()
-    asked = Request(("m:2",), labels=True, rate=20_000.0, workers=2)
-    with pytest.raises(Interrupted):
-        run(
-            world.run.pipeline,
-            asked,
-            world.folder,
-            rows=path,
-            progress=passed.append,
-            stopping=lambda: bool(passed and passed[-1].passed),
-        )
-    assert list(tmp_path.iterdir()) == [], "nothing half-written"
-    report = resume(world.run.pipeline, passed[-1].id, world.folder, workers=2)
-    rows = pq.read_table(path).to_pylist()
+def _expect_rows(world: World, report: Report, rows: list[dict[str, Any]]) -> None:
+    """Every event once, as production answered it and as the model does."""
+    [scored], letters = report.models, report.counts.came["dead-letter"]
     assert len({(row["partition"], row["offset"]) for row in rows}) == len(rows) == report.counts.events
-    letters = report.counts.came["dead-letter"]
     assert Counter(row["outcome"] for row in rows) == {"answer": len(rows) - letters, "error": letters}
-    both = report.models[0].agreement
     answered = [row for row in rows if row["against_ok"] and row["model_ok"]]
     decided = [(row["against_decision"], row["model_decision"]) for row in answered]
-    assert decided.count((False, True)) == both.flips_to_yes
-    assert decided.count((True, False)) == both.flips_to_no
+    assert decided.count((False, True)) == scored.agreement.flips_to_yes
+    assert decided.count((True, False)) == scored.agreement.flips_to_no
     by_deployment = Counter(row["against_deployment"] for row in rows if row["against_ok"])
     assert by_deployment == Counter({each.deployment: each.events for each in report.counts.answering})
-    assert sum(row["label"] is not None for row in rows) == report.models[0].labels.matched  # type: ignore[union-attr] # asked for
-    examples = {each.source: each for each in report.models[0].examples}
-    topic = world.run.pipeline.topics.input
-    seen = {f"{topic}/{row['partition']}@{row['offset']}": row for row in rows}
-    assert {seen[source]["model_score_p"] for source in examples} == {each.model.score for each in examples.values()}
-    assert [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
-    with pytest.raises(ConfigError, match="2 are named"):
-        run(world.run.pipeline, Request(("m:1", "m:2")), world.folder, rows=path)
+    assert scored.labels is not None
+    assert sum(row["label"] is not None for row in rows) == scored.labels.matched
+    seen = {f"{world.run.pipeline.topics.input}/{row['partition']}@{row['offset']}": row for row in rows}
+    for example in scored.examples:
+        assert seen[example.source]["model_score_p"] == example.model.score
+        assert seen[example.source]["carried_id"] == example.fields["id"]
 
 
-def test_what_was_replayed_is_listed_shown_and_compared(world: World) -> None:
-    ids = [world.replay(model, begin=Bound(offset=1)).id for model in ("m:1", "m:7")]
+def test_what_was_replayed_is_listed_shown_and_compared(world: World, labelled: Report) -> None:
+    other = world.replay("m:1", partitions=(0,), end=Bound(offset=200))
 
     def said(*words: str) -> Any:
         asked = ["replay", *words, "--dir", str(world.folder), "--output", "json"]
         return json.loads(CliRunner().invoke(build(()), asked, catch_exceptions=False).stdout)
 
-    listed = {each["id"]: each for each in said("list")}
-    assert [listed[replay]["models"][0]["model"] for replay in ids] == ["m:1", "m:7"]
-    assert said("show", ids[1][:12])["identity"]["id"] == ids[1]
-    page = (world.folder / ids[1] / "report.html").read_text()
-    assert page == render(decode((world.folder / ids[1] / "report.json").read_bytes()))
-    parts = said("diff", ids[0][:12], ids[1][:12])["parts"]
-    differing = {part["part"]: {line["what"] for line in part["lines"]} for part in parts}
-    assert differing["inputs"] == differing["counts"] == set()
-    assert {"model", "digest", "verdict", "agree"} <= differing["m:1 / m:7"]
+    listed = {each["id"]: each for each in said("list") if "models" in each}
+    assert [listed[each.id]["models"][0]["model"] for each in (labelled, other)] == ["m:2", "m:1"]
+    assert said("show", other.id[:12])["identity"]["id"] == other.id
+    assert (world.folder / other.id / "report.html").read_text() == render(other)
+    parts = said("diff", labelled.id[:12], other.id[:12])["parts"]
+    differing = {
+        part["part"]: {line["what"]: (line["first"], line["second"]) for line in part["lines"]} for part in parts
+    }
+    assert differing["inputs"]["labels"] == (True, False)
+    assert differing["counts"]["events"] == (world.run.sent, 200)
+    assert differing["m:2 / m:1"]["model"] == ("m:2", "m:1")
 
 
 def test_a_topic_that_was_made_again_is_not_gone_on_with(world: World) -> None:
+    asked = Request(("m:7",), partitions=(1,))
     with pytest.raises(Interrupted):
-        run(world.run.pipeline, Request(("m:7",)), world.folder, stopping=lambda: True)
-    [file] = world.folder.glob("*/partial/plan.json")
+        run(world.run.pipeline, asked, world.folder, stopping=lambda: True)
+    file = world.folder / plan(world.run.pipeline, asked).identity.id / "partial" / "plan.json"
     told = json.loads(file.read_bytes())
     for topic in told["identity"]["topics"]:
         topic["topic_id"] = "another" if topic["role"] == "input" else topic["topic_id"]
@@ -375,3 +367,33 @@ def _expire(world: World, topic: str, partition: int, below: int) -> None:
     wanted = [TopicPartition(topic, partition, below)]
     [future] = world.run.admin.delete_records(wanted).values()
     future.result(20)
+
+
+def test_aborted_and_open_transactions_of_the_input_do_not_exist(kafka: str, unique: str, tmp_path: Path) -> None:
+    """A pipeline that never ran: two models against each other, up to the last stable offset."""
+    with pipeline(tmp_path, kafka, unique, partitions=1) as running:
+        with pytest.raises(Refused, match="nothing was ever deployed"):
+            run(running.pipeline, Request(("m:1",)), tmp_path)
+        with pytest.raises(ConfigError, match="no event in the range"):
+            run(running.pipeline, Request(("m:1",), against="m:2"), tmp_path)
+        topic = running.pipeline.topics.input
+        producer = Producer({"bootstrap.servers": kafka, "transactional.id": unique})
+        producer.init_transactions(20)
+        for end in (producer.commit_transaction, producer.abort_transaction, producer.commit_transaction, None):
+            producer.begin_transaction()
+            for number in range(50):
+                producer.produce(topic, json.dumps({"id": number, "f1": 0.1, "f2": number}).encode(), b"k", 0)
+            producer.flush(20)
+            if end is not None:
+                end(20)
+        with pytest.raises(ConfigError, match="declares no labels"):
+            run(running.pipeline, Request(("m:1",), against="m:2", labels=True), tmp_path)
+        report = run(running.pipeline, Request(("m:1",), against="m:2"), tmp_path)
+        assert report.counts.events == 100
+        [hole] = report.counts.holes
+        assert (hole.offsets, hole.what) == (53, "no record: a transaction's marker or aborted")
+        [scored] = report.models
+        assert (scored.agreement.compared, scored.agreement.values_equal) == (100, 0)
+        assert scored.verdict.reasons == ("the pipeline file declares no metrics: nothing decides",)
+        assert report.exit_code == 11
+        producer.abort_transaction(20)
