@@ -138,11 +138,13 @@ def _where(scored: Scored) -> list[str]:
 
 
 def _errors(scored: Scored) -> list[str]:
-    both = scored.agreement
-    if not both.errors_model + both.errors_against + both.errors_both:
-        return []
-    missing = f"{scored.model.ref} has no answer to {both.errors_model:,} events that were answered without it"
-    return [f"{missing}, answers {both.errors_against:,} that were not; {both.errors_both:,} have no answer at all."]
+    both, ref = scored.agreement, scored.model.ref
+    said = (
+        (both.errors_model, f"{ref} has no answer to {both.errors_model:,} events that were answered without it."),
+        (both.errors_against, f"{ref} answers {both.errors_against:,} events that had no answer."),
+        (both.errors_both, f"{both.errors_both:,} events have no answer on either side."),
+    )
+    return [text for events, text in said if events]
 
 
 # -- how sure ---------------------------------------------------------------------------------------------------------

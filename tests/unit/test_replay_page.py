@@ -148,7 +148,9 @@ def test_the_summary_says_it_in_sentences() -> None:
         "fraud:8 must not go live: it does harm: flips in machine=m2 is worse by 5.00 points of its range.",
         "Of 3,990 events that both sides answered, 100 decisions turn (2.51 %): 88 become yes, 12 become no.",
         "Most decisions turn in machine=m2 (4.95 % of 2,000 events), fewest in machine=m1 (0.05 % of 2,000 events).",
-        "fraud:8 has no answer to 5 events that were answered without it, answers 3 that were not; 2 have no answer",
+        "fraud:8 has no answer to 5 events that were answered without it.",
+        "fraud:8 answers 3 events that had no answer.",
+        "2 events have no answer on either side.",
         "99.97 % of the owed events were compared.",
         "3,589 of 3,700 events that should have their label have it (97.00 %).",
         "fraud:8 was not live in this range: there is nothing to reproduce.",
@@ -210,7 +212,9 @@ def test_every_verdict_has_its_sentence(change: dict[str, Any], said: str) -> No
 def test_a_report_without_anything_is_a_page_too() -> None:
     nothing = replace(
         SCORED,
-        agreement=replace(AGREEMENT, **dict.fromkeys(("compared", "agree", "errors_model", "errors_against"), 0)),
+        agreement=replace(
+            AGREEMENT, **dict.fromkeys(("compared", "agree", "errors_model", "errors_against", "errors_both"), 0)
+        ),
         examples=(),
         flips=(),
         as_if=None,
