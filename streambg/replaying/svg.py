@@ -14,7 +14,7 @@ from streambg.replaying.axes import Axis
 
 # Pixels of the picture, and what its labels take.
 WIDTH, HEIGHT = 640, 260
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 44
+LEFT, RIGHT, TOP, BOTTOM = 64, 28, 14, 44
 PLOT_WIDTH, PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
 Point = tuple[float, float]

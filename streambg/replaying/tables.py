@@ -35,7 +35,7 @@ TESTS_NOTE = (
 )
 METRICS = ("metric", "kind", "role", "where", "events", "mean", "from", "to", "margin", "failed")
 METRICS_NOTE = "From and to: the mean lies between them with 95 %, however often one looks."
-CHANGES = ("where", "events", "others", "", "to yes", "to no", "by the model", "dead letters before", "then")
+CHANGES = ("where", "events", "changed", "share", "to yes", "to no", "by the model", "dead letters before", "then")
 UNLIKE = ("event", "deployment", "published", "replayed", "scores within 1e-6")
 TIMING = ("model", "median \u00b5s", "mean \u00b5s", "99th percentile \u00b5s")
 ANSWERING = ("color", "deployment", "model", "digest", "events")
