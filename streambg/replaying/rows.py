@@ -99,13 +99,13 @@ class RowsWriter:
         self._waiting.append(batch)
         self._waiting_rows += batch.num_rows
         self.rows += batch.num_rows
-        if self._waiting_rows >= GROUP_ROWS:
-            self._group()
+        while self._waiting_rows >= GROUP_ROWS:
+            self._group(GROUP_ROWS)
 
     def finish(self) -> None:
         """What waits, and the file's end; on the disk when this returns. Raises as `write`."""
-        if self._waiting:
-            self._group()
+        if self._waiting_rows:
+            self._group(self._waiting_rows)
         with self._growing():
             self._writer.close()
             self._file.flush()
@@ -116,10 +116,12 @@ class RowsWriter:
         with suppress(OSError):
             self._writer.close()
 
-    def _group(self) -> None:
+    def _group(self, rows: int) -> None:
+        """In one piece: how the rows came in must not be seen in the file's bytes."""
+        waiting = self._arrow.Table.from_batches(self._waiting)
         with self._growing():
-            self._writer.write_table(self._arrow.Table.from_batches(self._waiting), row_group_size=self._waiting_rows)
-        self._waiting, self._waiting_rows = [], 0
+            self._writer.write_table(waiting.slice(0, rows).combine_chunks(), row_group_size=rows)
+        self._waiting, self._waiting_rows = waiting.slice(rows).to_batches(), self._waiting_rows - rows
 
     @contextmanager
     def _growing(self) -> Iterator[None]:

@@ -255,6 +255,7 @@ def test_what_was_interrupted_goes_on_to_the_same_bytes(world: World, labelled: 
         assert names == ["report.html", "report.json", "timing.json"]
         _expect_rows(world, labelled, pq.read_table(rows).to_pylist())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.parquet", "2.parquet"], "nothing else is left"
+    assert (tmp_path / "1.parquet").read_bytes() == (tmp_path / "2.parquet").read_bytes()
     with pytest.raises(ConfigError, match="2 are named"):
         run(world.run.pipeline, Request(("m:1", "m:2")), world.folder, rows=rows)
 

@@ -94,15 +94,21 @@ def test_rows_are_cut_into_groups_in_the_order_they_came(tmp_path: Path, monkeyp
             writer.write(batch(0, at * size, size))
     with pq.ParquetFile(path) as file:
         sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
-        assert sizes == [120, 120]
+        assert sizes == [100, 100, 40]
     assert np.array_equal(pq.read_table(path)["offset"].to_numpy(), np.arange(6 * size))
 
 
-def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        with open_rows(tmp_path / name, LAYOUT) as writer:
-            writer.write(batch(0, 0, 1_000))
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+def test_the_same_rows_give_the_same_bytes_however_they_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "GROUP_ROWS", 300)
+    for size in (1_000, 100, 7):
+        with open_rows(tmp_path / f"{size}", LAYOUT) as writer:
+            for first in range(0, 1_000, size):
+                writer.write(batch(0, first, min(size, 1_000 - first)))
+    for number, (first, end) in enumerate(((0, 650), (650, 660), (660, 1_000))):
+        with open_rows(tmp_path / f"part{number}", LAYOUT) as writer:
+            writer.write(batch(0, first, end - first))
+    join_rows(tmp_path / "joined", LAYOUT, [tmp_path / f"part{number}" for number in range(3)])
+    assert len({(tmp_path / name).read_bytes() for name in ("1000", "100", "7", "joined")}) == 1
 
 
 def test_parts_are_joined_in_the_order_given(tmp_path: Path) -> None:
