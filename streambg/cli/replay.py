@@ -23,6 +23,7 @@ from streambg.cli.common import (
     stderr,
     stdout,
 )
+from streambg.cli.completing import complete_ref
 from streambg.cli.control import weight_of
 from streambg.config.values import show_weight
 from streambg.errors import ConfigError
@@ -49,7 +50,10 @@ REFRESH_HZ = 4
 def replay(  # noqa: PLR0913 - Typer: one parameter an option
     context: typer.Context,
     model: Annotated[
-        list[str] | None, typer.Option("--model", metavar="NAME:VERSION", help="Of the registry; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--model", metavar="NAME:VERSION", help="Of the registry; repeatable.", autocompletion=complete_ref
+        ),
     ] = None,
     against: Annotated[
         str, typer.Option(metavar="published|blue|green|NAME:VERSION", help="What it is compared with.")
