@@ -30,7 +30,7 @@ BOTH = ("blue", "green")
 
 @dataclass
 class Flow:
-    """A pipeline under load, with a reader beside it. `processes`: blue, green, publisher."""
+    """A pipeline under load, with a reader beside it. `processes`: blue, green, publisher; a row may add some."""
 
     run: Running
     processes: dict[str, Process]
@@ -248,12 +248,15 @@ PREDICTIONS = Halt("D4c", "the live color's predictions deleted and made again",
 
 @trial(PREDICTIONS.name, PREDICTIONS.fault, counts=(1, 2, 5))
 def predictions_made_again(bootstrap: str, count: int, folder: Path) -> Result:
-    """A person has them given again (P29), and nothing is lost or doubled."""
+    """A person has them given again (P29), and nothing is lost or doubled; who compares halts, too."""
 
     def once(flow: Flow) -> float:
-        run, at = flow.run, time.monotonic()
+        run = flow.run
+        comparator = flow.processes["comparator"] = run.with_port(run.start("comparator"))
+        until(lambda: len(comparator.health()["partitions"]) == PARTITIONS, 60, "evidence of every partition")
+        at = time.monotonic()
         flow.remake(run.pipeline.topics.predictions("blue"), PARTITIONS)
-        flow.halted("blue", "publisher")
+        flow.halted("blue", "publisher", "comparator")
         took = time.monotonic() - at
         flow.feeder.stop()
         run.say("deploy", "blue", "m:1", rescore=True)
