@@ -56,6 +56,7 @@ def publisher(pipeline: Pipeline, slot: int) -> PublisherSite:
         reader=profiles.reader(pipeline, f"{name}.reader"),
         producer=profiles.transactional_producer(pipeline, name),
         admin=profiles.admin(pipeline, f"{name}.admin"),
+        trusted_s=profiles.trusted_ms(pipeline) / 1_000,
         every_s=pipeline.publish.transaction.every_ms / 1_000,
         records=pipeline.publish.transaction.records,
         input_timestamps=pipeline.output.timestamp == "input",
