@@ -9,7 +9,8 @@ from typing import Literal
 from streambg.topicplan.acls import INTERNAL, Acl, AclRole
 from streambg.topicplan.declared import Declared, Part
 
-# What is asked of the cluster, and of Redis; each may be denied on its own, and then only the checks that need it stay open.
+# What is asked of the cluster and of Redis; each may be denied on its own, and then only the checks that need it stay
+# open.
 Question = Literal[
     "topics", "internal", "brokers", "acls", "groups", "control", "commands", "answers", "files", "redis"
 ]
