@@ -131,6 +131,7 @@ class Session:
     def _look(self) -> None:
         """Another pair than before: every partition is placed anew."""
         snapshot = self._follower.snapshot()
+        snapshot.require_lease(time.monotonic())
         if snapshot.folded == self._folded:
             return
         self._folded = snapshot.folded

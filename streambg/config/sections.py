@@ -138,10 +138,13 @@ class Late(Section):
 
 
 class Publish(Section):
+    """`slow_link`: ordinary commits take longer than 2 s here, and are no reason for suspicion (P21)."""
+
     transaction: Transaction = Field(default_factory=Transaction)
     late: Late = Field(default_factory=Late)
     live_failed: Literal["dead-letter", "candidate"] = "dead-letter"
     slots: Whole = Field(default=2, ge=1, le=MAX_SLOTS)
+    slow_link: bool = False
 
 
 class Pipeline(Section):

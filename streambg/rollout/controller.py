@@ -22,12 +22,11 @@ from streambg.comparing.told import Told, told
 from streambg.config import Pipeline
 from streambg.control import readiness, verbs
 from streambg.control.fold import Entry
-from streambg.control.follower import LEASE_S
 from streambg.control.rollouts import Rollout
 from streambg.control.sender import ControlClient
 from streambg.control.state import ControlState
 from streambg.deciding.record import VerdictRecord
-from streambg.errors import OutcomeUnknown, Refused, SessionEnded, Unreachable
+from streambg.errors import OutcomeUnknown, Refused, Unreachable
 from streambg.kafka import profiles
 from streambg.notifying.notice import of_command, of_drift, of_verdict
 from streambg.notifying.sender import Sender
@@ -92,9 +91,7 @@ class Controller:
             verdicts.read(LOOK_EVERY_S)  # what stands there is read before anything is decided
             while not self._frame.stopping:
                 snapshot = control.follower.snapshot()
-                age = snapshot.age(time.monotonic())
-                if age > LEASE_S:
-                    raise SessionEnded(f"the control log was not read to its end for {age:.0f} s (P6)")
+                snapshot.require_lease(time.monotonic())
                 self._turn(control, verdicts, snapshot.state)
                 self._frame.wait(LOOK_EVERY_S)
 

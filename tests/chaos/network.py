@@ -87,7 +87,7 @@ def cut_off(world: World, count: int) -> bool:
     return max(world.recoveries) <= 15
 
 
-@scenario("C6", "connections stop one by one, go on in random order", "0/0", counts=(2, 5, 60), proxied=EVERYBODY)
+@scenario("C6", "connections stop one by one, go on in random order", "0/0", counts=(2, 4, 60), proxied=EVERYBODY)
 def swizzle(world: World, count: int) -> bool:
     for _ in range(count):
         stopped = world.proxy.connections()
@@ -108,7 +108,7 @@ def swizzle(world: World, count: int) -> bool:
     "C7",
     "1 % of the requests reset their connection",
     ">= 70 % of the throughput without",
-    counts=(10, 15, 30),
+    counts=(10, 10, 30),
     proxied=EVERYBODY,
 )
 def resets(world: World, count: int) -> bool:
@@ -136,7 +136,7 @@ def _with_resets(world: World, seconds: float) -> float:
     "C8",
     "200 +- 150 ms, 5 Mbit/s",
     "< 1 % of the transactions aborted",
-    counts=(20, 60, 300),
+    counts=(20, 40, 300),
     proxied=EVERYBODY,
 )
 def slow_network(world: World, count: int) -> bool:

@@ -19,7 +19,7 @@ Params = Mapping[str, Mapping[str, object]]  # of the models, by version
 Home = Literal["broker", "cluster", "small disk"]
 SHORT, SCALED, FULL = 0, 1, 2
 # of the three sizes: events of a run (the short form's load lasts a few seconds beside its faults), events a second
-EVENTS = (6_000, 30_000, 100_000)
+EVENTS = (6_000, 24_000, 100_000)
 RATES = (500.0, 1_000.0, 2_000.0)
 
 

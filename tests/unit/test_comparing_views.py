@@ -269,6 +269,7 @@ def test_what_fails_while_comparing_ends_the_session_and_drops_what_was_compared
         {},
         {},
         "ab12cd34",
+        {},
     )
     comparator = Comparator(site, lambda: pytest.fail("nothing is connected"), 0)
     desk = comparator.desk

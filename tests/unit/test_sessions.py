@@ -157,6 +157,8 @@ class Deliveries:
     def deliver(self, error: KafkaError | None = None) -> None:
         self.waiting.popleft()(error, None)
 
+    def poll(self, _timeout: float) -> None: ...
+
     def flush(self, _timeout: float) -> int:
         self.said.append("flush")
         while self.waiting:
@@ -175,6 +177,8 @@ class Commits:
 
     def committed(self, partitions: list[TopicPartition], _timeout: float) -> list[TopicPartition]:
         return [TopicPartition(each.topic, each.partition, 10, self.before[each.partition]) for each in partitions]
+
+    def poll(self, _timeout: float) -> None: ...
 
     def commit(self, offsets: list[Any], asynchronous: bool) -> None:
         self.offsets += [position.offset for position in offsets]
@@ -230,6 +234,18 @@ def send(session: scoring.Session, after: int, upto: int) -> None:
 
 
 Scorer = tuple[scoring.Session, Deliveries, Commits]
+
+
+@pytest.mark.parametrize(("age", "ends"), [(LEASE_S - 5, False), (LEASE_S + 1, True)])
+def test_P6_a_scorer_without_the_control_log_ends_its_session(age: float, ends: bool, scorer: Scorer) -> None:
+    session, _, _ = scorer
+    follower: Any = Follower(age)
+    session._follower = follower
+    if ends:
+        with pytest.raises(SessionEnded, match=r"the lease is 10 s \(P6\)"):
+            session.step()
+    else:
+        session.step()
 
 
 def test_P10_the_first_batch_is_delivered_before_the_second_is_handed_over(scorer: Scorer) -> None:
