@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import string
 import subprocess
 import sys
 import time
@@ -25,21 +26,28 @@ console = Console()
 
 def main() -> int:
     options = argparse.ArgumentParser(prog="make chaos", description=__doc__)
-    options.add_argument("--only", action="append", default=[], metavar="ROW", help="this scenario; may be given again")
+    options.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="ROW",
+        help="a row, or all of a letter; may be given again",
+    )
     options.add_argument("--size", choices=list(SIZES), default="scaled", help="how many injections, how many events")
     options.add_argument("--seed", type=int, default=int(time.time()), help="of the faults; printed, so it replays")
     options.add_argument("--results", type=Path, help="JSON lines; a row that stands there in this size is left out")
     options.add_argument("--logs", type=Path, help="keep each row's files here: its processes' logs, its pipeline")
     options.add_argument("--report", type=Path, help="write the table into this page")
     chosen = options.parse_args()
-    unknown = set(chosen.only) - set(ALL)
+    unknown = [word for word in chosen.only if not rows(word)]
     if unknown:
         options.error(f"no scenario {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+    wanted = dict.fromkeys(row for word in chosen.only or list(ALL) for row in rows(word))
     results = [result for result in _done(chosen.results) if result.size == chosen.size]
     commit = _commit()
     logs = chosen.logs.resolve() if chosen.logs is not None else None
     console.print(f"seed {chosen.seed}, size {chosen.size}, commit {commit}")
-    for row in chosen.only or list(ALL):
+    for row in wanted:
         if any(result.row == row for result in results):
             continue
         console.print(f"{row}: {ALL[row].fault} ...")
@@ -54,6 +62,11 @@ def main() -> int:
     if chosen.report is not None:
         write(chosen.report, results, chosen.size, chosen.seed)
     return 0 if all(result.ok for result in results) else 1
+
+
+def rows(word: str) -> list[str]:
+    """The row of that name, or the rows whose letter it is."""
+    return [row for row in ALL if word in (row, row.rstrip(string.digits))]
 
 
 def _played(row: str, size: int, seed: int, logs: Path | None) -> Result:
