@@ -128,6 +128,7 @@ def judge(case: Case, material: Material, pipeline: str, at_ms: int) -> VerdictR
         verdict.blocked_labels,
         verdict.only_a_person,
         material.drifted,
+        {str(partition): position for partition, (_, position) in sorted(material.labels.items())},
     )
 
 

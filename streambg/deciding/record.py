@@ -37,7 +37,7 @@ class VerdictRecord(msgspec.Struct, frozen=True):
     compared: source offset by partition; events: matched in all, coverage: of what was owed. ready: all is there to
     promote, even where only a person may. noise: of two deployments with one digest (A/A), by metric that lies between
     the colors: its mean is at most this share of the range, which may be declared as its `floor`. at_ms: ms since 1970.
-    drifted: the last drift alarms, which decide nothing.
+    drifted: the last drift alarms, which decide nothing. labels: by partition of their topic, the offset counted next.
     """
 
     format: int
@@ -62,6 +62,7 @@ class VerdictRecord(msgspec.Struct, frozen=True):
     blocked_labels: tuple[str, ...] = ()
     only_a_person: str = ""
     drifted: tuple[Drifted, ...] = ()
+    labels: dict[str, int] = {}
 
     @property
     def verdict(self) -> Verdict:

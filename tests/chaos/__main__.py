@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import string
 import subprocess
 import sys
 import time
@@ -31,7 +32,9 @@ console = Console()
 
 def main() -> int:
     options = argparse.ArgumentParser(prog="make chaos", description=__doc__)
-    options.add_argument("--only", action="append", default=[], metavar="ROW", help="this scenario; may be given again")
+    options.add_argument(
+        "--only", action="append", default=[], metavar="ROW", help="a row, or all of a letter; may be given again"
+    )
     options.add_argument("--size", choices=SIZES, default="scaled", help="how many injections, how many events")
     options.add_argument("--again", action="store_true", help="also the rows that have succeeded in this size before")
     options.add_argument("--seed", type=int, default=int(time.time()), help="of the faults; printed, so it replays")
@@ -39,15 +42,16 @@ def main() -> int:
     options.add_argument("--logs", type=Path, help="keep each row's files here: its processes' logs, its pipeline")
     options.add_argument("--report", type=Path, help="renew the rows of the table in this page")
     chosen = options.parse_args()
-    unknown = set(chosen.only) - set(ALL)
+    unknown = [word for word in chosen.only if not rows(word)]
     if unknown:
         options.error(f"no scenario {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
     logs = chosen.logs.resolve() if chosen.logs is not None else None
     results, commit = _done(chosen.results), _commit()
+    wanted = list(dict.fromkeys(row for word in chosen.only for row in rows(word)))
     done = {row: result for result in results for row in [result.row] if result.size == chosen.size}
-    due = chosen.only or [row for row in ALL if chosen.again or row not in done or not done[row].ok]
+    due = wanted or [row for row in ALL if chosen.again or row not in done or not done[row].ok]
     console.print(f"seed {chosen.seed}, size {chosen.size}, commit {commit}: {len(due)} of {len(ALL)} rows")
-    if len(due) < len(ALL) and not chosen.only:
+    if len(due) < len(ALL) and not wanted:
         console.print(f"the others stand in {chosen.results}; --again runs them, too")
     for number, row in enumerate(due, 1):
         console.print(f"{row} ({number} of {len(due)}): {ALL[row].fault} ...")
@@ -60,12 +64,17 @@ def main() -> int:
             lines.write(json.dumps(done[row].as_json()) + "\n")
         if chosen.report is not None:
             write(chosen.report, results)  # after each row: an hour without an interruption is rare
-    shown = [done[row] for row in ALL if row in (chosen.only or done)]
+    shown = [done[row] for row in ALL if row in (wanted or done)]
     console.print(_table(shown))
     failed = [result.row for result in shown if not result.ok]
     took_min = sum(result.took_s for result in shown) / 60
     console.print(f"{len(shown)} rows, {took_min:.0f} min in all, {len(failed)} failed: {', '.join(failed) or '-'}")
     return 1 if failed else 0
+
+
+def rows(word: str) -> list[str]:
+    """The row of that name, or the rows whose letter it is."""
+    return [row for row in ALL if word in (row, row.rstrip(string.digits))]
 
 
 def _played(row: str, size: int, seed: int, logs: Path | None) -> Result:

@@ -87,6 +87,12 @@ def _main(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     return chaos.main()
 
 
+def test_a_letter_means_all_of_its_rows() -> None:
+    assert chaos.rows("S") == ["S1", "S2", "S3", "S4"]
+    assert chaos.rows("S3") == ["S3"]
+    assert chaos.rows("S9") == chaos.rows("") == []
+
+
 def test_every_row_has_its_three_sizes() -> None:
     for row, chosen in ALL.items():
         assert list(chosen.counts) == sorted(chosen.counts), row
