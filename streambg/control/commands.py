@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -27,6 +28,7 @@ FORMATS: dict[int, tuple[str, ...]] = {
         "rollout-keep",
         "rollout-retire",
     ),
+    4: ("supersede",),
 }
 # Arguments that came later than their verb, with the format that has them: whoever uses one needs new readers, too.
 LATER_ARGS: dict[tuple[str, str], int] = {("deploy", "contract_change"): 4}
@@ -38,6 +40,11 @@ MAX_TEXT = 2_000
 MAX_ID = 64
 # More than a person reads before accepting them; a version with more has another contract altogether.
 MAX_CHANGES = 50
+# A range takes some 120 bytes: with as many as these a command stays far below the record limit.
+MAX_RANGES = 1_000
+# Whoever takes over a partition that stands still reads back over what was superseded last (P25), within the 15 s that
+# it has for an assignment: a million records are read in about 3 s.
+MAX_SUPERSEDED = 1_000_000
 
 VERBS = tuple(verb for verbs in FORMATS.values() for verb in verbs)
 
@@ -120,6 +127,48 @@ class AcceptGapArgs(_Args):
         return self
 
 
+class SupersedeRange(_Args):
+    """Source offsets `first` <= o < `end` of one partition of the input.
+
+    The answers that count stand in the color's predictions partition at log offsets `answers_first` <= o <
+    `answers_end`, and their fold begins there with `covered`, as the sender found them: no reader has to search, and
+    all take the same ones.
+    """
+
+    partition: Annotated[int, Field(ge=0)]
+    first: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=1)]
+    answers_first: Annotated[int, Field(ge=0)]
+    answers_end: Annotated[int, Field(ge=0)]
+    covered: Annotated[int, Field(ge=-1)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.end <= self.first:
+            raise ValueError(f"partition {self.partition}: the range from {self.first} to {self.end - 1} is empty")
+        if self.end - self.first > MAX_SUPERSEDED:
+            raise ValueError(
+                f"partition {self.partition}: {self.end - self.first} offsets, at most {MAX_SUPERSEDED} in one range"
+            )
+        return self
+
+
+class SupersedeArgs(_Args):
+    """Publish again what `deployment` of `color` answered in `ranges`, which ascend and do not overlap (P36)."""
+
+    color: Literal["blue", "green"]
+    deployment: Annotated[int, Field(ge=0)]
+    ranges: Annotated[list[SupersedeRange], Field(min_length=1, max_length=MAX_RANGES)]
+
+    @field_validator("ranges")
+    @classmethod
+    def _ascending(cls, ranges: list[SupersedeRange]) -> list[SupersedeRange]:
+        for before, after in pairwise(ranges):
+            if (after.partition, after.first) < (before.partition, before.end):
+                raise ValueError(f"partition {after.partition}: the ranges do not ascend, or overlap at {after.first}")
+        return ranges
+
+
 class RolloutStartArgs(_Args):
     """Begin the plan `plan` (its text, P4) for a candidate; `events`: pairs compared when this was decided."""
 
@@ -150,7 +199,17 @@ class NoArgs(_Args):
     """The verb says everything."""
 
 
-Args = DeployArgs | ShiftArgs | PromoteArgs | RetireArgs | AcceptGapArgs | RolloutStartArgs | RolloutArgs | NoArgs
+Args = (
+    DeployArgs
+    | ShiftArgs
+    | PromoteArgs
+    | RetireArgs
+    | AcceptGapArgs
+    | SupersedeArgs
+    | RolloutStartArgs
+    | RolloutArgs
+    | NoArgs
+)
 ARGS: dict[str, type[Args]] = {
     "deploy": DeployArgs,
     "shift": ShiftArgs,
@@ -161,6 +220,7 @@ ARGS: dict[str, type[Args]] = {
     "pause": NoArgs,
     "resume": NoArgs,
     "accept-gap": AcceptGapArgs,
+    "supersede": SupersedeArgs,
     "rollout-start": RolloutStartArgs,
     **{verb: RolloutArgs for verb in FORMATS[3] if verb != "rollout-start"},
 }

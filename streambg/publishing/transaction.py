@@ -21,7 +21,7 @@ from streambg.publishing.facts import Site
 from streambg.publishing.fencing import take_over
 from streambg.publishing.outcomes import Records
 from streambg.publishing.suspicion import TroubleLog, suspicion
-from streambg.records.cutover import encode_cutover
+from streambg.records.cutover import Superseded, encode_cutover
 
 # Of a flush, and of the calls of an assignment. The transactional ones end when they are no longer trusted (P21).
 CALL_TIMEOUT_S = 5.0
@@ -99,6 +99,11 @@ class Transaction:
         self.count += len(records)
         self._meter.outcomes(records)
         CRASH.at("after-produce")
+
+    def supersede(self, number: int, records: Records, progress: Superseded) -> None:
+        """What a `supersede` asks of one partition, and how far it has come with that (P36)."""
+        self.write(number, records)
+        self.produce(self._site.cutovers, encode_cutover(progress), progress.key, 0)
 
     def _produce_answers(self, number: int, records: Records, stamps: Iterable[int]) -> None:
         """The per-event path: nothing but the client's own call, by position (0.53 us with a header, by name 0.77)."""

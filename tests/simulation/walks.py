@@ -53,6 +53,8 @@ HAND_OVER: list[Op] = [
     ("tick", 8),
     *[("spin", 0)] * 3,
 ]
+# So many commands in a walk that has any (P36): one is often still under way when the next one comes.
+SUPERSEDES = 4
 # So few that walks of some hundred events reach the limit (P20); a batch has seven rows at the most.
 WAITING_ROWS = 15
 
@@ -79,6 +81,10 @@ def walk(seed: int) -> tuple[list[Op], int]:
         ops[10:10] = [("old", chance.randrange(10_000)) for _ in range(3)]
     if seed % 8 == 1:
         ops[10:10] = HAND_OVER
+    if seed % 4 == 2:  # by a chance of its own, so that the rest of the walk stays what it was
+        own = random.Random(f"supersede {seed}")
+        for _ in range(SUPERSEDES):
+            ops.insert(own.randrange(len(begin), len(ops)), ("supersede", own.randrange(10_000)))
     return ops, broken
 
 

@@ -178,6 +178,9 @@ class World(Faults):
     def do_say_late(self, number: int) -> None:
         self.operator.say_late(number)
 
+    def do_supersede(self, number: int) -> None:
+        self.operator.supersede(number)
+
     def do_foreign(self, number: int) -> None:
         self.operator.foreign(number)
 

@@ -1,0 +1,135 @@
+"""What a `supersede` asks of one partition: stored answers in, records out, exactly once (P36). Pure.
+
+How far it has come is written with the records, in one transaction; so whoever takes the partition over goes on there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from streambg.control.state import ControlState, Deployment, SupersededRange, Supersession
+from streambg.publishing.answers import Answers, Fetch
+from streambg.publishing.outcomes import Header, Home, Records
+from streambg.records.coverage import Coverage
+from streambg.records.cutover import Superseded
+from streambg.records.outcome import HEADER, header_template
+
+# Above every deployment: other deployments' batches are passed, none is waited for (P12).
+ALL_FOLDED = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The last command that was begun here: worked through up to source offset `upto`, with so many records written."""
+
+    epoch: int = -1
+    upto: int = -1
+    written: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What is to be done next: the rest of one range of one command."""
+
+    epoch: int
+    deployment: Deployment
+    place: SupersededRange
+
+
+class Stored:
+    """The answers of one errand, folded as they are read (P8). low: where their log begins by now."""
+
+    def __init__(self, errand: Errand, low: int) -> None:
+        place = errand.place
+        # what expired since is left out: the fold then begins with the first batch that is kept
+        begin = Coverage(errand.deployment.id, place.covered if low <= place.answers_first else None)
+        self.errand = errand
+        self.next_offset = max(low, place.answers_first)
+        self._answers = Answers(self.next_offset, begin)
+        self._answers.control(errand.deployment.id, ALL_FOLDED)
+
+    @property
+    def rows(self) -> int:
+        """How many wait."""
+        return self._answers.rows
+
+    @property
+    def complete(self) -> bool:
+        """Is all of it read?"""
+        return self.next_offset >= self.errand.place.answers_end
+
+    def offer(self, fetch: Fetch) -> None:
+        """The next batch, in log order."""
+        self.next_offset = fetch.log_offset + 1
+        if fetch.log_offset < self.errand.place.answers_end:
+            self._answers.offer(fetch)
+
+    def skip(self, log_offset: int) -> None:
+        """A record that is no batch."""
+        self.next_offset = log_offset + 1
+
+    def take(self, after: int, limit: int, home: Home) -> tuple[Records, int]:
+        """About `limit` records for the source offsets above `after`; how far it is worked through with them."""
+        place, deployment = self.errand.place, self.errand.deployment
+        view = self._answers.view(after, limit, None)
+        all_of_it = self._answers.covered in (None, view.covered)
+        last = place.end - 1
+        upto = last if self.complete and all_of_it else max(after, min(view.covered, last))
+        self._answers.settle(upto)
+        rows = np.flatnonzero(view.ok & (view.offsets >= place.first) & (view.offsets <= upto)).tolist()
+        template = header_template(
+            home.topic, home.partition, deployment.color, deployment.model, deployment.digest, self.errand.epoch
+        )
+        offsets = view.offsets.tolist()
+        headers: list[list[Header]] = [[(HEADER, template % (offsets[row], b"supersedes"))] for row in rows]
+        if view.forwarded is not None:
+            for row, line in zip(rows, headers, strict=True):
+                line.extend(view.forwarded[row])
+        records = Records(
+            [view.values[row] for row in rows],
+            [view.keys[row] for row in rows],
+            headers,
+            view.times[rows].tolist(),
+            [],
+            (),
+            {(deployment.color, "supersedes"): len(rows)} if rows else {},
+        )
+        return records, upto
+
+
+class Superseding:
+    """One partition's part of all `supersede` commands, one after the other in the order of epochs."""
+
+    def __init__(self, home: Home, progress: Progress) -> None:
+        self.progress = progress
+        self._home = home
+        self._commands: tuple[Supersession, ...] = ()
+
+    def control(self, state: ControlState) -> None:
+        """The commands that are folded by now."""
+        self._commands = state.supersessions
+
+    def errand(self, settled: int) -> Errand | None:
+        """What is next; None where nothing is, or not all of it is settled yet."""
+        for command in self._commands:
+            if command.epoch < self.progress.epoch:
+                continue
+            upto = self.progress.upto if command.epoch == self.progress.epoch else -1
+            for place in command.of(self._home.partition):
+                if place.end - 1 > upto:
+                    return Errand(command.epoch, command.deployment, place) if place.end - 1 <= settled else None
+        return None
+
+    def advance(self, stored: Stored, limit: int) -> tuple[Records, Superseded] | None:
+        """The next records of the errand, and what is written with them; None where nothing is read yet."""
+        errand, before = stored.errand, self.progress
+        begun = before.epoch == errand.epoch
+        after = max(errand.place.first - 1, before.upto if begun else -1)
+        records, upto = stored.take(after, limit, self._home)
+        if upto == after:
+            return None
+        written = (before.written if begun else 0) + len(records)
+        self.progress = Progress(errand.epoch, upto, written)
+        return records, Superseded(self._home.partition, errand.epoch, upto, written)
