@@ -34,7 +34,7 @@ VERBS = {
     "demo": "demo",
     "bench": "bench",
 }
-GROUPS = ("broker", "topics", "models", "dead-letters", "rollout", "plan")
+GROUPS = ("broker", "topics", "models", "dead-letters", "rollout", "plan", "ci")
 
 
 def _version(asked: bool) -> None:

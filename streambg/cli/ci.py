@@ -1,0 +1,136 @@
+"""`streambg ci`: what a CI job runs: validate a model on history, deploy it, and answer with an exit code."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from streambg.cli.common import (
+    DEFAULT_PIPELINE,
+    PipelineOption,
+    ReasonOption,
+    actor,
+    connected_pipeline,
+    print_json,
+    stderr,
+    stdout,
+)
+from streambg.cli.completing import Ref
+from streambg.cli.control import weight_of
+from streambg.config.values import parse_duration
+from streambg.continuous.deploying import Wanted, deploy
+from streambg.continuous.junit import junit
+from streambg.continuous.outcome import Outcome
+from streambg.control.verbs import Said
+from streambg.errors import ConfigError
+from streambg.running.stopping import Stopping
+
+app = typer.Typer(
+    help="What a CI job runs: validate a model on history, deploy it, answer with an exit code.",
+    no_args_is_help=True,
+    epilog="Example:  streambg ci deploy fraud:8 --wait",
+)
+
+
+class CiOutput(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enum
+    """How the result is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    JUNIT = "junit"
+
+
+CiOutputOption = Annotated[CiOutput, typer.Option("--output", help="text, json or junit (XML)")]
+# The longest that a job of GitHub's runners may take; the rollout goes on without it.
+LONGEST_JOB = "6h"
+
+
+@app.command(
+    "deploy",
+    epilog="Example:  streambg ci deploy fraud:8 --wait --timeout 2h;  streambg ci deploy fraud:8 --output junit",
+)
+def deploy_(
+    model: Ref,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Until it is live and watched, or taken back; for the idle color, too.")
+    ] = False,
+    timeout: Annotated[str, typer.Option(help="How long --wait waits; the rollout goes on without it.")] = LONGEST_JOB,
+    sample: Annotated[
+        str | None, typer.Option(help="Score only this share of the keys until the first weight: 5%")
+    ] = None,
+    gives_up_rollback: Annotated[
+        bool, typer.Option("--gives-up-rollback", help="Take the slot kept for a rollback, once the watch is over.")
+    ] = False,
+    reason: ReasonOption = "",
+    pipeline: PipelineOption = DEFAULT_PIPELINE,
+    output: CiOutputOption = CiOutput.TEXT,
+) -> None:
+    """Deploy a model to the idle color and start the plan of the pipeline file; again: join what is under way.
+
+    Exit code with --wait: 0 live, 10 taken back, 11 still under way when the time was over, 12 a person has to decide.
+    Without: 0 where its rollout is under way or it is live. 5: refused, nothing changed. Ctrl-C ends only the waiting.
+    """
+    until = time.monotonic() + _seconds(timeout) if wait else None
+    share = weight_of(sample) if sample is not None else None
+    config = connected_pipeline(pipeline)
+    wanted = Wanted(model, Said(actor(), reason or f"ci deploy {model}"), until, share, gives_up_rollback)
+    began = datetime.now(UTC)
+    try:
+        with Stopping():
+            outcome = deploy(config, wanted, _tell)
+    except KeyboardInterrupt:
+        _tell(f"the rollout goes on. Join it: streambg ci deploy {model} --wait; end it: streambg abort")
+        raise
+    _print(outcome, output, began)
+    raise typer.Exit(outcome.exit_code if wait or outcome.word != "under way" else 0)
+
+
+def _seconds(timeout: str) -> float:
+    try:
+        return parse_duration(timeout) / 1_000
+    except ValueError as error:
+        raise ConfigError(str(error), way_out=f"--timeout {LONGEST_JOB}") from None
+
+
+def _tell(text: str) -> None:
+    """A line as it comes: a CI log has no screen."""
+    stderr.print(f"{datetime.now(UTC):%H:%M:%S} {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print(outcome: Outcome, output: CiOutput, began: datetime) -> None:
+    match output:
+        case CiOutput.JSON:
+            print_json(outcome.as_json())
+        case CiOutput.JUNIT:
+            about = {
+                "model": outcome.deployment.model,
+                "digest": outcome.deployment.digest,
+                "outcome": outcome.word,
+                "exit_code": str(outcome.exit_code),
+            }
+            at = began.replace(tzinfo=None).isoformat(timespec="seconds")
+            sys.stdout.write(junit("streambg ci deploy", list(outcome.cases()), about, at).decode())
+        case CiOutput.TEXT:
+            _print_text(outcome)
+
+
+def _print_text(outcome: Outcome) -> None:
+    stdout.print(f"{outcome.word}: {outcome.deployment.model}", markup=False, highlight=False)
+    stdout.print(f"  {outcome.in_force}", markup=False, highlight=False, soft_wrap=True)
+    for reason in outcome.reasons:
+        stdout.print(f"  {reason}", markup=False, highlight=False, soft_wrap=True)
+    if not outcome.passages:
+        return
+    table = Table("step", "weight", "", "took", "events", "needs")
+    for number, passage in enumerate(outcome.passages, 1):
+        weight = "live" if passage.weight is None else f"{passage.weight:g} %"
+        took = "" if passage.seconds is None else f"{passage.seconds:.0f} s"
+        events = f"{passage.events:,}" if passage.seconds is not None else ""
+        table.add_row(str(number), weight, passage.how, took, events, passage.needs)
+    stdout.print(table)
