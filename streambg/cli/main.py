@@ -31,6 +31,7 @@ VERBS = {
     "preview": "preview",
     "audit": "audit",
     "up": "up",
+    "watch-registry": "watch_registry",
     "demo": "demo",
     "bench": "bench",
 }
