@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -27,19 +28,24 @@ FORMATS: dict[int, tuple[str, ...]] = {
         "rollout-retire",
     ),
 }
-NEWEST_FORMAT = max(FORMATS)
+# Arguments that came later than their verb, with the format that has them: whoever uses one needs new readers, too.
+LATER_ARGS: dict[tuple[str, str], int] = {("deploy", "contract_change"): 4}
+NEWEST_FORMAT = max(*FORMATS, *LATER_ARGS.values())
 # A command that lands later than this was prepared for another world (P5).
 EXPIRES_MS = 30_000
 # Enough for a reason a person types, far below the record limit.
 MAX_TEXT = 2_000
 MAX_ID = 64
+# More than a person reads before accepting them; a version with more has another contract altogether.
+MAX_CHANGES = 50
 
 VERBS = tuple(verb for verbs in FORMATS.values() for verb in verbs)
 
 
-def format_of(verb: str) -> int:
-    """The oldest format that has the verb; the newest where none has it."""
-    return next((number for number, verbs in FORMATS.items() if verb in verbs), NEWEST_FORMAT)
+def format_of(verb: str, args: Iterable[str] = ()) -> int:
+    """The oldest format that has the verb and these arguments of it; the newest where none has the verb."""
+    of_verb = next((number for number, verbs in FORMATS.items() if verb in verbs), NEWEST_FORMAT)
+    return max([of_verb, *(LATER_ARGS.get((verb, name), of_verb) for name in args)])
 
 
 class _Args(BaseModel):
@@ -49,6 +55,7 @@ class _Args(BaseModel):
 class DeployArgs(_Args):
     """`rules` is the text of the sections that decide (P4).
 
+    contract_change: where the version does not keep live's contract, in words, and a person accepted it (format 4).
     The first deploy's alone: `start`, the first source offset owed per partition (P11), and `output`, where the log of
     the output ended: what stands below is from before this pipeline (P25).
     """
@@ -62,6 +69,9 @@ class DeployArgs(_Args):
     sample: Annotated[int, Field(ge=1, le=10_000)] | None = None
     gives_up_rollback: bool = False
     rescore: bool = False
+    contract_change: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]], Field(max_length=MAX_CHANGES)
+    ] = Field(default_factory=list)
 
     @field_validator("rules")
     @classmethod
@@ -178,6 +188,9 @@ class Envelope(BaseModel):
 
     def parsed(self) -> Args:
         """The verb's own arguments. Raises ValueError with one line that says what is wrong."""
+        if early := [name for name in self.args if LATER_ARGS.get((self.verb, name), 1) > self.format]:
+            # as a process reads it that knows no newer format: both must come to the same (P5)
+            raise ValueError(f"{early[0]}: format {self.format} does not have it")
         try:
             return ARGS[self.verb].model_validate(self.args)
         except ValidationError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,7 +70,7 @@ def entries(pipeline: Pipeline, ignore_records: Collection[int] = ()) -> list[En
     return found
 
 
-def deploy(
+def deploy(  # noqa: PLR0913 - each is an argument of the command
     control: ControlClient,
     pipeline: Pipeline,
     color: Color,
@@ -81,11 +81,13 @@ def deploy(
     start: Start | None = None,
     gives_up_rollback: bool = False,
     rescore: bool = False,
+    contract_change: Sequence[str] = (),
     expected_epoch: int | None = None,
 ) -> Sent:
     """Put `model` (name:version of the registry) into `color`. The first deploy goes live at once.
 
-    `sample` in hundredths of a percent; `start` only with the first deploy (default `latest`).
+    `sample` in hundredths of a percent; `start` only with the first deploy (default `latest`); `contract_change`: the
+    mismatches with live's contract that were accepted (control/contract.py), recorded and not looked at.
     Raises ModelError, Refused (before anything is sent), OutcomeUnknown, Unreachable.
     """
     state = control.state()
@@ -105,6 +107,8 @@ def deploy(
         "gives_up_rollback": gives_up_rollback,
         "rescore": rescore,
     }
+    if contract_change:  # only whoever needs it needs readers that know it (P5)
+        args["contract_change"] = list(contract_change)
     if state.phase is Phase.EMPTY:
         args["start"] = {str(partition): at for partition, at in resolve(pipeline, start or "latest").items()}
         args["output"] = {str(partition): end for partition, end in output_ends(pipeline).items()}

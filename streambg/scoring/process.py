@@ -16,11 +16,11 @@ from streambg.control.state import Deployment
 from streambg.errors import ModelError, StreambgError
 from streambg.kafka.identity import Identity
 from streambg.kafka.membership import Place
-from streambg.models.decoding import json_rows, load_decode_hook
+from streambg.models.decoding import decoder
 from streambg.models.registry import Registry
 from streambg.process.frame import Frame
 from streambg.records.batch import ERROR, Batch
-from streambg.scoring.answerer import Answerer, Decode, Fields
+from streambg.scoring.answerer import Answerer, Fields
 from streambg.scoring.session import Session, Site, in_force
 
 # Looking for a first deployment, or at a slot whose model cannot be loaded: often enough for a person to see it act.
@@ -191,9 +191,7 @@ class _Loading:
         deployment, rules = self.deployment, self.deployment.rules
         loaded = self._registry.load(deployment.model, deployment.digest)
         schema = loaded.manifest.schema_of(rules.decision.output if rules.decision else None, rules.decision_threshold)
-        decode: Decode = json_rows
-        if rules.decode is not None:
-            decode = load_decode_hook(rules.decode, self._registry.policy().python_allow)
+        decode = decoder(rules.decode, self._registry.policy().python_allow)
         more = () if rules.bucket_field is None or rules.bucket_field in self._carry else (rules.bucket_field,)
         fields = Fields((*self._carry, *more), rules.bucket_field)
         return Answerer(deployment.id, loaded.model, schema, decode, fields, self._topic)

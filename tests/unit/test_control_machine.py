@@ -246,6 +246,19 @@ def test_P5_a_verb_in_a_format_older_than_itself_is_rejected_by_old_and_new_read
     assert log.raw(envelope("pause", 1, "y").replace(b'"format": 1', b'"format": 2')).accepted
 
 
+def test_P5_an_argument_in_a_format_older_than_itself_is_rejected_by_old_and_new_readers_alike() -> None:
+    change = {"contract_change": ["range: p is 1 to 99, live's 0.01 to 0.99"]}
+    args = {"color": "green", "model": "m:1", "digest": digest("m:1"), "rules": RULES}
+    assert (format_of("deploy", args), format_of("deploy", args | change)) == (1, 4), "only who needs it writes it"
+    log = two_colors()
+    said = envelope("deploy", 1, "x", **args, **change)
+    old = log.raw(said.replace(b'"format": 4', b'"format": 3'))
+    assert old.refusal == "deploy: contract_change: format 3 does not have it"
+    assert log.raw(said.replace(b'"id": "x"', b'"id": "y"')).accepted
+    assert log.fold.state.other_deployment is not None
+    assert "at most" in (log.say("deploy", **args, contract_change=["x"] * 51).refusal or "")
+
+
 _commands = st.lists(
     st.one_of(
         st.tuples(st.just("deploy"), st.sampled_from(["blue", "green"]), st.booleans()),
