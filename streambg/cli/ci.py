@@ -25,10 +25,10 @@ from streambg.cli.completing import Ref
 from streambg.cli.control import weight_of
 from streambg.config.values import parse_duration
 from streambg.continuous.deploying import Wanted, deploy
-from streambg.continuous.junit import junit
+from streambg.continuous.junit import Case, junit
 from streambg.continuous.outcome import Outcome
 from streambg.control.verbs import Said
-from streambg.errors import ConfigError
+from streambg.errors import ConfigError, ContractChanged, StreambgError
 from streambg.running.stopping import Stopping
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ class CiOutput(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enum
 CiOutputOption = Annotated[CiOutput, typer.Option("--output", help="text, json or junit (XML)")]
 # The longest that a job of GitHub's runners may take; the rollout goes on without it.
 LONGEST_JOB = "6h"
+SUITE = "streambg ci"
 
 
 @app.command(
@@ -67,6 +68,10 @@ def deploy_(
     gives_up_rollback: Annotated[
         bool, typer.Option("--gives-up-rollback", help="Take the slot kept for a rollback, once the watch is over.")
     ] = False,
+    accept_contract_change: Annotated[
+        bool,
+        typer.Option("--accept-contract-change", help="Go on although it answers otherwise than live; recorded."),
+    ] = False,
     reason: ReasonOption = "",
     pipeline: PipelineOption = DEFAULT_PIPELINE,
     output: CiOutputOption = CiOutput.TEXT,
@@ -74,18 +79,24 @@ def deploy_(
     """Deploy a model to the idle color and start the plan of the pipeline file; again: join what is under way.
 
     Exit code with --wait: 0 live, 10 taken back, 11 still under way when the time was over, 12 a person has to decide.
-    Without: 0 where its rollout is under way or it is live. 5: refused, nothing changed. Ctrl-C ends only the waiting.
+    Without: 0 where its rollout is under way or it is live. 5: refused, 14: it does not keep the contract; of both
+    nothing has changed. Ctrl-C ends only the waiting.
     """
     until = time.monotonic() + _seconds(timeout) if wait else None
     share = weight_of(sample) if sample is not None else None
     config = connected_pipeline(pipeline)
-    wanted = Wanted(model, Said(actor(), reason or f"ci deploy {model}"), until, share, gives_up_rollback)
+    wanted = Wanted(
+        model, Said(actor(), reason or f"ci deploy {model}"), until, share, gives_up_rollback, accept_contract_change
+    )
     began = datetime.now(UTC)
     try:
         with Stopping():
             outcome = deploy(config, wanted, _tell)
     except KeyboardInterrupt:
-        _tell(f"the rollout goes on. Join it: streambg ci deploy {model} --wait; end it: streambg abort")
+        _tell(f"what was begun goes on. Join it: streambg ci deploy {model} --wait; end it: streambg abort")
+        raise
+    except StreambgError as error:
+        _print_error(error, model, output, began)
         raise
     _print(outcome, output, began)
     raise typer.Exit(outcome.exit_code if wait or outcome.word != "under way" else 0)
@@ -108,16 +119,24 @@ def _print(outcome: Outcome, output: CiOutput, began: datetime) -> None:
         case CiOutput.JSON:
             print_json(outcome.as_json())
         case CiOutput.JUNIT:
-            about = {
-                "model": outcome.deployment.model,
-                "digest": outcome.deployment.digest,
-                "outcome": outcome.word,
-                "exit_code": str(outcome.exit_code),
-            }
-            at = began.replace(tzinfo=None).isoformat(timespec="seconds")
-            sys.stdout.write(junit("streambg ci deploy", list(outcome.cases()), about, at).decode())
+            about = {"model": outcome.deployment.model, "digest": outcome.deployment.digest, "outcome": outcome.word}
+            sys.stdout.buffer.write(junit(f"{SUITE} deploy", list(outcome.cases()), about, _at(began)))
         case CiOutput.TEXT:
             _print_text(outcome)
+
+
+def _print_error(error: StreambgError, model: str, output: CiOutput, began: datetime) -> None:
+    """A job reads the same place whatever happened; people read stderr."""
+    if output is CiOutput.JSON:
+        print_json({"outcome": "refused", "exit_code": error.exit_code, "model": model, "reasons": [str(error)]})
+    elif output is CiOutput.JUNIT:
+        case = Case("contract", "failed", str(error)) if isinstance(error, ContractChanged) else None
+        cases = [case or Case("deploy", "error", str(error))]
+        sys.stdout.buffer.write(junit(f"{SUITE} deploy", cases, {"model": model, "outcome": "refused"}, _at(began)))
+
+
+def _at(began: datetime) -> str:
+    return began.replace(tzinfo=None).isoformat(timespec="seconds")
 
 
 def _print_text(outcome: Outcome) -> None:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from streambg.config import Pipeline
 from streambg.continuous.admit import Admission, Begin, Join, Live, Start, admit
-from streambg.continuous.outcome import WORDS, How, Outcome, Word, passages
+from streambg.continuous.outcome import WORDS, How, Outcome, Word, accepted, passages
 from streambg.continuous.progress import line
 from streambg.continuous.slot import Taken
 from streambg.control import verbs
+from streambg.control.contract import contract
 from streambg.control.rollouts import Rollout
 from streambg.control.sender import ControlClient
 from streambg.control.state import ControlState, Deployment
@@ -23,6 +24,7 @@ from streambg.control.verbs import Said
 from streambg.errors import Refused
 from streambg.models.manifest import Manifest
 from streambg.models.registry import Registry
+from streambg.records.source import Color
 from streambg.rollout import verbs as rollouts
 from streambg.rollout.standing import looks
 
@@ -39,7 +41,7 @@ Tell = Callable[[str], None]
 class Wanted:
     """The model, `name:version`, and how. until: when waiting ends (monotonic seconds); None: nothing is waited for.
 
-    sample: hundredths of a percent of the keys that it scores before its first weight.
+    sample: hundredths of a percent of the keys that it scores before its first weight. accepts_change: of the contract.
     """
 
     model: str
@@ -47,6 +49,7 @@ class Wanted:
     until: float | None = None
     sample: int | None = None
     gives_up_rollback: bool = False
+    accepts_change: bool = False
 
     @property
     def left(self) -> bool:
@@ -67,8 +70,8 @@ class Begun:
 def deploy(config: Pipeline, wanted: Wanted, tell: Tell) -> Outcome:
     """Begin or join the rollout of this model and, where asked for, wait for its end.
 
-    Raises ModelError, ConfigError without a plan, Refused where the idle color is needed (nothing changed),
-    OutcomeUnknown, Unreachable. KeyboardInterrupt leaves the rollout as it is.
+    Raises ModelError, ConfigError without a plan, ContractChanged, Refused where the idle color is needed (of all of
+    these nothing has changed), OutcomeUnknown, Unreachable. KeyboardInterrupt leaves the rollout as it is.
     """
     rollouts.plan_of(config)
     manifest = Registry(config.registry).get(wanted.model)
@@ -125,19 +128,35 @@ def _act(
             sent = rollouts.start(control, config, wanted.said, expected_epoch=state.epoch).or_raise()
             return Begun("begun", deployment, sent.offset, sent.state)
         case Begin(color):
-            verbs.deploy(
-                control,
-                config,
-                color,
-                manifest.ref,
-                wanted.said,
-                sample=wanted.sample,
-                gives_up_rollback=wanted.gives_up_rollback,
-                expected_epoch=state.epoch,
-            ).or_raise()
+            _deploy(control, config, manifest, wanted, state, color)
             return None
         case Taken(why, way_out):
             raise Refused(f"{manifest.ref} was not deployed: {why}", way_out=way_out)
+
+
+def _deploy(
+    control: ControlClient,
+    config: Pipeline,
+    manifest: Manifest,
+    wanted: Wanted,
+    state: ControlState,
+    color: Color,
+) -> None:
+    """Behind the contract gate, and only while what that compared with is live."""
+    found = contract(config, manifest.ref)
+    if not wanted.accepts_change:
+        found.or_raise()
+    verbs.deploy(
+        control,
+        config,
+        color,
+        manifest.ref,
+        wanted.said,
+        sample=wanted.sample,
+        gives_up_rollback=wanted.gives_up_rollback,
+        contract_change=found.record(),
+        expected_epoch=min(state.epoch, found.epoch),
+    ).or_raise()
 
 
 def follow(config: Pipeline, begun: Begun, wanted: Wanted, tell: Tell) -> Outcome:
@@ -174,4 +193,5 @@ def _outcome(config: Pipeline, begun: Begun, word: Word, rollout: Rollout | None
         ended or reasons,
         found,
         entries[-1].state.summary(),
+        accepted(entries, begun.deployment),
     )

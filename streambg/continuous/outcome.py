@@ -112,6 +112,14 @@ def passages(entries: Iterable[Entry], rollout: Rollout) -> tuple[Passage, ...]:
     return (*told, *_rest(rollout, needs, len(told), open_))
 
 
+def accepted(entries: Iterable[Entry], deployment: Deployment) -> tuple[str, ...]:
+    """The changes of the contract that somebody accepted with this deployment's `deploy`."""
+    for entry in entries:
+        if entry.offset == deployment.id and entry.envelope is not None:
+            return tuple(map(str, entry.envelope.args.get("contract_change", ())))
+    return ()
+
+
 def _leaves(entry: Entry, rollout: Rollout) -> bool:
     """Does this record end a step of that rollout, or the watch?"""
     now = entry.state.rollout

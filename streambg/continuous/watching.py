@@ -25,6 +25,7 @@ from streambg.continuous.decide import (
     tried_of,
 )
 from streambg.control import verbs
+from streambg.control.contract import contract
 from streambg.control.fold import Entry
 from streambg.control.sender import ControlClient
 from streambg.control.state import ControlState
@@ -39,7 +40,7 @@ PASSING = (Unreachable, OutcomeUnknown, Refused, ModelError)
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """One look. did: `deployed`, `started`, `waits`, `nothing` or `failed`; why: in words."""
+    """One look. did: `deployed`, `started`, `waits`, `nothing`, `refused` or `failed`; why: in words."""
 
     did: str
     model: str
@@ -85,12 +86,8 @@ class RegistryWatch:
 
     def _act(self, control: ControlClient, state: ControlState, decision: Decision) -> News:
         match decision:
-            case Try(version, color, skips):
-                said = Said(ACTOR, reason_of(version, skips))
-                verbs.deploy(control, self._config, color, version.ref, said, expected_epoch=state.epoch).or_raise()
-                rollouts.start(control, self._config, said).or_raise()
-                skipped = f", skipped are {', '.join(skips)}" if skips else ""
-                return News("deployed", version.ref, f"to {color}; its rollout is begun{skipped}")
+            case Try():
+                return self._try(control, state, decision)
             case Start(deployment):
                 said = Said(ACTOR, f"{deployment.model} was deployed and not begun")
                 rollouts.start(control, self._config, said, expected_epoch=state.epoch).or_raise()
@@ -99,6 +96,22 @@ class RegistryWatch:
                 return News("waits", version.ref, why)
             case Nothing(why):
                 return News("nothing", "", why)
+
+    def _try(self, control: ControlClient, state: ControlState, found: Try) -> News:
+        """Behind the contract gate; what does not pass it is looked at again by the next process only."""
+        version, said = found.version, Said(ACTOR, reason_of(found.version, found.skips))
+        gate = contract(self._config, version.ref)
+        if gate.found:
+            why = (
+                f"it does not keep the contract: {'; '.join(gate.record())}; a person can accept that: streambg deploy"
+            )
+            self._refused[version.digest] = why
+            return News("refused", version.ref, why)
+        epoch = min(state.epoch, gate.epoch)
+        verbs.deploy(control, self._config, found.color, version.ref, said, expected_epoch=epoch).or_raise()
+        rollouts.start(control, self._config, said).or_raise()
+        skipped = f", skipped are {', '.join(found.skips)}" if found.skips else ""
+        return News("deployed", version.ref, f"to {found.color}; its rollout is begun{skipped}")
 
 
 def versions(config: Pipeline, name: str) -> Sequence[Version]:
