@@ -44,8 +44,9 @@ from streambg.models.contract import Answers
 class Linear:
     """Score from two features; `bias` tells versions apart, the other parameters misbehave on purpose.
 
-    raises_on: an id, raises_at: of every hundred ids one. noise: another answer each time it is asked. A field `large`
-    of an event: an answer of so many bytes. A file of the name `pause`: it takes the seconds that stand in it, once.
+    raises_on: an id, raises_at: of every hundred ids one. noise: another answer each time it is asked. scale: 100 for
+    percent. A field `large` of an event: an answer of so many bytes. A file of the name `pause`: it takes the seconds
+    that stand in it, once.
     """
     def __init__(self, params=None):
         import json
@@ -54,6 +55,7 @@ class Linear:
         self.raises_on = given.get("raises_on")
         self.raises_at = given.get("raises_at")
         self.noise = given.get("noise", 0.0)
+        self.scale = given.get("scale", 1.0)
         self.pause = pathlib.Path(given.get("pause", "no pause"))
         self.fails_from = given.get("fails_from")
 
@@ -66,7 +68,7 @@ class Linear:
             self.pause.unlink()
             time.sleep(seconds)
         z = events.matrix(["f1", "f2"]) @ np.array([0.5, -0.3]) + self.bias
-        scores = 1 / (1 + np.exp(-z - self.noise * np.random.default_rng().normal(size=len(z))))
+        scores = self.scale / (1 + np.exp(-z - self.noise * np.random.default_rng().normal(size=len(z))))
         if self.fails_from is not None:  # an answer that is no number is an error row
             scores[[number >= self.fails_from for number in ids]] = np.nan
         sizes = [row.get("large", 0) for row in events.rows]

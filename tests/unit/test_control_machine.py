@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from control_log import Log, envelope
+from control_log import RULES, Log, digest, envelope
 from hypothesis import given
 from hypothesis import strategies as st
 
