@@ -6,18 +6,24 @@ import sys
 import time
 from datetime import UTC, datetime
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from streambg.cli.common import (
     DEFAULT_PIPELINE,
+    Output,
+    OutputOption,
     PipelineOption,
     ReasonOption,
     actor,
     connected_pipeline,
+    counted,
     print_json,
+    since_of,
     stderr,
     stdout,
 )
@@ -27,8 +33,12 @@ from streambg.config.values import parse_duration
 from streambg.continuous.deploying import Wanted, deploy
 from streambg.continuous.junit import Case, junit
 from streambg.continuous.outcome import Outcome
+from streambg.continuous.validating import Validated
+from streambg.continuous.validating import Wanted as Validation
+from streambg.continuous.validating import validate as run_validation
 from streambg.control.verbs import Said
 from streambg.errors import ConfigError, ContractChanged, StreambgError
+from streambg.replaying.place import write_whole
 from streambg.running.stopping import Stopping
 
 app = typer.Typer(
@@ -50,6 +60,66 @@ CiOutputOption = Annotated[CiOutput, typer.Option("--output", help="text, json o
 # The longest that a job of GitHub's runners may take; the rollout goes on without it.
 LONGEST_JOB = "6h"
 SUITE = "streambg ci"
+
+
+@app.command(
+    epilog="Example:  streambg ci validate fraud:8 --last 24h --junit gates.xml;  "
+    "streambg ci validate fraud:8 --summary summary.md --output json",
+)
+def validate(
+    model: Ref,
+    last: Annotated[str, typer.Option(help="How far back: 90m, 24h, 7d, or a time like 2026-11-27T14:30")] = "24h",
+    junit_file: Annotated[
+        Path | None, typer.Option("--junit", help="Write JUnit XML here, a test case a gate.", show_default=False)
+    ] = None,
+    summary: Annotated[
+        Path | None, typer.Option(help="Write Markdown here, as for a job's summary.", show_default=False)
+    ] = None,
+    directory: Annotated[Path, typer.Option("--dir", help="Where reports are kept.")] = Path("replays"),
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes, over the partitions.")] = 1,
+    accept_contract_change: Annotated[
+        bool, typer.Option("--accept-contract-change", help="Go on although it answers otherwise than live.")
+    ] = False,
+    pipeline: PipelineOption = DEFAULT_PIPELINE,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Replay what production saw with this model, compare with what was published, and judge by the pipeline's gates.
+
+    Nothing is published and no group is touched. Exit code as `verdict`: 0 promote, 10 abort, 11 undecided, 12
+    inconclusive; 14: it does not keep the contract.
+    """
+    since = since_of(last)
+    config = connected_pipeline(pipeline)
+    began = datetime.now(UTC)
+    with Stopping(), counted("events") as show:
+        wanted = Validation(accept_contract_change, workers)
+        found = run_validation(config, model, since, directory, wanted, lambda now: show(now.passed, now.total))
+    if junit_file is not None:
+        write_whole(junit_file, junit(f"{SUITE} validate", found.cases(), _about(found), _at(began)))
+    if summary is not None:
+        write_whole(summary, found.markdown().encode())
+    if output is Output.JSON:
+        print_json(found.as_json())
+    else:
+        _print_validated(found)
+    raise typer.Exit(found.exit_code)
+
+
+def _about(found: Validated) -> dict[str, str]:
+    if found.report is None:
+        return {"model": found.model, "verdict": found.word}
+    digest = found.report.models[0].model.digest
+    return {"model": found.model, "digest": digest, "verdict": found.word, "replay": found.report.id}
+
+
+def _print_validated(found: Validated) -> None:
+    stdout.print(f"{found.word}: {found.model}", markup=False, highlight=False)
+    table = Table("gate", "", "what was found")
+    for case in found.cases():
+        table.add_row(*map(Text, (case.name, case.result, case.why)))  # brackets in a reason are no markup
+    stdout.print(table)
+    if found.folder is not None:
+        stdout.print(f"the whole report: {found.folder}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command(

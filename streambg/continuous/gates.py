@@ -24,7 +24,7 @@ def word_of(report: Report) -> Word:
 def cases(report: Report, contract: Sequence[str] = ()) -> list[Case]:
     """contract, proof, everything that stands in the way, each metric and segment, the verdict; of the first model."""
     scored = report.models[0]
-    found = [contract_case(contract), _proof_case(scored.proof)]
+    found = [contract_case(contract, accepted=True), _proof_case(scored.proof)]
     found += [Case("coverage", "error" if scored.verdict.blocked else "passed", "; ".join(scored.verdict.blocked))]
     if scored.verdict.blocked_labels:
         found.append(Case("labels", "error", "; ".join(scored.verdict.blocked_labels)))
@@ -34,9 +34,10 @@ def cases(report: Report, contract: Sequence[str] = ()) -> list[Case]:
     return found
 
 
-def contract_case(mismatches: Sequence[str]) -> Case:
-    """Does the model fit what the pipeline and the live model do?"""
-    return Case("contract", "failed" if mismatches else "passed", "; ".join(mismatches))
+def contract_case(mismatches: Sequence[str], accepted: bool = False) -> Case:
+    """Does the model fit what the pipeline and the live model do? accepted: somebody said that it need not."""
+    why = f"{'accepted: ' if accepted and mismatches else ''}{'; '.join(mismatches)}"
+    return Case("contract", "passed" if accepted or not mismatches else "failed", why)
 
 
 def _proof_case(proof: Proof) -> Case:
