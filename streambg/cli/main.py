@@ -31,10 +31,11 @@ VERBS = {
     "preview": "preview",
     "audit": "audit",
     "up": "up",
+    "watch-registry": "watch_registry",
     "demo": "demo",
     "bench": "bench",
 }
-GROUPS = ("broker", "topics", "models", "dead-letters", "rollout", "plan")
+GROUPS = ("broker", "topics", "models", "dead-letters", "rollout", "plan", "ci")
 
 
 def _version(asked: bool) -> None:
