@@ -15,7 +15,7 @@ from streambg.records.gate import KINDS, OTHER
 
 
 def deciding_contradictions(pipeline: Pipeline) -> list[Problem]:
-    return [*_labels(pipeline), *_segments(pipeline), *_metrics(pipeline), *_rollout(pipeline)]
+    return [*_labels(pipeline), *_segments(pipeline), *_metrics(pipeline), *_drift(pipeline), *_rollout(pipeline)]
 
 
 def _labels(pipeline: Pipeline) -> Iterator[Problem]:
@@ -61,6 +61,17 @@ def _metrics(pipeline: Pipeline) -> Iterator[Problem]:
             if field not in pipeline.segments:
                 near = _near(field, pipeline.segments)
                 yield Problem((*at, "segments"), f"`{field}` is not declared in `segments`{near}")
+
+
+def _drift(pipeline: Pipeline) -> Iterator[Problem]:
+    at: At = ("drift", "features")
+    yield from repeated(at, pipeline.drift.features)
+    for name in pipeline.drift.features:
+        kind = pipeline.model.features.get(name, "number")
+        if name not in pipeline.input.carry:
+            yield Problem(at, _not_carried(name, pipeline))
+        elif kind != "number":
+            yield Problem(at, f"`{name}` is a {kind}; drift is watched of numbers")
 
 
 def _near(wrong: str, right: Iterable[str]) -> str:

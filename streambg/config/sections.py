@@ -24,6 +24,7 @@ from streambg.config.deciding import HOOK, Labels, Metrics, Rollout, Segments
 from streambg.config.notify import Notify
 from streambg.config.redaction import Settings, redact, redact_text
 from streambg.config.values import Millis, Number, Wait, Whole
+from streambg.records.batch import MAX_CARRY_FIELDS
 from streambg.records.gate import Gate, canonical
 from streambg.records.rules import Rules
 from streambg.rollout.plan import Plan
@@ -125,6 +126,12 @@ class Contract(Section):
     decision: Decision
 
 
+class Drift(Section):
+    """Carried fields that are watched for drift, beside scores and disagreement."""
+
+    features: tuple[Name, ...] = Field(default=(), max_length=MAX_CARRY_FIELDS)
+
+
 class Transaction(Section):
     every_ms: Millis = Field(default=50, alias="every", ge=MIN_TRANSACTION_MS, le=MAX_TRANSACTION_MS)
     records: Whole = Field(default=TRANSACTION_RECORDS, ge=1, le=MAX_TRANSACTION_RECORDS)
@@ -161,6 +168,7 @@ class Pipeline(Section):
     labels: Labels | None = None
     segments: Segments = Field(default_factory=dict)
     metrics: Metrics = Field(default_factory=dict)
+    drift: Drift = Field(default_factory=Drift)
     rollout: Rollout = Field(default_factory=Rollout)
     notify: Notify = Field(default_factory=Notify)
     _file: Path = PrivateAttr(default=Path("pipeline.yaml"))
@@ -231,6 +239,8 @@ class Pipeline(Section):
             "live_failed": self.publish.live_failed,
             "gate": gate and gate.data(),
         }
+        if self.drift.features:  # without them as older versions write it
+            deciding["drift"] = self.drift.features
         return canonical(deciding)
 
     def deciding_digest(self) -> str:

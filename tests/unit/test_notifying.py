@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from control_log import Log
 from pipeline_files import small
@@ -170,9 +171,18 @@ def test_the_same_news_has_the_same_id_in_every_controller() -> None:
 
 
 def test_drift_is_told_with_what_where_and_how_much() -> None:
-    told = of_drift("fraud", Drifted(2, "green score", 400, 480, 0.1, 0.3), "1/0", 4, 1_000)
-    assert told.text == "fraud: drift of the green score in partition 2 since offset 400: mean 0.1, now 0.3"
+    drifted = Drifted(2, "green score", 400, 480, 0.1, 0.3, "mean", 0.2, 0.0834)
+    told = of_drift("fraud", drifted, "1/0", 4, 1_000)
+    assert told.text == (
+        "fraud: drift of the green score in partition 2 since offset 400: mean 0.1, now 0.3 "
+        "(mean 0.2, the limit is 0.0834)"
+    )
     assert json.loads(told.body())["data"]["since"] == 400
+    both = msgspec.structs.replace(drifted, stream="blue f1", measure="psi", value=0.4, limit=0.25, alike=True)
+    assert (
+        "drift of the input (blue f1, and the other color alike) in partition 2"
+        in of_drift("fraud", both, "1/0", 4, 1_000).text
+    )
 
 
 # -- configuration --------------------------------------------------------------------------------------------------
