@@ -87,9 +87,14 @@ def test_which_columns_are_the_outputs(
     assert np.allclose(answers(model, ROWS), expected(fitted), rtol=1e-9)
 
 
-@pytest.mark.parametrize("estimator", [None, RandomForestClassifier(20, random_state=1, n_jobs=-1)])
-def test_the_same_bits_whatever_stands_beside_a_row(registry: Registry, estimator: Any) -> None:
-    manifest = registry.add(version(trained(estimator)))
+@pytest.mark.parametrize(
+    ("estimator", "types"),
+    [(None, ()), (RandomForestClassifier(20, random_state=1, n_jobs=-1), ("sklearn.tree._tree.Tree",))],
+    ids=["matrix product", "trees in threads"],
+)
+def test_the_same_bits_whatever_stands_beside_a_row(tmp_path: Path, estimator: Any, types: tuple[str, ...]) -> None:
+    registry = Registry.create(tmp_path / "models", Policy(skops_allow=list(types)))
+    manifest = registry.add(version(trained(estimator), types=types))
     model = registry.load(manifest.ref, manifest.digest).model
     result = verify(model, ROWS, manifest.schema_of(None, None), sizes=(1, 7, BLOCK + 3))
     assert result.passed, result.examples
