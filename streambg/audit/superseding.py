@@ -125,9 +125,7 @@ class Superseding:
     def _run(self, command: Supersession, course: _Course, parsed: Parsed, rows: list[int]) -> None:
         """Records of one range, one behind the other."""
         if course.passed is None:
-            course.passed = (
-                int(parsed.offsets[rows[0]]) - 1
-            )  # the first that is left
+            course.passed = int(parsed.offsets[rows[0]]) - 1  # the first that is left
         ahead: list[int] = []
         high = course.passed
         for row in rows:
