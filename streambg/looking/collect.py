@@ -22,7 +22,7 @@ from streambg.kafka.reading import LogReader
 from streambg.looking import why
 from streambg.looking.answers import Held, Reach, Search, Verdict, search
 from streambg.looking.event import Answered, Event, Given, Letter, Published, Reached, Row, Span, Status
-from streambg.looking.finding import first_reaching
+from streambg.looking.finding import behind, first_reaching
 from streambg.looking.logs import Outcomes, Predictions
 from streambg.looking.why import Choice, Reply, Said, Why
 from streambg.models.decoding import json_rows
@@ -109,7 +109,7 @@ class Scenery:
                 told.text, told.doubt or f"stamped with epoch {epoch}, by the cutovers epoch {span.epoch} decides"
             )
         shown = span if settled else None
-        return Event(source, status, told, reached, given, shown, choice, answers, outcome)
+        return Event(source, status, told, reached, given, shown, choice, answers, outcome, self.superseded(source))
 
     def belongs(self, source: Source) -> None:
         """Raises ConfigError where it is no position of this pipeline's input."""
@@ -186,6 +186,20 @@ class Scenery:
             if not self._newest(source.partition, source.offset):
                 return None  # only of the newest events the outcome may come a moment after the position
             time.sleep(LOOK_AGAIN_S)
+
+    def superseded(self, source: Source) -> tuple[Published, ...]:
+        """What was published of it again, in the order of commands (P36)."""
+        place = [(source.partition, source.offset, source.offset + 1)]
+        log, _ = self.outcomes(source.partition)
+        found = []
+        for command in self.state.supersessions:
+            if command.touches(place):
+                cuts = self.cutovers.get(source.partition, [])
+                later = [cutover.first for cutover in cuts if cutover.epoch >= command.epoch]
+                # its records stand behind the outcomes of earlier epochs
+                begin = behind(log, later[0] if later else self.settled.get(source.partition, -1) + 1)
+                found.append(log.again(begin, command.epoch, source))
+        return tuple(record for record in found if record is not None)
 
     def _newest(self, partition: int, source: int) -> bool:
         return all(first_reaching(log, source) is None for log in self.outcomes(partition))

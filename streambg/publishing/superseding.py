@@ -84,7 +84,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """rows: which of the view's are answers to publish. errors: how many are error rows. upto: worked through so far."""
+    """rows: which of the view's are answers to publish. errors: how many are error rows. upto: worked through to."""
 
     view: View
     rows: list[int]
