@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,14 +11,21 @@ from dataclasses import dataclass
 
 import pytest
 import raw_topics
-from command_line import answer, streambg
 from pipelines import Process, Running, pipeline
 from raw_topics import Raw
+from typer.testing import CliRunner, Result
 from waiting import until
 
 from streambg import audit
+from streambg.cli.main import build
+from streambg.errors import StreambgError
+from streambg.kafka import profiles
+from streambg.kafka.positions import read_scored
+from streambg.looking.collect import Scenery
+from streambg.looking.event import as_json
 from streambg.process.crash import EXIT_CODE, VARIABLE
 from streambg.records.outcome import Outcome
+from streambg.records.source import Source
 
 pytestmark = pytest.mark.integration
 
@@ -39,10 +47,19 @@ class World:
     back: int
     raw: Raw
 
+    def cli(self, *words: str) -> Result:
+        return CliRunner().invoke(build(("supersede",)), [*words, "-p", str(self.run.pipeline.file)])
+
+    def answer(self, *words: str) -> Any:
+        done = self.cli(*words, "--output", "json")
+        assert done.exit_code == 0, done.exception
+        return json.loads(done.stdout)
+
     def refused(self, code: int, *words: str) -> str:
-        done = streambg(self.run.folder, "supersede", *words)
-        assert done.returncode == code, (done.stdout, done.stderr)
-        return done.stderr
+        done = self.cli(*words)
+        assert isinstance(done.exception, StreambgError), (words, done.output, done.exception)
+        assert done.exception.exit_code == code
+        return str(done.exception)
 
     def bad(self) -> set[Spot]:
         """What went out while green was live."""
@@ -81,7 +98,8 @@ def world(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worl
         publisher = run.start("publisher")
         run.feed(60)
         run.drained()
-        run.say("deploy", "green", "m:2")
+        deployed = run.say("deploy", "green", "m:2").epoch
+        until(lambda: _seeded(run, deployed), 30, "green is seeded")
         run.feed(60)
         run.drained()
         promoted = run.say("promote").epoch
@@ -95,8 +113,15 @@ def world(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worl
         yield World(run, publisher, promoted, back, raw_topics.read(kafka, name, 2))
 
 
+def _seeded(run: Running, deployment: int) -> bool:
+    """Green answers every event from now on (P11)."""
+    config, reader = run.pipeline, profiles.reader(run.pipeline, "test")
+    found = read_scored(reader, config.groups.scorer("green"), config.topics.input, range(run.partitions), deployment)
+    return len(found) == run.partitions
+
+
 def test_P36_without_yes_it_says_what_would_change_and_nothing_changes(world: World) -> None:
-    said = answer(world.run, "supersede", "--color", "blue", "--epoch", str(world.promoted))
+    said = world.answer("--color", "blue", "--epoch", str(world.promoted))
     assert (said["color"], said["deployment"], said["epoch"], said["done"]) == ("blue", 0, None, False)
     bad, stored = world.bad(), world.stored("blue")
     there = [spot for spot in bad if spot in stored]
@@ -169,13 +194,13 @@ def test_P36_killed_in_the_middle_each_is_superseded_once_and_a_keyed_reader_has
 
 
 def test_P36_the_same_request_again_is_done_already(world: World) -> None:
-    words = ("supersede", "--color", "blue", "--epoch", str(world.promoted), "--reason", "again", "--yes")
-    said = answer(world.run, *words)
+    words = ("--color", "blue", "--epoch", str(world.promoted), "--reason", "again", "--yes")
+    said = world.answer(*words)
     assert (said["already"], said["done"], len(said["commands"])) == (True, True, 1)
     assert said["commands"][0]["records"] == len(world.bad()) - 1
     topic = world.run.pipeline.topics.input
     part = min(offset for number, offset in world.bad() if number == 0)
-    said = answer(world.run, "supersede", "--color", "blue", "--range", f"{topic}/0@{part}-{part + 5}")
+    said = world.answer("--color", "blue", "--range", f"{topic}/0@{part}-{part + 5}")
     assert (said["already"], said["done"]) == (True, True)
     world.audited(len(world.bad()) - 1)
 
@@ -184,10 +209,26 @@ def test_P36_a_dead_letter_gets_the_answer_that_the_other_color_had(world: World
     """Number 70: blue raised, green was under test at weight 0 and had answered."""
     topic, green = world.run.pipeline.topics.input, world.stored("green")
     [(number, offset)] = [spot for spot in world.raw.letters if spot in green]
-    words = ("supersede", "--color", "green", "--range", f"{topic}/{number}@{offset}", "--reason", "it had one")
-    said = answer(world.run, *words, "--yes")
+    words = ("--color", "green", "--range", f"{topic}/{number}@{offset}", "--reason", "it had one")
+    said = world.answer(*words, "--yes")
     [what] = said["ranges"]
     assert (what["outcomes"], what["written"], what["revived"], said["records"]) == (1, 1, 1, 1)
     outcome, value = world.known()[number, offset]
     assert (outcome.color, outcome.why, value) == ("green", "supersedes", green[number, offset])
     world.audited(len(world.bad()))
+
+
+def test_P36_inspect_shows_both(world: World) -> None:
+    topic = world.run.pipeline.topics.input
+    [(number, offset)] = [spot for spot in world.raw.letters if spot in world.stored("green")]
+    bad = max(spot for spot in world.bad() if spot in world.stored("blue"))
+    with Scenery(world.run.pipeline) as scenery:
+        letter = as_json(scenery.event(Source(topic, number, offset)), full=True)
+        assert (letter["status"], letter["outcome"]["kind"]) == ("dead letter", "dead letter")
+        assert [(each["color"], each["why"]) for each in letter["superseded"]] == [("green", "supersedes")]
+        told = as_json(scenery.event(Source(topic, *bad)), full=True)
+        assert (told["outcome"]["color"], told["doubt"]) == ("green", None)
+        [again] = told["superseded"]
+        assert (again["color"], again["value"].encode()) == ("blue", world.stored("blue")[bad])
+        assert "superseded: blue m:1 under epoch" in told["says"]
+        assert scenery.superseded(Source(topic, number, offset - 1)) == ()
