@@ -25,6 +25,7 @@ TOGETHER = frozenset(
         "test_looking.py",
         "test_servers_docker.py",
         "test_status.py",
+        "test_supersede.py",
     }
 )
 

@@ -11,7 +11,7 @@ from streambg.audit.route import Route, route_of
 from streambg.audit.sources import Chunk, Records
 from streambg.audit.tally import Kind, Tally
 from streambg.control.fold import ControlFold
-from streambg.control.state import AcceptedGap, ControlState
+from streambg.control.state import AcceptedGap, ControlState, Supersession
 from streambg.errors import Gap
 from streambg.records.cutover import Cutover, Superseded, decode_cutover
 from streambg.records.source import Color
@@ -32,7 +32,7 @@ class Deployed:
 class History:
     """The fold of the control log: the route of each epoch, and when its command was appended (deployments: likewise).
 
-    It grows with `take`. gaps: per partition what was given up, in the order of epochs.
+    It grows with `take`. gaps: per partition what was given up, in the order of epochs. supersessions: by epoch.
     """
 
     def __init__(self, ignore_records: Collection[int] = ()) -> None:
@@ -41,6 +41,7 @@ class History:
         self.appended_ms: dict[int, int] = {}
         self.deployments: dict[Deployed, int] = {}
         self.gaps: dict[int, list[AcceptedGap]] = {}
+        self.supersessions: dict[int, Supersession] = {}
 
     @property
     def state(self) -> ControlState:
@@ -63,6 +64,7 @@ class History:
             for color, slot in entry.state.slots.items()
             if slot is not None and slot.id == offset
         )
+        self.supersessions.update((each.epoch, each) for each in entry.state.supersessions[-1:])
         for partition, gap in entry.state.gaps.items():
             if gap.epoch == offset:
                 self.gaps.setdefault(partition, []).append(gap)

@@ -124,6 +124,9 @@ class KafkaRecords:
             self.consumer(reader)
         return reader
 
+    def reread(self, role: Role, partition: int, begin: int) -> Iterator[Chunk]:
+        return _Reader(self, role, partition, False, max(begin, self.span(role, partition).start))
+
     def rewind(self, role: Role, partition: int, offset: int) -> None:
         self._readers[role, partition].go_to(offset)
 

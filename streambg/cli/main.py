@@ -29,6 +29,7 @@ VERBS = {
     "doctor": "doctor",
     "inspect": "inspect",
     "preview": "preview",
+    "supersede": "supersede",
     "audit": "audit",
     "up": "up",
     "watch-registry": "watch_registry",

@@ -63,7 +63,7 @@ class Republishing:
             if not messages:
                 return
             for message in messages:
-                _take(stored, message)
+                take(stored, message)
 
     def let_go(self) -> None:
         """Forget what was read; the next session begins anew at the progress that was committed."""
@@ -72,7 +72,8 @@ class Republishing:
             consumer.close()
 
 
-def _take(stored: Stored, message: Message) -> None:
+def take(stored: Stored, message: Message) -> None:
+    """The next record of the predictions' log. Raises KafkaException for an error in its place."""
     error, value, offset = message.error(), message.value() or b"", message.offset() or 0
     if error is not None:
         if error.code() != KafkaError._PARTITION_EOF:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streambg.control.state import ControlState, Deployment, SupersededRange, Supersession
-from streambg.publishing.answers import Answers, Fetch
+from streambg.publishing.answers import Answers, Fetch, View
 from streambg.publishing.outcomes import Header, Home, Records
 from streambg.records.coverage import Coverage
 from streambg.records.cutover import Superseded
@@ -70,24 +70,39 @@ class Stored:
         """A record that is no batch."""
         self.next_offset = log_offset + 1
 
-    def take(self, after: int, limit: int, home: Home) -> tuple[Records, int]:
-        """About `limit` records for the source offsets above `after`; how far it is worked through with them."""
-        place, deployment = self.errand.place, self.errand.deployment
+    def take(self, after: int, limit: int) -> Taken:
+        """About `limit` rows for the source offsets above `after`, of the range alone."""
+        place = self.errand.place
         view = self._answers.view(after, limit, None)
         all_of_it = self._answers.covered in (None, view.covered)
         last = place.end - 1
         upto = last if self.complete and all_of_it else max(after, min(view.covered, last))
         self._answers.settle(upto)
-        rows = np.flatnonzero(view.ok & (view.offsets >= place.first) & (view.offsets <= upto)).tolist()
+        inside = (view.offsets >= place.first) & (view.offsets <= upto)
+        return Taken(view, np.flatnonzero(view.ok & inside).tolist(), int((~view.ok & inside).sum()), upto)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """rows: which of the view's are answers to publish. errors: how many are error rows. upto: worked through to."""
+
+    view: View
+    rows: list[int]
+    errors: int
+    upto: int
+
+    def records(self, errand: Errand, home: Home) -> Records:
+        """As they go out: the stored bytes, and a header that names the command."""
+        view, rows, deployment = self.view, self.rows, errand.deployment
         template = header_template(
-            home.topic, home.partition, deployment.color, deployment.model, deployment.digest, self.errand.epoch
+            home.topic, home.partition, deployment.color, deployment.model, deployment.digest, errand.epoch
         )
         offsets = view.offsets.tolist()
         headers: list[list[Header]] = [[(HEADER, template % (offsets[row], b"supersedes"))] for row in rows]
         if view.forwarded is not None:
             for row, line in zip(rows, headers, strict=True):
                 line.extend(view.forwarded[row])
-        records = Records(
+        return Records(
             [view.values[row] for row in rows],
             [view.keys[row] for row in rows],
             headers,
@@ -96,7 +111,6 @@ class Stored:
             (),
             {(deployment.color, "supersedes"): len(rows)} if rows else {},
         )
-        return records, upto
 
 
 class Superseding:
@@ -127,9 +141,10 @@ class Superseding:
         errand, before = stored.errand, self.progress
         begun = before.epoch == errand.epoch
         after = max(errand.place.first - 1, before.upto if begun else -1)
-        records, upto = stored.take(after, limit, self._home)
-        if upto == after:
+        taken = stored.take(after, limit)
+        if taken.upto == after:
             return None
-        written = (before.written if begun else 0) + len(records)
-        self.progress = Progress(errand.epoch, upto, written)
-        return records, Superseded(self._home.partition, errand.epoch, upto, written)
+        written = (before.written if begun else 0) + len(taken.rows)
+        self.progress = Progress(errand.epoch, taken.upto, written)
+        note = Superseded(self._home.partition, errand.epoch, taken.upto, written)
+        return taken.records(errand, self._home), note
