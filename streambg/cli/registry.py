@@ -15,7 +15,8 @@ from streambg.control.verbs import schema
 from streambg.errors import ModelError
 from streambg.models.contract import Row, Schema
 from streambg.models.decoding import json_rows
-from streambg.models.registry import MAX_ARTIFACT_BYTES, Registry
+from streambg.models.manifest import MAX_ARTIFACT_BYTES
+from streambg.models.registry import Registry
 
 # a minute of a river model at 40 us an event, in all batch sizes
 MAX_SAMPLE_ROWS = 500_000

@@ -5,6 +5,7 @@
     allow_pickle: false          # true: format river may be loaded
     python_allow: [acme.models]  # modules that format python may load, with those below them
     onnx_threads: 1              # format onnx: threads of one operator
+    skops_allow: [acme.Scaler]   # types that format sklearn may make, beyond those that skops trusts by itself
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from streambg.models.folder import DAMAGED, read_below, sync_folder, write_folde
 from streambg.models.formats import load_python, load_river, source_sha256
 from streambg.models.manifest import (
     FILE,
+    MAX_ARTIFACT_BYTES,
     MAX_YAML_BYTES,
     PART,
     REGISTRY_FILE,
@@ -44,16 +46,23 @@ from streambg.models.manifest import (
 from streambg.models.onnxfile import read_opsets
 from streambg.models.onnxmodel import load_onnx
 from streambg.models.policy import Policy, read_policy
+from streambg.models.sklearnmodel import DISTRIBUTION, load_sklearn
 
 # The distribution that a format's answers come from, by format.
-_LIBRARIES: Mapping[Format, tuple[str, ...]] = {"python": (), "river": ("river",), "onnx": ("onnxruntime",)}
-# The bytes, the model made of them and the other color's stand in one process's memory for a moment.
-MAX_ARTIFACT_BYTES = 1024**3
+_LIBRARIES: Mapping[Format, tuple[str, ...]] = {
+    "python": (),
+    "river": ("river",),
+    "onnx": ("onnxruntime",),
+    "sklearn": (DISTRIBUTION, "skops"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """What `add` needs. `created`: the time of adding. `libraries`: distributions whose versions are recorded too."""
+    """What `add` needs. `created`: the time of adding. `libraries`: distributions whose versions are recorded too.
+
+    `types`: format sklearn, see `Manifest`. `origin`: where it was pulled from.
+    """
 
     ref: str
     format: Format
@@ -66,6 +75,8 @@ class NewVersion:
     training: str = ""
     metrics: Mapping[str, float | int | str] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,8 @@ class Registry:
         registry = Registry(path)
         path.mkdir(parents=True, exist_ok=True)
         lines = f"allow_pickle: {str(policy.allow_pickle).lower()}\npython_allow: [{', '.join(policy.python_allow)}]\n"
+        if policy.skops_allow:
+            lines += f"skops_allow: [{', '.join(policy.skops_allow)}]\n"
         if policy.onnx_threads != Policy().onnx_threads:
             lines += f"onnx_threads: {policy.onnx_threads}\n"
         try:
@@ -221,7 +234,9 @@ class Registry:
             "outputs": list(new.outputs),
             "opset": opset,
             "libraries": _versions(new.format, new.libraries),
+            "types": sorted(set(new.types)) if new.format == "sklearn" or new.types else None,
             "training": new.training,
+            "origin": new.origin,
             "metrics": dict(new.metrics),
             "created": new.created,
         }
@@ -268,6 +283,8 @@ class Registry:
             return load_river(manifest, artifact or b"", policy.allow_pickle)
         if manifest.format == "onnx":
             return load_onnx(manifest, artifact or b"", policy.onnx_threads)
+        if manifest.format == "sklearn":
+            return load_sklearn(manifest, artifact or b"", policy.skops_allow)
         return load_python(manifest, artifact, policy.python_allow)
 
 
