@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -73,8 +73,11 @@ class RowsBatch:
 class RowsWriter:
     """Made by `open_rows`. `rows`: so many were written or wait for their group."""
 
-    def __init__(self, arrow: ModuleType, parquet: ModuleType, layout: Layout, file: BinaryIO) -> None:
+    def __init__(self, path: Path, layout: Layout, file: BinaryIO) -> None:
+        arrow, parquet = libraries()
         self.rows = 0
+        self._path = path
+        self._file = file
         self._arrow = arrow
         self._layout = layout
         self._schema = _schema(arrow, layout)
@@ -83,7 +86,7 @@ class RowsWriter:
         self._waiting_rows = 0
 
     def write(self, batch: RowsBatch) -> None:
-        """Rows stand in the file in the order they come. Raises OSError where the file cannot grow."""
+        """Rows stand in the file in the order they come. Raises StreambgError where the file cannot grow."""
         columns = _columns(self._arrow, self._layout, batch)
         self._waiting.append(self._arrow.record_batch(columns, schema=self._schema))
         self._waiting_rows += len(batch.offsets)
@@ -92,20 +95,40 @@ class RowsWriter:
             self._group()
 
     def copy(self, groups: Iterator[Any]) -> None:
-        """Groups of another file of this layout."""
+        """Groups of another file of this layout. Raises as `write`."""
         for group in groups:
-            self._writer.write_table(group.cast(self._schema))
+            with self._growing():
+                self._writer.write_table(group.cast(self._schema))
             self.rows += group.num_rows
 
     def finish(self) -> None:
-        """Write what waits, and the file's end."""
+        """What waits, and the file's end; on the disk when this returns. Raises as `write`."""
         if self._waiting:
             self._group()
-        self._writer.close()
+        with self._growing():
+            self._writer.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def abandon(self) -> None:
+        """Let go of the file: Arrow's writer would end it when it is collected, after it was closed."""
+        with suppress(OSError):
+            self._writer.close()
 
     def _group(self) -> None:
-        self._writer.write_table(self._arrow.Table.from_batches(self._waiting), row_group_size=self._waiting_rows)
+        with self._growing():
+            self._writer.write_table(self._arrow.Table.from_batches(self._waiting), row_group_size=self._waiting_rows)
         self._waiting, self._waiting_rows = [], 0
+
+    @contextmanager
+    def _growing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StreambgError(
+                f"{self._path}: {error.strerror or error} after {self.rows:,} rows; what was written of it is removed",
+                way_out="free the disk or name a file elsewhere, then run it again: the same range gives the same rows",
+            ) from error
 
 
 @contextmanager
@@ -114,21 +137,32 @@ def open_rows(path: Path, layout: Layout) -> Iterator[RowsWriter]:
 
     Raises ConfigError where pyarrow is missing or the path cannot be written, StreambgError where the disk is full.
     """
-    arrow, parquet = libraries()
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    writer: RowsWriter | None = None
+    with _named(path):
+        file = part.open("wb")
     try:
-        with part.open("wb") as file:
-            writer = RowsWriter(arrow, parquet, layout, file)
+        writer = RowsWriter(path, layout, file)
+        try:
             yield writer
             writer.finish()
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise _not_written(path, writer, error) from error
+        finally:
+            writer.abandon()
+        with _named(path):
+            os.replace(part, path)
     finally:
+        with suppress(OSError):  # on a full disk once more, for what is still buffered
+            file.close()
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: {error.strerror}", way_out="name a file in a directory that can be written"
+        ) from error
 
 
 def join_rows(path: Path, layout: Layout, parts: Sequence[Path]) -> int:
@@ -155,15 +189,6 @@ def libraries() -> tuple[ModuleType, ModuleType]:
             way_out="pip install 'streambg[rows]', or leave --rows out",
         ) from error
     return pyarrow, pyarrow.parquet
-
-
-def _not_written(path: Path, writer: RowsWriter | None, error: OSError) -> StreambgError:
-    if error.filename is not None or writer is None:
-        return ConfigError(f"{path}: {error.strerror}", way_out="name a file in a directory that can be written")
-    return StreambgError(
-        f"{path}: {error.strerror or error} after {writer.rows:,} rows; what was written of it is removed",
-        way_out="free the disk or name a file elsewhere, then run it again: the same range gives the same rows",
-    )
 
 
 def _schema(arrow: ModuleType, layout: Layout) -> Any:
