@@ -36,7 +36,7 @@ VERBS = {
     "demo": "demo",
     "bench": "bench",
 }
-GROUPS = ("broker", "topics", "models", "dead-letters", "rollout", "plan", "ci")
+GROUPS = ("broker", "topics", "models", "dead-letters", "rollout", "plan", "ci", "replay")
 
 
 def _version(asked: bool) -> None:

@@ -1,143 +1,101 @@
-"""Charts as SVG elements for the report's page: steps, lines and dots, each with its legend. Pure.
-
-Both sides differ in color and in dash, so that they can be told apart on paper; the colors are the page's (page.css).
-"""
+"""Series as the page draws them: score histograms, agreement and evidence over time, calibration. Pure."""
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from math import log
 from typing import Literal
 
-from streambg.replaying.axes import Axis
+import numpy as np
 
-# Pixels of the picture, and what its labels take.
-WIDTH, HEIGHT = 640, 260
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 44
-PLOT_WIDTH, PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+from streambg.comparing.evidence import SCORE_STEP, Figures
+from streambg.comparing.histogram import Histogram
+from streambg.deciding.eprocess import log_good, log_harm
+from streambg.deciding.grid import PARTS_BITS
+from streambg.deciding.verdict import abort_weights, margins, promote_tests
+from streambg.records.gate import Gate, Metric
+from streambg.replaying.document import Bin, Calibration, Charts, Moment, Path
+from streambg.replaying.plan import AGAINST, MODEL
+from streambg.replaying.series import CALIBRATION_BINS, Calibrated, Series, merged
+from streambg.replaying.state import ModelState
 
-Point = tuple[float, float]
-# Whose it is: of the model that is tried or of what it is compared with; or what it speaks for.
-Side = Literal["model", "against", "good", "harm"]
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One line, or dots. Points in the axes' units, ascending by x; a piece ends where a point is missing (None)."""
-
-    name: str
-    side: Side
-    points: Sequence[Point | None]
-    dots: bool = False
+# As many bars as stand side by side on a phone.
+BARS = 40
+_SIDES: tuple[Literal["against", "model"], ...] = ("against", "model")
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A dashed line across the picture, at a value of the vertical axis."""
-
-    name: str
-    side: Side
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """`note` says how to read it. diagonal: a line from corner to corner, where both axes mean the same."""
-
-    name: str
-    title: str
-    note: str
-    x: Axis
-    y: Axis
-    series: Sequence[Series]
-    limits: Sequence[Limit] = field(default_factory=tuple)
-    diagonal: bool = False
+def charts_of(parts: Sequence[ModelState], figures: Figures, gate: Gate | None) -> Charts:
+    """Of one model, over partitions."""
+    series = merged(part.series for part in parts)
+    calibrated = Calibrated()
+    for part in parts:
+        calibrated.take(part.labels.calibrated)
+    paths = [_path(gate, gate.metric(name), series) for name in series.metrics] if gate is not None else []
+    sides = (figures.colors[color].score_histogram for color in (AGAINST, MODEL))
+    return Charts(_bins(*sides), series.width_ms, _moments(series), tuple(paths), _calibration(calibrated))
 
 
-def outline(bars: Sequence[tuple[float, float, float]]) -> list[Point | None]:
-    """Of bars (left, right, height) that stand on 0, ascending; where two do not touch, there is nothing between."""
-    points: list[Point | None] = []
-    end: float | None = None
-    for left, right, height in bars:
-        if left != end:
-            points += [] if end is None else [(end, 0.0), None]
-            points.append((left, 0.0))
-        points += [(left, height), (right, height)]
-        end = right
-    return points if end is None else [*points, (end, 0.0)]
+def _bins(against: Histogram, model: Histogram) -> tuple[Bin, ...]:
+    """Equal bars from the lowest to the highest score; from 0 to 1 where all of them lie there."""
+    filled = np.flatnonzero(against.counts + model.counts).tolist()
+    if not filled:
+        return ()
+    low, high = against.scale.edges(filled[0])[0], against.scale.edges(filled[-1])[1]
+    if low >= 0 and against.scale.middle(filled[-1]) <= 1 + 1 / 32:  # the bucket that holds 1.0 goes on above it
+        low, high = 0.0, 1.0
+    middles = np.array([against.scale.middle(bucket) for bucket in filled])
+    width = (high - low) / BARS or 1.0
+    at = np.clip(((middles - low) / width).astype(np.int64), 0, BARS - 1)
+    heights = [
+        np.bincount(at, side.counts[filled].astype(np.float64), BARS).astype(np.int64) for side in (against, model)
+    ]
+    return tuple(
+        Bin(low + bar * width, low + (bar + 1) * width, int(heights[0][bar]), int(heights[1][bar]))
+        for bar in range(BARS)
+    )
 
 
-def draw(chart: Chart) -> ET.Element:
-    """A <figure> with the picture, its legend and its note."""
-    figure = ET.Element("figure", {"class": "chart", "id": f"chart-{chart.name}"})
-    caption = ET.SubElement(figure, "figcaption")
-    ET.SubElement(caption, "b").text = chart.title
-    for series in chart.series:
-        ET.SubElement(
-            caption, "span", {"class": f"key {'dots ' if series.dots else ''}{series.side}"}
-        ).text = series.name
-    for limit in chart.limits:
-        ET.SubElement(caption, "span", {"class": f"key limit {limit.side}"}).text = limit.name
-    figure.append(_picture(chart))
-    ET.SubElement(figure, "p", {"class": "note"}).text = chart.note
-    return figure
+def _moments(series: Series) -> tuple[Moment, ...]:
+    against, model = series.sums()
+    return tuple(
+        Moment(
+            (series.first + piece) * series.width_ms,
+            compared,
+            int(series.agree[piece]),
+            int(against[piece]) / compared * SCORE_STEP if compared else None,
+            int(model[piece]) / compared * SCORE_STEP if compared else None,
+        )
+        for piece, compared in enumerate(series.compared.tolist())
+    )
 
 
-def _picture(chart: Chart) -> ET.Element:
-    svg = ET.Element("svg", {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img"})
-    ET.SubElement(svg, "title").text = chart.title
-    _grid(svg, chart)
-    if chart.diagonal:
-        ends = _path([(chart.x.low, chart.y.low), (chart.x.high, chart.y.high)], chart)
-        ET.SubElement(svg, "path", {"class": "diagonal", "d": ends})
-    for limit in chart.limits:
-        ends = _path([(chart.x.low, limit.value), (chart.x.high, limit.value)], chart)
-        ET.SubElement(svg, "path", {"class": f"limit {limit.side}", "d": ends})
-    for series in chart.series:
-        if series.dots:
-            _dots(svg, series, chart)
-        else:
-            ET.SubElement(svg, "path", {"class": f"line {series.side}", "d": _path(series.points, chart)})
-    return svg
+def _path(gate: Gate, metric: Metric, series: Series) -> Path:
+    margin, abort_margin = margins(metric, segment=False)
+    growing = series.growing(metric.name)
+    return Path(
+        metric.name,
+        log(promote_tests(gate) / gate.alpha_promote),
+        -log(abort_weights(gate)[0] * gate.alpha_abort),
+        tuple((growing.sum(axis=1) >> PARTS_BITS).tolist()),
+        tuple(log_good(counts, margin) for counts in growing),
+        tuple(log_harm(counts, abort_margin) for counts in growing),
+    )
 
 
-def _grid(svg: ET.Element, chart: Chart) -> None:
-    bottom = TOP + PLOT_HEIGHT
-    for value, text in chart.y.ticks:
-        y = _y(value, chart.y)
-        ET.SubElement(svg, "path", {"class": "grid", "d": f"M{LEFT} {y}H{WIDTH - RIGHT}"})
-        ET.SubElement(svg, "text", {"x": str(LEFT - 8), "y": y, "dy": "4", "text-anchor": "end"}).text = text
-    for value, text in chart.x.ticks:
-        x = _x(value, chart.x)
-        ET.SubElement(svg, "path", {"class": "grid", "d": f"M{x} {TOP}V{bottom + 4}"})
-        ET.SubElement(svg, "text", {"x": x, "y": str(bottom + 18), "text-anchor": "middle"}).text = text
-    right = {"x": str(WIDTH - RIGHT), "y": str(HEIGHT - 6), "text-anchor": "end", "class": "axis"}
-    ET.SubElement(svg, "text", right).text = chart.x.label
-    ET.SubElement(svg, "text", {"x": str(LEFT), "y": str(HEIGHT - 6), "class": "axis"}).text = f"\u2191 {chart.y.label}"
-
-
-def _dots(svg: ET.Element, series: Series, chart: Chart) -> None:
-    for point in series.points:
-        if point is not None:
-            where = {"cx": _x(point[0], chart.x), "cy": _y(point[1], chart.y)}
-            ET.SubElement(svg, "circle", {"class": f"dot {series.side}", "r": "4", **where})
-
-
-def _path(points: Sequence[Point | None], chart: Chart) -> str:
-    parts, begins = [], True
-    for point in points:
-        if point is None:
-            begins = True
-            continue
-        parts.append(f"{'M' if begins else 'L'}{_x(point[0], chart.x)} {_y(point[1], chart.y)}")
-        begins = False
-    return "".join(parts)
-
-
-def _x(value: float, axis: Axis) -> str:
-    return f"{LEFT + PLOT_WIDTH * axis.share(value):.1f}"
-
-
-def _y(value: float, axis: Axis) -> str:
-    return f"{TOP + PLOT_HEIGHT * (1 - axis.share(value)):.1f}"
+def _calibration(calibrated: Calibrated) -> tuple[Calibration, ...]:
+    """Nothing where scores are no probabilities, or labels no decisions: then it says nothing."""
+    if calibrated.outside:
+        return ()
+    return tuple(
+        Calibration(
+            side,
+            number / CALIBRATION_BINS,
+            (number + 1) / CALIBRATION_BINS,
+            events,
+            scores / events * SCORE_STEP,
+            truths / events,
+        )
+        for side, cells in zip(_SIDES, calibrated.cells.tolist(), strict=True)
+        for number, (events, scores, truths) in enumerate(cells)
+        if events
+    )

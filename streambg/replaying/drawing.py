@@ -7,8 +7,8 @@ from dataclasses import replace
 from math import isfinite, log, log10
 
 from streambg.replaying.axes import Axis, counts, decades, linear, times
-from streambg.replaying.charts import Chart, Limit, Point, Series, Side, outline
 from streambg.replaying.document import Charts, Latency, Moment, Path, Report, Scored
+from streambg.replaying.svg import Chart, Limit, Point, Series, Side, outline
 from streambg.replaying.words import against_words
 
 # An e-value beyond the square of its limit says nothing more; without a lid the limit would lie on the floor.

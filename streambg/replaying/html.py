@@ -12,10 +12,10 @@ from pathlib import Path
 
 from streambg import __version__
 from streambg.replaying import tables, words
-from streambg.replaying.charts import draw
 from streambg.replaying.document import Report, Scored, Timing
 from streambg.replaying.drawing import charts, latency
 from streambg.replaying.markup import document, listed, node, number, table
+from streambg.replaying.svg import draw
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 EXAMPLES = REPOSITORY / "examples" / "cicd"
 LIVE, WORSE, HARMFUL = range(3)
+BASH = shutil.which("bash") or "bash"
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,7 @@ class Job:
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
+                start_new_session=True,
             )
 
     @property
@@ -73,7 +78,8 @@ class Job:
         try:
             found = self.popen.wait(timeout)
         finally:
-            self.popen.kill()
+            with suppress(ProcessLookupError):  # the script and what it started
+                os.killpg(self.popen.pid, signal.SIGKILL)
         assert found == code, self.said
 
     def gates(self, file: str) -> dict[str, str]:
@@ -86,7 +92,7 @@ class Job:
 
 
 def promote(shop: Shuttle, ref: str) -> Job:
-    return Job(shop, "bash", str(EXAMPLES / "promote.sh"), ref)
+    return Job(shop, BASH, str(EXAMPLES / "promote.sh"), ref)
 
 
 def ended(verb: Verb, code: int) -> Verb:
@@ -205,7 +211,7 @@ def test_the_workflows_steps_do_what_they_say(shop: Shuttle) -> None:
     assert all("${{" not in script for _, script in scripts), "what somebody types is no part of a script"
     assert given["STREAMBG_ACTOR"] == "github ada"
     for _, script in scripts:
-        Job(shop, "bash", "-e", "-c", script, **given, GITHUB_STEP_SUMMARY=str(summary)).ends(0)
+        Job(shop, BASH, "-e", "-c", script, **given, GITHUB_STEP_SUMMARY=str(summary)).ends(0)
     assert summary.read_text().startswith(f"### {live.model}: promote")
     found = ET.parse(shop.folder / "reports" / "validate.xml").getroot()
     [proof] = [case for case in found.iter("testcase") if case.attrib["name"] == "replay reproduces production"]

@@ -16,10 +16,10 @@ from replay_documents import AGREEMENT, REPORT, SCORED, TIMING, UNLIKE, VERDICT,
 
 from streambg.replaying import words
 from streambg.replaying.axes import Axis, counts, decades, linear, times
-from streambg.replaying.charts import HEIGHT, WIDTH, Series, outline
 from streambg.replaying.document import Charts, Proof, Report, encode
 from streambg.replaying.drawing import charts
 from streambg.replaying.html import POLICY, render
+from streambg.replaying.svg import HEIGHT, WIDTH, Series, outline
 
 VOID = {"meta", "link"}
 EVIL = "<script>alert(1)</script>\"'><img src=http://127.0.0.1:1/x onerror=alert(2)>&amp;"
