@@ -20,6 +20,7 @@ from streambg.cli.common import (
     actor,
     connected_pipeline,
     print_json,
+    stderr,
     stdout,
 )
 from streambg.cli.completing import ColorArgument, Ref
@@ -125,7 +126,8 @@ def deploy(  # noqa: PLR0913 - Typer's form: an option is an argument
     slot, share, begin = color_of(color), weight_of(sample) if sample is not None else None, _start_of(start)
     config = connected_pipeline(pipeline)
     # a rescore brings nothing new: it is live's own digest (P29)
-    found = None if rescore else contract(config, model)
+    with stderr.status(f"Asking live and {model} the newest events ..."):
+        found = None if rescore else contract(config, model)
     if found is not None and not accept_contract_change:
         if found.found and output is Output.JSON:
             print_json({"verb": "deploy", "accepted": False, "contract": asdict(found)})

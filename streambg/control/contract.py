@@ -62,8 +62,8 @@ class Mismatches:
         beside_what = f" that live {self.live} keeps" if self.live else ""
         lines = "".join(f"\n  - {mismatch}" for mismatch in self.record())
         raise ContractChanged(
-            f"{self.model} does not keep the contract{beside_what}: {len(self.found)} mismatches on {self.events:,} "
-            f"events, 0 are allowed{lines}",
+            f"{self.model} does not keep the contract{beside_what}: {len(self.found)} mismatch"
+            f"{'es' if len(self.found) > 1 else ''} on {self.events:,} events, 0 are allowed{lines}",
             way_out="mend the model or the pipeline file; where every reader of the output expects the change: "
             "--accept-contract-change, which stands in the control log",
         )

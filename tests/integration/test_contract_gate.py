@@ -97,6 +97,6 @@ def test_a_first_deploy_of_a_model_without_its_features_is_refused(kafka: str, u
         ref = renamed.model("renamed")
         found = contract(renamed.pipeline, ref)
         assert [str(each) for each in found.found] == ["features: missing feature age in all 50 events"]
-        with pytest.raises(ContractChanged, match="1 mismatches on 50 events, 0 are allowed"):
+        with pytest.raises(ContractChanged, match="1 mismatch on 50 events, 0 are allowed"):
             found.or_raise()
         assert found.epoch == -1

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streambg.control.commands import MAX_CHANGES, MAX_TEXT
+from streambg.control.contract import Mismatches
 from streambg.models.answering import Answered
 from streambg.models.contract import Row, Schema
-from streambg.models.fitting import ENOUGH, MAX_LABELS, RANGES, Fit, Side, alone, beside, declared, range_of
+from streambg.models.fitting import ENOUGH, MAX_LABELS, RANGES, Fit, Mismatch, Side, alone, beside, declared, range_of
 from streambg.records.batch import ERROR, OK
 
 SCHEMA = Schema({"x": "number"}, ("p",), "p", 0.5)
@@ -154,3 +156,12 @@ def test_a_range_holds_its_scores_and_no_narrower_one_does(scores: list[float]) 
     assert all(low <= score <= high for score in scores)
     for narrower in RANGES[: RANGES.index((low, high))]:
         assert not all(narrower[0] <= score <= narrower[1] for score in scores)
+
+
+def test_what_the_log_keeps_of_many_mismatches_is_bounded() -> None:
+    found = tuple(Mismatch("kind", f"field 'f{at}' is new" + "!" * 3_000 * (at == 1)) for at in range(MAX_CHANGES + 5))
+    kept = Mismatches("m:1", "sha256:0", 3, "m:0", 10, 10, found, ()).record()
+    assert len(kept) == MAX_CHANGES
+    assert kept[0] == "kind: field 'f0' is new"
+    assert (len(kept[1]), kept[1][-3:]) == (MAX_TEXT, "...")
+    assert kept[-1] == "and 6 more", "none is dropped without a word"
