@@ -272,5 +272,7 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 
 def _short(key: str, value: Any) -> Any:
-    """A digest as tables show it; all of it is in the JSON."""
+    """A digest or ranges as tables show them; all of it is in the JSON."""
+    if key == "ranges" and isinstance(value, list):
+        return ",".join(f"{each['partition']}@{each['first']}-{each['end'] - 1}" for each in value)
     return short_digest(value) if key == "digest" and isinstance(value, str) else value
