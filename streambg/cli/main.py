@@ -35,7 +35,7 @@ VERBS = {
     "demo": "demo",
     "bench": "bench",
 }
-GROUPS = ("broker", "topics", "models", "dead-letters", "rollout", "plan")
+GROUPS = ("broker", "topics", "models", "dead-letters", "rollout", "plan", "replay")
 
 
 def _version(asked: bool) -> None:

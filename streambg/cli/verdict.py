@@ -25,12 +25,12 @@ from streambg.comparing.verdict_log import read_verdicts
 from streambg.config import Pipeline
 from streambg.config.values import parse_duration
 from streambg.control import verbs
+from streambg.deciding.verdict import EXIT
 from streambg.errors import ConfigError, Refused
 from streambg.kafka import profiles
 
 app = typer.Typer()
 
-EXIT = {"promote": 0, "abort": 10, "continue": 11, "inconclusive": 12}
 # A verdict changes at most once a second, and a look reads the ends of two topics.
 LOOK_EVERY_S = 2.0
 

@@ -113,8 +113,11 @@ class Evidence:
         self.tallies = tallies.begun(gate, labelled=False)
         self.awaited = Awaited()
 
-    def add(self, rows: Rows, terms: Terms) -> None:
-        """The next rows: `rows.low` is what was compared so far. Raises ValueError where it is not."""
+    def add(self, rows: Rows, terms: Terms, watch: tallies.Watch | None = None) -> None:
+        """The next rows: `rows.low` is what was compared so far. Raises ValueError where it is not.
+
+        watch: is told of each metric's differences.
+        """
         if rows.low != self.compared:
             raise ValueError(f"evidence reaches to {self.compared}, the rows begin after {rows.low}")
         figures, counts = self.figures, self.figures.counts
@@ -130,7 +133,7 @@ class Evidence:
         if len(rows):
             _compare(self, rows, terms)
             if terms.gate is not None:
-                tallies.add(self.tallies, terms.gate, seen_of(rows, terms, terms.gate), terms.hooks)
+                tallies.add(self.tallies, terms.gate, seen_of(rows, terms, terms.gate), terms.hooks, watch)
         self.compared = rows.high
 
     def dropped(self, dropped: dict[Color, dict[str, int]]) -> None:

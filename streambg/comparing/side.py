@@ -191,7 +191,7 @@ class Side:
             last = len(batch) if high >= segment.upto else int(np.searchsorted(batch.offsets, high, "right"))
             if first < last:
                 pieces.append((batch, first, last))
-        return _part(pieces, self._outputs)
+        return part_of(pieces, self._outputs)
 
     def unanswered(self, offsets: Ints) -> Bools:
         """For offsets without a row here: does the silence say nothing (P9)? bool (n,).
@@ -224,7 +224,8 @@ class Side:
         return told
 
 
-def _part(pieces: list[tuple[Batch, int, int]], outputs: int) -> Part:
+def part_of(pieces: list[tuple[Batch, int, int]], outputs: int) -> Part:
+    """(batch, first row, last row + 1) each, in source order."""
     none: list[Ints] = [np.empty(0, np.int64)]
     times = [batch.times[first:last] for batch, first, last in pieces]
     latency = [np.maximum(batch.scored_at - batch.times[first:last], 0) for batch, first, last in pieces]

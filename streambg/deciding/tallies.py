@@ -6,7 +6,7 @@ cut (P32). Of each metric `counts` holds int64 (1 + places, POINTS): all events 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,9 @@ from streambg.deciding.grid import POINTS, Ints
 from streambg.deciding.kinds import Answers, BadMeasure, Hook, Seen, differences
 from streambg.records.gate import Gate, Metric
 from streambg.records.source import COLORS, Color
+
+# A metric's name, its differences, and the rows that have one where not all have.
+Watch = Callable[[str, Ints, Ints | None], None]
 
 
 @dataclass(slots=True)
@@ -55,8 +58,8 @@ def _empty(metric: Metric, gate: Gate) -> Tally:
     return Tally(np.zeros((places, POINTS), np.int64), detector)
 
 
-def add(tallies: Tallies, gate: Gate, seen: Seen, hooks: Mapping[str, Hook]) -> None:
-    """The next events, in their order. hooks: the team's functions, by kind."""
+def add(tallies: Tallies, gate: Gate, seen: Seen, hooks: Mapping[str, Hook], watch: Watch | None = None) -> None:
+    """The next events, in their order. hooks: the team's functions, by kind. watch: is told of what is counted."""
     if len(seen) == 0:
         return
     groups = {name: grouped(seen.carry.get(name), values, len(seen)) for name, values in gate.segments.items()}
@@ -64,6 +67,8 @@ def add(tallies: Tallies, gate: Gate, seen: Seen, hooks: Mapping[str, Hook]) -> 
         metric = gate.metric(name)
         found, kept = _measured(tallies, metric, seen, hooks.get(metric.kind))
         tally.failed += len(seen) - len(found)
+        if watch is not None:
+            watch(name, found, kept)
         _count(
             tally, metric, gate, found, {name: code if kept is None else code[kept] for name, code in groups.items()}
         )

@@ -30,6 +30,8 @@ from streambg.records.gate import OTHER, Gate, Metric, Role
 from streambg.records.source import Color
 
 Word = Literal["promote", "abort", "continue", "inconclusive"]
+# What a process says of it when it ends.
+EXIT: Mapping[Word, int] = {"promote": 0, "abort": 10, "continue": 11, "inconclusive": 12}
 
 # Without any statistics: a candidate that leaves out more than a twentieth of at least so many events is broken.
 BROKEN_COVERAGE, BROKEN_EVENTS = 0.95, 1_000

@@ -16,11 +16,10 @@ from streambg.control.state import Deployment
 from streambg.errors import ModelError, StreambgError
 from streambg.kafka.identity import Identity
 from streambg.kafka.membership import Place
-from streambg.models.decoding import json_rows, load_decode_hook
 from streambg.models.registry import Registry
 from streambg.process.frame import Frame
 from streambg.records.batch import ERROR, Batch
-from streambg.scoring.answerer import Answerer, Decode, Fields
+from streambg.scoring.answerer import Answerer, load_answerer
 from streambg.scoring.session import Session, Site, in_force
 
 # Looking for a first deployment, or at a slot whose model cannot be loaded: often enough for a person to see it act.
@@ -174,7 +173,7 @@ class _Loading:
 
     def _load(self) -> None:
         try:
-            self.answerer = self._make()
+            self.answerer = load_answerer(self._registry, self.deployment, self._carry, self._topic)
         except StreambgError as error:
             self._failed_at, self.failure = time.monotonic(), error
         except Exception as error:  # a team's own code may raise anything while it loads
@@ -185,15 +184,3 @@ class _Loading:
                     way_out="mend the model's code, add it as a new version, deploy that",
                 ),
             )
-
-    def _make(self) -> Answerer:
-        """By the rules that the deployment carries, not by this process's file (P4)."""
-        deployment, rules = self.deployment, self.deployment.rules
-        loaded = self._registry.load(deployment.model, deployment.digest)
-        schema = loaded.manifest.schema_of(rules.decision.output if rules.decision else None, rules.decision_threshold)
-        decode: Decode = json_rows
-        if rules.decode is not None:
-            decode = load_decode_hook(rules.decode, self._registry.policy().python_allow)
-        more = () if rules.bucket_field is None or rules.bucket_field in self._carry else (rules.bucket_field,)
-        fields = Fields((*self._carry, *more), rules.bucket_field)
-        return Answerer(deployment.id, loaded.model, schema, decode, fields, self._topic)

@@ -1,0 +1,255 @@
+"""The other side of a comparison, window by window: what was published, or a color's stored predictions. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from streambg.audit.columns import Column
+from streambg.audit.parsing import Says, distinct
+from streambg.audit.stream import Stream
+from streambg.comparing.side import Part, part_of
+from streambg.deciding.grid import Floats, Ints
+from streambg.records.batch import ERROR, OK, Batch, Carried
+from streambg.records.outcome import GIVEN_UP
+from streambg.records.source import Color
+from streambg.replaying.contender import Contender
+from streambg.replaying.plan import AGAINST_ID, Deployed, Lane
+from streambg.replaying.proof import Published
+from streambg.replaying.stored import Stored
+from streambg.scoring.batching import Polled
+
+NOBODY = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The other side's rows of (low, high]. came: events of the input, by what they came to (`document.Came`).
+
+    silent: events that the other side owes and has no row for; the others say nothing.
+    missing: by why (`Came`), the source offsets of the events without a row.
+    """
+
+    part: Part
+    published: Published
+    came: Counter[str] = field(default_factory=Counter)
+    answering: Counter[tuple[str, int]] = field(default_factory=Counter)
+    silent: int = 0
+    missing: Mapping[str, Ints] = field(default_factory=dict)
+
+
+class Against(Protocol):
+    """`take` in ascending windows. events: the window's, model: the model's rows of them, whose carry is theirs."""
+
+    def take(self, low: int, high: int, events: Polled, model: Part) -> Baseline: ...
+
+
+class AgainstColor:
+    """A color's stored predictions: of its deployment that began last below each event.
+
+    begins: (source offset that its answers begin above, deployment), ascending.
+    """
+
+    def __init__(self, color: Color, stored: Stored, begins: Sequence[tuple[int, int]], outputs: int) -> None:
+        self._color = color
+        self._stored = stored
+        self._begins = list(begins)
+        self._outputs = outputs
+
+    def take(self, low: int, high: int, events: Polled, model: Part) -> Baseline:
+        pieces: list[tuple[Batch, int, int]] = []
+        whose: list[Ints] = [np.empty(0, np.int64)]
+        stored: dict[int, Part] = {}
+        for number, (after, deployment) in enumerate(self._begins):
+            upto = self._begins[number + 1][0] if number + 1 < len(self._begins) else high
+            first, last = max(low, after), min(high, upto)
+            if first >= last:
+                continue
+            part = self._stored.part(self._color, deployment, first, last)
+            pieces += part.pieces
+            whose.append(np.full(len(part), deployment, np.int64))
+            stored[deployment] = part
+        deployments = np.concatenate(whose)
+        part = part_of(pieces, self._outputs)
+        missing = np.setdiff1d(model.offsets, part.offsets, assume_unique=True)
+        answering = Counter[tuple[str, int]]({(self._color, each): int((deployments == each).sum()) for each in stored})
+        return Baseline(part, Published(deployments, stored), Counter(), answering, 0, {"unanswered": missing})
+
+
+class AgainstPublished:
+    """What production published: output records and dead letters, with the scores that belong to them."""
+
+    def __init__(
+        self,
+        outputs: Stream,
+        letters: Stream,
+        stored: Stored,
+        lane: Lane,
+        deployed: Mapping[int, Sequence[Deployed]],
+        names: tuple[str, ...],
+    ) -> None:
+        self._outputs, self._letters = outputs, letters
+        self._stored = stored
+        self._lane = lane
+        self._deployed = deployed
+        self._names = names
+        self._scores = _Scores(names)
+
+    def take(self, low: int, high: int, events: Polled, model: Part) -> Baseline:
+        outputs, _ = self._outputs.take(high)
+        letters, _ = self._letters.take(high)
+        outputs, letters = outputs.between(low, high), letters.between(low, high)
+        came = Counter[str]()
+        whose = self._whose(outputs)
+        answering = Counter[tuple[str, int]]()
+        for said, number in distinct(outputs.says):
+            came[said.why or ""] += number
+            answering[said.color, self._deployment(said)] += number
+        came["dead-letter"] += len(letters)
+        stored = self._stored_rows(answering, low, high)
+        scores = self._scored(outputs, whose, stored)
+        part, deployments = _joined(outputs, whose, scores, letters, self._letters_whose(letters), model, self._names)
+        missing = self._missing(np.setdiff1d(model.offsets, part.offsets, assume_unique=True))
+        for why, offsets in missing.items():
+            came[why] += len(offsets)
+        silent = len(missing.get("lost", ()))
+        by_id = {deployment: rows for (_, deployment), rows in stored.items()}
+        return Baseline(part, Published(deployments, by_id), +came, answering, silent, missing)
+
+    def _deployment(self, said: Says) -> int:
+        slots = self._deployed.get(said.epoch, ())
+        return next((each.id for each in slots if each.color == said.color), NOBODY)
+
+    def _whose(self, column: Column) -> Ints:
+        ids = {id(said): self._deployment(said) for said, _ in distinct(column.says)}
+        if len(ids) == 1:
+            return np.full(len(column), next(iter(ids.values())), np.int64)
+        return np.fromiter(map(ids.__getitem__, map(id, column.says)), np.int64, len(column))
+
+    def _letters_whose(self, column: Column) -> Ints:
+        """A dead letter is its chosen color's answer, unless it stands for an event that was given up (P29)."""
+        found = [NOBODY if said.reasons.get(said.color) == GIVEN_UP else self._deployment(said) for said in column.says]
+        return np.array(found, np.int64)
+
+    def _stored_rows(self, answering: Counter[tuple[str, int]], low: int, high: int) -> dict[tuple[str, int], Part]:
+        return {
+            (color, deployment): self._stored.part(color, deployment, low, high)  # type: ignore[arg-type] # as parsed
+            for color, deployment in sorted(answering)
+            if deployment != NOBODY
+        }
+
+    def _scored(self, column: Column, whose: Ints, stored: Mapping[tuple[str, int], Part]) -> Floats:
+        """From the predictions; where they have expired, from the published value, if that has them."""
+        scores = np.full((len(column), len(self._names)), np.nan)
+        known = np.zeros(len(column), np.bool_)
+        for (_, deployment), part in stored.items():
+            mine = np.flatnonzero(whose == deployment)
+            at = np.searchsorted(part.offsets, column.offsets[mine])
+            inside = at < len(part)
+            hit = np.zeros(len(mine), np.bool_)
+            hit[inside] = part.offsets[at[inside]] == column.offsets[mine[inside]]
+            scores[mine[hit]] = part.scores[at[hit]]
+            known[mine[hit]] = True
+        left = np.flatnonzero(~known)
+        if len(left):
+            scores[left] = self._scores.read([column.values[row] for row in left.tolist()])
+        return scores
+
+    def _missing(self, offsets: Ints) -> dict[str, Ints]:
+        lane = self._lane
+        before = offsets < lane.origin
+        unsettled = ~before & (offsets > lane.settled)
+        expired = ~before & ~unsettled & (offsets < lane.outcomes_from)
+        kinds = {"before-origin": before, "unsettled": unsettled, "expired": expired}
+        kinds["lost"] = ~before & ~unsettled & ~expired
+        return {why: offsets[which] for why, which in kinds.items() if which.any()}
+
+
+class _Scores:
+    """Reads scores back from the default JSON of an answer; a float's shortest text is the float, to the last bit."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._fields = [f"o{at}" for at in range(len(names))]
+        line = msgspec.defstruct(
+            "Line",
+            [(name, float) for name in self._fields],
+            rename=dict(zip(self._fields, names, strict=True)),
+            gc=False,
+        )
+        self._decode = msgspec.json.Decoder(line).decode
+
+    def read(self, values: Sequence[bytes | None]) -> Floats:
+        """float64 (n, outputs); NaN where a value is none."""
+        rows = [self._row(value) for value in values]
+        return np.array(rows, np.float64).reshape(len(rows), len(self._fields))
+
+    def _row(self, value: bytes | None) -> list[float]:
+        try:
+            line: Any = self._decode(value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return [np.nan] * len(self._fields)
+        return [getattr(line, name) for name in self._fields]
+
+
+def _joined(
+    outputs: Column,
+    whose: Ints,
+    scores: Floats,
+    letters: Column,
+    letters_whose: Ints,
+    model: Part,
+    names: Sequence[str],
+) -> tuple[Part, Ints]:
+    """Outputs and dead letters as one color's rows in source order; what an event carries comes from the model's."""
+    offsets, keys = outputs.offsets, list(outputs.keys)
+    values = [value or b"" for value in outputs.values]
+    statuses: npt.NDArray[np.uint8] = np.full(len(outputs), OK, np.uint8)
+    if len(letters):
+        reasons = [said.reasons.get(said.color, "").encode() for said in letters.says]
+        order = np.argsort(np.concatenate((offsets, letters.offsets)), kind="stable")
+        offsets = np.concatenate((offsets, letters.offsets))[order]
+        whose = np.concatenate((whose, letters_whose))[order]
+        statuses = np.concatenate((statuses, np.full(len(letters), ERROR, np.uint8)))[order]
+        scores = np.concatenate((scores, np.full((len(letters), len(names)), np.nan)))[order]
+        both_keys, both_values = [*keys, *letters.keys], [*values, *reasons]
+        keys = [both_keys[at] for at in order.tolist()]
+        values = [both_values[at] for at in order.tolist()]
+    times, carry = _carried(offsets, model)
+    if len(offsets) == 0:
+        return part_of([], len(names)), whose
+    low, high = int(offsets[0]) - 1, int(offsets[-1])
+    batch = Batch(AGAINST_ID, low, high, False, 0, 0, offsets, times, statuses, scores, keys, values, carry)
+    return part_of([(batch, 0, len(batch))], len(names)), whose
+
+
+def _carried(offsets: Ints, model: Part) -> tuple[Ints, dict[str, list[Carried]]]:
+    """Times and carried fields of the events; 0 and None where an outcome has no event any more."""
+    names = list(model.pieces[0][0].carry) if model.pieces else []
+    columns = {name: model.column(name) for name in names}
+    if np.array_equal(offsets, model.offsets):
+        return model.times, columns
+    at = np.searchsorted(model.offsets, offsets)
+    inside = at < len(model)
+    hit = np.zeros(len(offsets), np.bool_)
+    hit[inside] = model.offsets[at[inside]] == offsets[inside]
+    times = np.zeros(len(offsets), np.int64)
+    times[hit] = model.times[at[hit]]
+    rows = [row if there else None for row, there in zip(at.tolist(), hit.tolist(), strict=True)]
+    return times, {name: [None if row is None else column[row] for row in rows] for name, column in columns.items()}
+
+
+class AgainstModel:
+    """Another model's answers to the same events."""
+
+    def __init__(self, contender: Contender) -> None:
+        self._contender = contender
+
+    def take(self, low: int, high: int, events: Polled, model: Part) -> Baseline:
+        part = self._contender.part(low, events)
+        return Baseline(part, Published(np.full(len(part), NOBODY, np.int64), {}))

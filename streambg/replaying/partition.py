@@ -1,0 +1,175 @@
+"""One partition of a replay: window by window, both sides joined and counted by the comparator's own code. Pure.
+
+A window is a fixed number of events from the range's begin on: so neither a checkpoint nor a poll moves its borders,
+and what depends on them (the batches that a model is asked in) is the same in every run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from streambg.comparing.measuring import answers_of, carried, seen_of
+from streambg.comparing.pair import Terms
+from streambg.comparing.pairing import Rows, match
+from streambg.comparing.side import Part
+from streambg.deciding import tallies
+from streambg.deciding.grid import Ints
+from streambg.previewing import preview
+from streambg.previewing.preview import Question
+from streambg.records.batch import MAX_ROWS
+from streambg.replaying.against import Against, Baseline
+from streambg.replaying.contender import Contender
+from streambg.replaying.labels import LabelTable, labelled
+from streambg.replaying.proof import Fetch, Prover, polled_of
+from streambg.replaying.state import Missing, ModelState, Shown, State
+from streambg.scoring.batching import Polled
+
+# Eight of the largest batches: numpy's cost a call is spread thin, and both sides' rows stay at some ten MB.
+WINDOW = 8 * MAX_ROWS
+# Reasons of error rows that are told apart, and their length: a model's own words may hold anything.
+MOST_REASONS, REASON_BYTES = 100, 120
+OTHER_REASONS = "others"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One model: how it is asked, and how it proves itself; None: nothing of it was published."""
+
+    contender: Contender
+    prover: Prover | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What all models are compared by. flips, as_if: the weights at which the published stream is imagined."""
+
+    terms: Terms
+    flips: Question
+    as_if: Question | None
+
+
+class PartitionReplay:
+    """`step` with one window after the other; `state` is consistent in between.
+
+    fetch: events that lie outside of the window and of the one before it.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        candidates: Sequence[Candidate],
+        against: Against,
+        rule: Rule,
+        labels: LabelTable | None,
+        fetch: Fetch,
+    ) -> None:
+        self.state = state
+        self._candidates = candidates
+        self._against = against
+        self._rule = rule
+        self._labels = labels
+        self._fetch = fetch
+        self._before: Polled | None = None
+
+    def step(self, events: Polled, high: int) -> None:
+        """The events of (state.upto, high]."""
+        state, low = self.state, self.state.upto
+        state.events += len(events.offsets)
+        if events.times:
+            times = min(events.times), max(events.times)
+            state.first_ms = times[0] if state.first_ms is None else min(state.first_ms, times[0])
+            state.last_ms = times[1] if state.last_ms is None else max(state.last_ms, times[1])
+        baseline: Baseline | None = None
+        for candidate, model in zip(self._candidates, state.models, strict=True):
+            part = candidate.contender.part(low, events)
+            if baseline is None:  # the same for all of them: what an event carries does not depend on who answers it
+                baseline = self._against.take(low, high, events, part)
+                self._take(baseline)
+            self._compare(candidate, model, _rows(low, high, baseline, part), baseline, events)
+        self._before = events
+        state.upto = high
+
+    def _take(self, baseline: Baseline) -> None:
+        state = self.state
+        state.came += baseline.came
+        state.answering += baseline.answering
+        for why, offsets in sorted(baseline.missing.items()):
+            if len(offsets):
+                found = state.missing.setdefault(why, Missing(int(offsets[0]), 0, 0))
+                found.end, found.offsets = int(offsets[-1]) + 1, found.offsets + len(offsets)
+
+    def _compare(self, candidate: Candidate, model: ModelState, rows: Rows, baseline: Baseline, events: Polled) -> None:
+        terms, partition = self._rule.terms, self.state.partition
+        times = rows.blue.times[rows.at_blue]
+        places = model.series.place(times)
+
+        def watch(name: str, found: Ints, kept: Ints | None) -> None:
+            model.series.add_differences(places if kept is None else places[kept], name, found)
+
+        worst = model.evidence.figures.worst
+        model.evidence.add(rows, terms, watch)
+        if model.evidence.figures.worst is not worst:
+            _show(model, rows)
+        _reasons(model.reasons, rows.green)
+        preview.add(model.flips, self._rule.flips, partition, rows, terms, terms.gate)
+        if self._rule.as_if is not None:
+            preview.add(model.as_if, self._rule.as_if, partition, rows, terms, terms.gate)
+        if len(rows):
+            model.series.add_answers(places, answers_of(rows, "blue", terms), answers_of(rows, "green", terms))
+            if self._labels is not None:
+                self._label(self._labels, model, rows, times)
+        if candidate.prover is not None:
+            candidate.prover.add(model.proof, rows, baseline.published, self._fetching(events))
+
+    def _label(self, table: LabelTable, model: ModelState, rows: Rows, times: Ints) -> None:
+        terms = self._rule.terms
+        gate = terms.gate
+        if gate is None or gate.labels is None:
+            return
+        keyed, found, outcomes = table.find(carried(rows, gate.labels.key), times)
+        model.labels.count(times, keyed, found, table.until_ms, gate.labels.horizon_ms)
+        if len(found):
+            seen = labelled(seen_of(rows, terms, gate), found, outcomes)
+            tallies.add(model.labels.tallies, gate, seen, terms.hooks)
+            model.labels.calibrated.add((seen.blue, seen.green), outcomes)
+
+    def _fetching(self, events: Polled) -> Fetch:
+        near = [window for window in (self._before, events) if window is not None]
+
+        def fetch(offsets: Sequence[int]) -> Polled | None:
+            return polled_of(near, offsets) or self._fetch(offsets)
+
+        return fetch
+
+
+def _rows(low: int, high: int, baseline: Baseline, model: Part) -> Rows:
+    """Joined. Outcomes without an event say nothing of the model: it was not asked."""
+    blue = baseline.part
+    at_blue, at_green = match(blue.offsets, model.offsets)
+    alone = len(model) - len(at_green)
+    silent = {"blue": baseline.silent, "green": 0}
+    unanswered = {"blue": alone - baseline.silent, "green": len(blue) - len(at_blue)}
+    return Rows(low, high, blue, model, at_blue, at_green, silent, unanswered)  # type: ignore[arg-type] # both colors
+
+
+def _show(model: ModelState, rows: Rows) -> None:
+    """What both sides said of the examples that have just come in; and nothing of those that have gone."""
+    known = {shown.offset: shown for shown in model.shown}
+    for example in model.evidence.figures.worst:
+        if example.offset not in known:
+            left = int(np.searchsorted(rows.blue.offsets, example.offset))
+            right = int(np.searchsorted(rows.green.offsets, example.offset))
+            known[example.offset] = Shown(
+                example.offset, int(rows.green.times[right]), rows.blue.values[left], rows.green.values[right]
+            )
+    model.shown = [known[example.offset] for example in model.evidence.figures.worst]
+
+
+def _reasons(reasons: Counter[str], part: Part) -> None:
+    for row in np.flatnonzero(~part.ok).tolist():
+        reason = part.values[row][:REASON_BYTES].decode("utf-8", "replace")
+        reasons[reason if reason in reasons or len(reasons) < MOST_REASONS else OTHER_REASONS] += 1

@@ -1,0 +1,204 @@
+"""Replays partitions of a plan, one after the other, with checkpoints: in this process, or in a worker's."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from streambg.audit import GC_THRESHOLDS
+from streambg.comparing.hooks import with_hooks
+from streambg.comparing.pair import Terms
+from streambg.config import Pipeline
+from streambg.errors import ConfigError
+from streambg.kafka.reading import LogReader
+from streambg.models.registry import Registry
+from streambg.previewing.preview import Question
+from streambg.records.gate import Gate
+from streambg.records.rules import Rules
+from streambg.records.source import COLORS
+from streambg.replaying.against import Against, AgainstColor, AgainstModel, AgainstPublished
+from streambg.replaying.contender import Contender, Spent
+from streambg.replaying.labels import LabelTable
+from streambg.replaying.partition import Candidate, PartitionReplay, Rule
+from streambg.replaying.place import Place
+from streambg.replaying.plan import (
+    AGAINST,
+    MODEL_ID,
+    Lane,
+    Plan,
+    against_deployment,
+    deployments,
+    judgeable,
+)
+from streambg.replaying.proof import Prover
+from streambg.replaying.reading import Pace, Reading, reader_config
+from streambg.replaying.request import PUBLISHED
+from streambg.replaying.state import LabelsRead, State, begun
+from streambg.replaying.stored import Stored
+from streambg.scoring.answerer import Answerer, load_answerer
+
+# What a kill repeats at most; a checkpoint is some 100 KB and takes milliseconds.
+CHECKPOINT_S = 5.0
+FULL = 10_000
+
+# Source offsets passed.
+Told = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What all partitions share. against: a model's answerer; None for everything else."""
+
+    rules: Rules
+    rule: Rule
+    models: Sequence[Answerer]
+    against: Answerer | None
+    labels: LabelTable | None
+
+
+def terms_of(pipeline: Pipeline, rules: Rules) -> Terms:
+    """What is counted, with the team's functions. Raises ModelError."""
+    gate, _ = judgeable(None if rules.gate is None else Gate.from_data(rules.gate))
+    terms = Terms(len(rules.outputs), rules.decision_output or 0, rules.decision_threshold, gate)
+    return with_hooks(terms, pipeline.registry)
+
+
+def load(pipeline: Pipeline, plan: Plan) -> Loaded:
+    """Models and labels, once for all partitions. Raises ModelError, Unreachable, Gap, ConfigError."""
+    identity = plan.identity
+    text = pipeline.deciding_text()
+    if Rules.digest_of(text) != identity.rules_digest:
+        raise ConfigError(
+            f"the sections of {pipeline.file} that decide were changed since the replay began",
+            way_out="begin a new replay, or put the file back as it was",
+        )
+    rules = Rules.from_text(text)
+    registry, carry, topic = Registry(pipeline.registry), pipeline.input.carry, pipeline.topics.input
+    models = [load_answerer(registry, each, carry, topic) for each in deployments(identity.models, rules)]
+    other = None
+    if identity.against_model is not None:
+        other = load_answerer(registry, against_deployment(identity, rules), carry, topic)
+    terms = terms_of(pipeline, rules)
+    falls_back = rules.live_failed == "candidate"
+    as_if = identity.as_if_weight
+    questions = [
+        None if weight is None else Question(topic, AGAINST, 0, weight, MODEL_ID, rules.bucket_field, falls_back)
+        for weight in (FULL, as_if)
+    ]
+    assert questions[0] is not None
+    return Loaded(rules, Rule(terms, questions[0], questions[1]), models, other, _labels(pipeline, plan, terms))
+
+
+def _labels(pipeline: Pipeline, plan: Plan, terms: Terms) -> LabelTable | None:
+    if not plan.labels or terms.gate is None or terms.gate.labels is None:
+        return None
+    table = LabelTable(terms.gate.labels)
+    with LogReader(reader_config(pipeline)) as log:
+        for part in plan.labels:
+            for messages in log.read(part.topic, part.partition, part.start, part.end):
+                table.take([message.timestamp()[1] for message in messages], [message.value() for message in messages])
+    table.sort()
+    return table
+
+
+class Worker:
+    """Some partitions of a replay. `told` hears of the source offsets that were passed, resumed ones too."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        plan: Plan,
+        place: Place,
+        rate: float | None,
+        stopping: Callable[[], bool],
+        told: Told,
+    ) -> None:
+        self._pipeline = pipeline
+        self._plan = plan
+        self._place = place
+        self._rate = rate
+        self._stopping = stopping
+        self._told = told
+
+    def run(self, partitions: Sequence[int]) -> None:
+        """Until all is done. Raises Stopped where it is to stop: what was found stands in the checkpoints."""
+        before = gc.get_threshold()
+        gc.set_threshold(*GC_THRESHOLDS)
+        try:
+            loaded = load(self._pipeline, self._plan)
+            pace = Pace(self._rate, self._stopping)
+            for lane in self._plan.lanes:
+                if lane.partition in partitions:
+                    self._replay(lane, loaded, pace)
+        finally:
+            gc.set_threshold(*before)
+
+    def _replay(self, lane: Lane, loaded: Loaded, pace: Pace) -> None:
+        state = self._place.state(lane.partition) or begun(lane, loaded.rule.terms, len(loaded.models))
+        self._told(state.upto + 1 - lane.begin)
+        if state.done:
+            return
+        if loaded.labels is not None:
+            state.labels = LabelsRead(loaded.labels.read, dict(loaded.labels.bad))
+        started, before = time.monotonic(), state.seconds
+        with Reading(self._pipeline, lane, pace) as reading:
+            outputs = loaded.rule.terms.outputs
+            with closing(Stored(reading.stored, outputs)) as stored:
+                replay = self._partition(lane, loaded, reading, stored, state)
+                self._windows(replay, reading, lambda: before + time.monotonic() - started)
+                state.supersedes = reading.drained().supersedes
+        state.done, state.seconds = True, before + time.monotonic() - started
+        self._place.write_state(state)
+
+    def _windows(self, replay: PartitionReplay, reading: Reading, seconds: Callable[[], float]) -> None:
+        state, written = replay.state, time.monotonic()
+        windows = reading.windows(state.upto)
+        while True:
+            try:
+                window = next(windows, None)
+            except BaseException:
+                # between two windows the state is whole: whatever ends the reading, it is kept
+                state.seconds = seconds()
+                self._place.write_state(state)
+                raise
+            if window is None:
+                return
+            before = state.upto
+            replay.step(*window)
+            self._told(state.upto - before)
+            if time.monotonic() - written >= CHECKPOINT_S:
+                state.seconds = seconds()
+                self._place.write_state(state)
+                written = time.monotonic()
+
+    def _partition(self, lane: Lane, loaded: Loaded, reading: Reading, stored: Stored, state: State) -> PartitionReplay:
+        outputs, partition = loaded.rule.terms.outputs, lane.partition
+        candidates = []
+        for answerer, model, found in zip(loaded.models, self._plan.identity.models, state.models, strict=True):
+            contender = Contender(answerer, partition, outputs, found.spent)
+            candidates.append(Candidate(contender, self._prover(contender, model.digest, partition)))
+        against = self._against(lane, loaded, reading, stored, state)
+        return PartitionReplay(state, candidates, against, loaded.rule, loaded.labels, reading.fetch)
+
+    def _prover(self, contender: Contender, digest: str, partition: int) -> Prover | None:
+        mine = [each for each in self._plan.by_id().values() if each.digest == digest]
+        if self._plan.identity.against_model is not None or not mine:
+            return None
+        same = [each.id for each in mine if each.asks == self._plan.asks]
+        others = [each.id for each in mine if each.asks != self._plan.asks]
+        return Prover(self._pipeline.topics.input, partition, same, others, contender.ask)
+
+    def _against(self, lane: Lane, loaded: Loaded, reading: Reading, stored: Stored, state: State) -> Against:
+        outputs, against = loaded.rule.terms.outputs, self._plan.identity.against
+        if loaded.against is not None:
+            return AgainstModel(Contender(loaded.against, lane.partition, outputs, Spent()))
+        if against == PUBLISHED:
+            streams = (reading.outcomes("output", state.upto), reading.outcomes("dead-letters", state.upto))
+            return AgainstPublished(*streams, stored, lane, self._plan.deployed, loaded.rules.outputs)
+        color = next(each for each in COLORS if each == against)  # one of them: the plan was checked
+        ids = sorted(each.id for each in self._plan.by_id().values() if each.color == color)
+        begins = [(after, each) for each in ids if (after := reading.begin_of(color, each)) is not None]
+        return AgainstColor(color, stored, begins, outputs)
