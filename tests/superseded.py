@@ -68,11 +68,11 @@ def supersede(recording: Recording, first: int = FIRST, end: int = END, color: C
     log, written = recording.log("output"), 0
     for offset, (key, value) in sorted(stored(recording, color, deployment.id).items()):
         if first <= offset < end:
-            log.append(Rec(log[-1].offset + 1, time, key, value, header(deployment, epoch, offset)))
             written += 1
+            log.append(Rec(log[-1].offset + 1, time + written, key, value, header(deployment, epoch, offset)))
     note = Superseded(0, epoch, end - 1, written)
     cutovers = recording.log("cutovers")
-    cutovers.append(Rec(len(cutovers), time, note.key, encode_cutover(note)))
+    cutovers.append(Rec(len(cutovers), time + written, note.key, encode_cutover(note)))
     return epoch
 
 

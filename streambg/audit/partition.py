@@ -96,7 +96,9 @@ class PartitionAudit:
         self._follow = follow
         gone = "output" in records.compacted or self._expired("output", self._output_begin or 0)
         whole = not gone and self._first == self._origin
-        self._superseding = Superseding(records, partition, history, tally, superseded or {}, whole)
+        self._superseding = Superseding(
+            records, partition, history, tally, {} if superseded is None else superseded, whole
+        )
         self._output = self._stream("output", self._superseding.take)
         self._letters = self._stream("dead-letters", self._superseding.letters)
         self._lanes: dict[Color, Lane] = {

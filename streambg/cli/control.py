@@ -295,7 +295,9 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 
 def _short(key: str, value: Any) -> Any:
-    """A digest, and accepted changes, as tables show them; all of it is in the JSON."""
+    """A digest, ranges, and accepted changes as tables show them; all of it is in the JSON."""
     if key == "contract_change" and isinstance(value, list):
         return len(value)
+    if key == "ranges" and isinstance(value, list):
+        return ",".join(f"{each['partition']}@{each['first']}-{each['end'] - 1}" for each in value)
     return short_digest(value) if key == "digest" and isinstance(value, str) else value

@@ -35,6 +35,7 @@ from streambg.running.stopping import Stopping
 app = typer.Typer()
 
 FOLDER = Path("replays")
+CTRL_C = 130
 RANGE_WAY_OUT = "an offset (1200), partition@offset (3@1200, repeatable), a time (2026-11-27T14:30), or an age (2h)"
 _POSITION = re.compile(r"(?:[a-zA-Z0-9._-]+/)?(\d{1,10})@(\d{1,19})")
 # An interval of progress as a person reads it; events a second are over what has passed since the start.
@@ -90,16 +91,20 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
             model or [], against, (begin or [], end or [], last), partition or [], rate, workers, labels, as_if_weight
         )
     config = connected_pipeline(pipeline, "audit")
-    with Stopping() as stopping, _bars() as progress:
-        # a second Ctrl-C does not wait for the window under way
-        stopping.listen(at_once=_at_once)
-        wished = stopping.wished.is_set
-        if resume is not None:
-            report = replays.resume(
-                config, resume, folder, workers=workers, rate=rate, progress=progress, stopping=wished
-            )
-        else:
-            report = replays.run(config, request, folder, progress=progress, stopping=wished)
+    try:
+        with Stopping() as stopping, _bars() as progress:
+            # a second Ctrl-C does not wait for the window under way
+            stopping.listen(at_once=_at_once)
+            wished = stopping.wished.is_set
+            if resume is None:
+                report = replays.run(config, request, folder, progress=progress, stopping=wished)
+            else:
+                report = replays.resume(
+                    config, resume, folder, workers=workers, rate=rate, progress=progress, stopping=wished
+                )
+    except replays.Interrupted as interrupted:
+        stderr.print(str(interrupted), markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(CTRL_C) from None
     if output is Output.JSON:
         print_json({**msgspec.to_builtins(report), "exit_code": report.exit_code})
     else:

@@ -30,6 +30,7 @@ _BY_VERB: Mapping[str, Severity] = {
     "rollout-hold": "warning",
     "pause": "warning",
     "accept-gap": "critical",
+    "supersede": "warning",
 }
 _BY_WORD: Mapping[str, Severity] = {"abort": "critical", "inconclusive": "warning"}
 

@@ -17,6 +17,8 @@ from streambg.records.cutover import Superseded
 # Of a full transaction's records this part may be superseding ones even where live outcomes fill it: a busy pipeline
 # must not put a recorded command off for ever, and its own outcomes come first.
 SHARE = 0.1
+# What one turn of the loop takes: some 15 ms of work, after which the newest outcomes have their turn again.
+TURN_ROWS = 4 * MAX_ROWS
 
 
 class Republishing:
@@ -33,7 +35,7 @@ class Republishing:
         for partition in partitions:
             errand = partition.superseding.errand(partition.settled)
             if errand is not None:
-                return self._work(partition, errand, max(room, int(SHARE * self._site.records)))
+                return self._work(partition, errand, min(TURN_ROWS, max(room, int(SHARE * self._site.records))))
         self.let_go()
         return None
 

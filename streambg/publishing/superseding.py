@@ -5,11 +5,12 @@ How far it has come is written with the records, in one transaction; so whoever 
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 
-from streambg.control.state import ControlState, Deployment, SupersededRange, Supersession
+from streambg.control.state import ControlState, Deployment, SupersededRange
 from streambg.publishing.answers import Answers, Fetch, View
 from streambg.publishing.outcomes import Header, Home, Records
 from streambg.records.coverage import Coverage
@@ -119,22 +120,26 @@ class Superseding:
     def __init__(self, home: Home, progress: Progress) -> None:
         self.progress = progress
         self._home = home
-        self._commands: tuple[Supersession, ...] = ()
+        self._todo: deque[Errand] = deque()
 
     def control(self, state: ControlState) -> None:
         """The commands that are folded by now."""
-        self._commands = state.supersessions
+        self._todo = deque(
+            Errand(command.epoch, command.deployment, place)
+            for command in state.supersessions
+            for place in command.of(self._home.partition)
+            if not self._done(command.epoch, place)
+        )
+
+    def _done(self, epoch: int, place: SupersededRange) -> bool:
+        before = self.progress
+        return epoch < before.epoch or (epoch == before.epoch and place.end - 1 <= before.upto)
 
     def errand(self, settled: int) -> Errand | None:
-        """What is next; None where nothing is, or not all of it is settled yet."""
-        for command in self._commands:
-            if command.epoch < self.progress.epoch:
-                continue
-            upto = self.progress.upto if command.epoch == self.progress.epoch else -1
-            for place in command.of(self._home.partition):
-                if place.end - 1 > upto:
-                    return Errand(command.epoch, command.deployment, place) if place.end - 1 <= settled else None
-        return None
+        """What is next; None where nothing is, or not all of it is settled yet. Asked with every turn of the loop."""
+        while self._todo and self._done(self._todo[0].epoch, self._todo[0].place):
+            self._todo.popleft()
+        return self._todo[0] if self._todo and self._todo[0].place.end - 1 <= settled else None
 
     def advance(self, stored: Stored, limit: int) -> tuple[Records, Superseded] | None:
         """The next records of the errand, and what is written with them; None where nothing is read yet."""

@@ -78,8 +78,10 @@ class LabelTable:
         order = np.lexsort((self._times[: self._size], self._keys[: self._size]))
         self._keys, self._times, self._values = self._keys[order], self._times[order], self._values[order]
 
-    def find(self, column: Sequence[Carried], times: Ints) -> tuple[Ints, Floats]:
-        """Of n events by what they carry as the label's key: the rows that have a label, and their labels."""
+    def find(self, column: Sequence[Carried], times: Ints) -> tuple[Ints, Ints, Floats]:
+        """Of n events by what they carry as the label's key: the rows that carry one at all, those that have a label,
+        and their labels.
+        """
         keys = [field_bytes(value) for value in column]
         keyed = np.array([row for row, key in enumerate(keys) if key], np.int64)
         hashes = np.fromiter((digest(key) for key in keys if key), np.uint64, len(keyed))
@@ -93,7 +95,7 @@ class LabelTable:
             at[behind] += 1
         there = at < high
         there[there] = self._times[at[there]] <= (times[keyed] + self._terms.horizon_ms)[there]
-        return keyed[there], self._values[at[there]]
+        return keyed, keyed[there], self._values[at[there]]
 
 
 def digest(key: bytes) -> int:
@@ -103,7 +105,9 @@ def digest(key: bytes) -> int:
 
 @dataclass(slots=True)
 class LabelCount:
-    """Of one model in one partition. owed: events older than the horizon when the last label came; there: of these."""
+    """Of one model in one partition. owed: events with a key, older than the horizon when the last label came; there:
+    those of them that have a label.
+    """
 
     tallies: Tallies
     matched: int = 0
@@ -111,11 +115,11 @@ class LabelCount:
     there: int = 0
     calibrated: Calibrated = field(default_factory=Calibrated)
 
-    def count(self, times: Ints, found: Ints, until_ms: int, horizon_ms: int) -> None:
-        """n events, of which those in the rows `found` have their label."""
+    def count(self, times: Ints, keyed: Ints, found: Ints, until_ms: int, horizon_ms: int) -> None:
+        """n events, of which the rows `keyed` can have a label, and those in `found` have it."""
         complete = times + horizon_ms <= until_ms
         self.matched += len(found)
-        self.owed += int(np.count_nonzero(complete))
+        self.owed += int(np.count_nonzero(complete[keyed]))
         self.there += int(np.count_nonzero(complete[found]))
 
 

@@ -130,8 +130,8 @@ class PartitionReplay:
         gate = terms.gate
         if gate is None or gate.labels is None:
             return
-        found, outcomes = table.find(carried(rows, gate.labels.key), times)
-        model.labels.count(times, found, table.until_ms, gate.labels.horizon_ms)
+        keyed, found, outcomes = table.find(carried(rows, gate.labels.key), times)
+        model.labels.count(times, keyed, found, table.until_ms, gate.labels.horizon_ms)
         if len(found):
             seen = labelled(seen_of(rows, terms, gate), found, outcomes)
             tallies.add(model.labels.tallies, gate, seen, terms.hooks)

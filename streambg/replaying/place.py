@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from streambg.errors import ConfigError, StreambgError
@@ -95,7 +96,8 @@ def write_whole(path: Path, data: bytes) -> None:
             os.fsync(stream.fileno())
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise StreambgError(
             f"{path} cannot be written ({len(data):,} bytes): {error.strerror}",

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streambg.config import Pipeline
-from streambg.errors import StreambgError
 from streambg.kafka.reading import LogReader
 from streambg.models.contract import Row
 from streambg.models.decoding import Decode, json_rows, load_decode_hook
@@ -35,10 +34,8 @@ from streambg.replaying.summing import Found, report
 from streambg.replaying.work import Worker
 
 
-class Interrupted(StreambgError):
-    """Somebody wanted it to end; what was found is kept."""
-
-    exit_code = 130
+class Interrupted(Exception):
+    """Somebody wanted it to end; its text says how to go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +115,8 @@ def _replayed(
             Pool(folder, place.id, rate, stopping, told).run(shares)
     except (Stopped, KeyboardInterrupt) as error:
         raise Interrupted(
-            f"interrupted after {passed:,} of {total:,} source offsets; what was found is kept in {place.partial}",
-            way_out=f"go on with: streambg replay --resume {place.id[:12]}",
+            f"Interrupted after {passed:,} of {total:,} source offsets; what was found is kept in {place.partial}.\n"
+            f"Go on with:  streambg replay --resume {place.id[:12]}"
         ) from error
     states = [state for lane in plan.lanes if (state := place.state(lane.partition)) is not None]
     rules = Rules.from_text(pipeline.deciding_text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
-from confluent_kafka.admin import NewTopic
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from pipelines import Running, pipeline
 from typer.testing import CliRunner, Result
 from waiting import until
@@ -26,12 +26,13 @@ from streambg.replaying.run import Interrupted, Progress, resume, run
 pytestmark = pytest.mark.integration
 
 MORE = """
-labels: {{topic: {name}-labels, key: id, value: y, horizon: 1h}}
+labels: {{topic: {name}-labels, key: id, value: y, horizon: 20m}}
 segments: {{id: [1, 2, 3]}}
 metrics:
   correct: {{kind: correctness, role: goal, margin: 20%}}
-  errors: {{kind: error_rate, role: guardrail, margin: 5%, segments: [id], segment_margin: 50%}}
+  errors: {{kind: error_rate, role: guardrail, margin: 5%}}
   flips: {{kind: flip_rate, role: guardrail, margin: 30%}}
+  shift: {{kind: score_shift, role: diagnostic, segments: [id]}}
   slow: {{kind: latency_over, role: guardrail, margin: 1%, limit: 1s}}
 """
 BAD = b"this is no JSON"
@@ -49,7 +50,9 @@ class World:
         return run(self.run.pipeline, Request(models, **asked), self.folder)
 
     def cli(self, *words: str) -> Result:
-        return CliRunner().invoke(build(()), ["replay", *words, "--dir", str(self.folder), "-p", str(self.run.pipeline.file)])
+        return CliRunner().invoke(
+            build(()), ["replay", *words, "--dir", str(self.folder), "-p", str(self.run.pipeline.file)]
+        )
 
     def bytes_of(self, report: Report) -> bytes:
         return (self.folder / report.id / "report.json").read_bytes()
@@ -90,17 +93,221 @@ def world(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worl
 
 
 def _say_labels(running: Running, topic: str) -> None:
-    running.admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(20)
     producer = Producer({"bootstrap.servers": running.pipeline.kafka.bootstrap})
     for number in range(running.sent):
         # what m:1 says, most of the time
         z = 0.5 * ((number % 17) / 8 - 1) - 0.3 * ((number % 11) / 5 - 1) + 0.1
         producer.produce(topic, json.dumps({"id": number, "y": (z > 0) != (number % 10 == 0)}).encode(), b"%d" % number)
         producer.poll(0)
+    # then every event is older than the horizon; a broker takes no time that is more than an hour ahead
+    later = int(time.time() * 1_000) + 3_000_000
+    producer.produce(topic, json.dumps({"id": -1, "y": True}).encode(), b"-1", timestamp=later)
     producer.flush(30)
 
 
-def test_first(world: World) -> None:
+def test_what_was_published_is_given_again_to_the_byte(world: World) -> None:
+    """Both models were live, across two cutovers and a publisher that was killed: every answer is reproduced."""
+    read = world.run.read()
+    of_model = Counter(outcome.model for outcome in read.outcomes)
+    report = world.replay("m:1", "m:2", as_if_weight=10_000)
+    counts = report.counts
+    assert counts.events == world.run.sent == len(read.outcomes) + len(read.letters)
+    assert counts.came == dict(Counter(o.why for o in read.outcomes)) | {"dead-letter": len(read.letters)}
+    assert {each.model: each.events for each in counts.answering} == dict(of_model)
+    assert counts.holes == ()
+    for scored in report.models:
+        proof = scored.proof
+        letters = len(read.letters) if scored.model.ref == "m:1" else 0  # blue was live when they came
+        assert proof.events == of_model[scored.model.ref] + letters > PART
+        assert (proof.reproduced, proof.close, proof.different, proof.other_rules) == (proof.events, 0, 0, 0)
+        assert proof.word == "reproduced"
+        assert scored.agreement.matched == counts.events
+        assert scored.agreement.values_equal >= of_model[scored.model.ref]
+        assert scored.as_if is not None
+        assert scored.as_if.changes[0].changed == counts.events - len(read.letters) - scored.agreement.values_equal
+        assert [(reason.split(":")[0], events) for reason, events in scored.reasons] == [("not JSON", 3)]
+
+
+def test_the_same_replay_has_the_same_id_and_bytes_and_touches_no_group(world: World) -> None:
+    before = _groups(world)
+    first = world.bytes_of(report := world.replay("m:1"))
+    assert decode(first) == report
+    for workers in (1, 2):
+        again = world.replay("m:1", workers=workers)
+        assert again.id == report.id
+        assert world.bytes_of(again) == first
+    assert _groups(world) == before
+    assert world.replay("m:2").id != report.id
+    assert world.replay("m:1", begin=Bound(offset=1)).id != report.id
+    timing = json.loads((world.folder / report.id / "timing.json").read_bytes())
+    assert timing["events"] == world.run.sent
+    assert [each["model"] for each in timing["models"]] == ["m:1"]
+
+
+def _groups(world: World) -> dict[str, list[tuple[str, int, int]]]:
+    """Every group and what it has committed."""
+    admin = world.run.admin
+    found: dict[str, list[tuple[str, int, int]]] = {}
+    for group in admin.list_consumer_groups().result(20).valid:
+        asked = [ConsumerGroupTopicPartitions(group.group_id)]
+        [answer] = admin.list_consumer_group_offsets(asked).values()
+        offsets = answer.result(20).topic_partitions
+        found[group.group_id] = sorted((each.topic, each.partition, each.offset) for each in offsets)
+    return found
+
+
+def test_the_verdict_is_the_exit_code(world: World) -> None:
+    """Another model than was live: harm; the same one with labels: good enough; without labels nobody says promote."""
+    for words, code, word in (
+        (["--model", "m:7"], 10, "abort"),
+        (["--model", "m:1"], 11, "continue"),
+        (["--model", "m:1", "--labels"], 0, "promote"),
+        (["--model", "m:1", "--model", "m:7"], 10, "abort"),
+    ):
+        done = world.cli(*words, "--output", "json")
+        assert done.exit_code == code, (words, done.output, done.exception)
+        told = json.loads(done.stdout)
+        assert told["models"][-1]["verdict"]["word"] == word
+        assert told["exit_code"] == code
+    text = world.cli("--model", "m:7", "--as-if-weight", "50")
+    assert text.exit_code == 10
+    for said in ("abort: m:7 against published", "flips: harm", "slow is not judged", "at 50 %", "report.json"):
+        assert said in text.stdout
+
+
+def test_labels_are_joined_and_charted(world: World) -> None:
+    [scored] = world.replay("m:2", labels=True).models
+    assert scored.labels is not None
+    good = world.run.sent - 3  # what is no JSON has no key
+    assert scored.labels.matched == good
+    assert (scored.labels.owed, scored.labels.there) == (good, good)
+    assert scored.labels.read == world.run.sent + 1
+    correct = next(row for row in scored.metrics if row.metric == "correct")
+    assert correct.events == good
+    assert sum(each.events for each in scored.charts.calibration if each.side == "model") == good
+    assert sum(each.model for each in scored.charts.scores) == good
+    assert sum(moment.compared for moment in scored.charts.moments) == scored.agreement.compared
+    [flips] = [path for path in scored.charts.paths if path.metric == "flips"]
+    test = next(test for test in scored.verdict.tests if test.name == "flips")
+    assert flips.events[-1] == test.events == scored.agreement.matched
+    assert flips.log_good[-1] == pytest.approx(test.log_good)
+    assert len(scored.examples) == 20
+    example = scored.examples[0]
+    assert set(example.fields) == {"f1", "f2", "id"}
+    assert abs(example.difference) == max(abs(each.difference) for each in scored.examples)
+    assert json.loads(example.model.value)["p"] == example.model.score
+
+
+def test_against_a_color_and_another_model(world: World) -> None:
+    """blue has scored all of it with m:1; and m:1 says of itself what it says of blue."""
+    [stored] = world.replay("m:1", against="blue").models
+    assert stored.proof.events == stored.proof.reproduced == world.run.sent
+    [other] = world.replay("m:1", against="m:1").models
+    assert other.agreement.agree == other.agreement.compared == stored.agreement.compared
+    assert set(other.verdict.noise) == {"flips"}
+    [green] = world.replay("m:1", against="green").models
+    holes = world.replay("m:1", against="green").counts.holes
+    assert sum(hole.offsets for hole in holes) == world.run.sent - green.agreement.matched > 0
+    assert {hole.what for hole in holes} == {"the color has no answer to it"}
+
+
+def test_a_part_of_the_range(world: World) -> None:
+    """By partition and offset, as it is typed; times are asked of the broker."""
+    done = world.cli("--model", "m:1", "--partition", "1", "--from", "1@100", "--to", "900", "--output", "json")
+    told = json.loads(done.stdout)
+    assert told["counts"]["events"] == 800
+    assert told["models"][0]["proof"]["reproduced"] == told["models"][0]["proof"]["events"]
+    [place] = [each for each in told["identity"]["topics"] if each["role"] == "input"]
+    assert (place["partition"], place["start"], place["end"]) == (1, 100, 900)
+    assert json.loads(world.cli("--model", "m:1", "--last", "1h", "--output", "json").stdout)["counts"]["events"] == (
+        world.run.sent
+    )
+
+
+def test_what_was_interrupted_goes_on_to_the_same_bytes(world: World) -> None:
+    whole = world.bytes_of(world.replay("m:2", labels=True, as_if_weight=2_500))
+    for workers in (1, 2):
+        passed: list[Progress] = []
+        with pytest.raises(Interrupted, match="--resume"):
+            run(
+                world.run.pipeline,
+                Request(("m:2",), labels=True, as_if_weight=2_500, rate=20_000.0, workers=workers),
+                world.folder,
+                progress=passed.append,
+                stopping=lambda seen=passed: bool(seen and seen[-1].passed),  # type: ignore[misc] # bound now
+            )
+        assert 0 < passed[-1].passed < passed[-1].total
+        replay = passed[-1].id
+        report = resume(world.run.pipeline, replay[:12], world.folder, workers=workers)
+        assert world.bytes_of(report) == whole
+        assert sorted(path.name for path in (world.folder / replay).iterdir()) == ["report.json", "timing.json"]
+
+
+def test_a_topic_that_was_made_again_is_not_gone_on_with(world: World) -> None:
+    with pytest.raises(Interrupted):
+        run(world.run.pipeline, Request(("m:7",)), world.folder, stopping=lambda: True)
+    [plan] = world.folder.glob("*/partial/plan.json")
+    told = json.loads(plan.read_bytes())
+    for topic in told["identity"]["topics"]:
+        topic["topic_id"] = "another" if topic["role"] == "input" else topic["topic_id"]
+    plan.write_text(json.dumps(told))
+    done = world.cli("--resume", plan.parent.parent.name[:8])
+    assert isinstance(done.exception, StreambgError)
+    assert done.exception.exit_code == 8
+    assert "made again since the replay began" in str(done.exception)
+    plan.unlink()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ([], 2, "which model"),
+        (["--model", "m:404"], 12, "not in the registry"),
+        (["--model", "m:1", "--from", "99999"], 2, "no event in the range"),
+        (["--model", "m:1", "--partition", "7"], 2, "has no partition 7"),
+        (["--model", "m:1", "--from", "soon"], 2, "no place in the input"),
+        (["--model", "m:1", "--last", "1h", "--to", "7"], 2, "the whole range"),
+        (["--model", "m:1", "--against", "m:404"], 12, "not in the registry"),
+        (["--model", "m:1", "--dir", "/dev/null/replays"], 1, "cannot be written"),
+        (["--resume", "abc"], 2, "was interrupted"),
+    ],
+)
+def test_what_cannot_be_replayed_is_said(world: World, words: list[str], code: int, says: str) -> None:
+    done = CliRunner().invoke(
+        build(()), ["replay", "--dir", str(world.folder), *words, "-p", str(world.run.pipeline.file)]
+    )
+    assert isinstance(done.exception, StreambgError), done.output
+    assert done.exception.exit_code == code
+    assert says in str(done.exception)
+    assert done.exception.way_out
+
+
+def test_what_retention_took_is_named_and_not_guessed(world: World) -> None:
+    """Last: it takes the beginning of the topics away."""
+    topics, cut = world.run.pipeline.topics, 600
+    _expire(world, topics.input, 0, cut)
+    report = world.replay("m:1", begin=Bound(offset=0))
+    assert [(hole.partition, hole.first, hole.end, hole.what) for hole in report.counts.holes] == [
+        (0, 0, cut, "expired from the input")
+    ]
+    assert report.counts.events == world.run.sent - cut
+    with pytest.raises(StreambgError, match="no event in the range"):
+        world.replay("m:1", partitions=(0,), end=Bound(offset=cut))
+    for color in ("blue", "green"):
+        for partition in range(world.run.partitions):
+            _expire(world, topics.predictions(color), partition, -1)
+    [scored] = world.replay("m:1").models
+    assert scored.proof.reproduced == scored.proof.events > 0, "the bytes are still there, and the scores in them"
+    assert scored.agreement.compared == world.run.sent - cut - 3
+    _expire(world, topics.output, 1, 500)
     report = world.replay("m:1")
-    print(world.bytes_of(report).decode()[:6000])
-    print(report.models[0].proof, report.models[0].verdict)
+    [hole] = report.counts.holes
+    assert (hole.partition, hole.what) == (1, "its outcome has expired")
+    assert report.models[0].agreement.matched == report.counts.events - hole.offsets
+
+
+def _expire(world: World, topic: str, partition: int, below: int) -> None:
+    """-1: all of it."""
+    wanted = [TopicPartition(topic, partition, below)]
+    [future] = world.run.admin.delete_records(wanted).values()
+    future.result(20)

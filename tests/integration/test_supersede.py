@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import raw_topics
@@ -48,7 +49,7 @@ class World:
     raw: Raw
 
     def cli(self, *words: str) -> Result:
-        return CliRunner().invoke(build(("supersede",)), [*words, "-p", str(self.run.pipeline.file)])
+        return CliRunner().invoke(build(("supersede",)), ["supersede", *words, "-p", str(self.run.pipeline.file)])
 
     def answer(self, *words: str) -> Any:
         done = self.cli(*words, "--output", "json")

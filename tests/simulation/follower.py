@@ -7,6 +7,7 @@ from typing import Any
 
 from simulation.clients import SimClients
 from simulation.link import Link
+from streambg.control.commands import NEWEST_FORMAT
 from streambg.control.fold import ControlFold, Entry
 from streambg.control.follower import ControlFollower, Snapshot
 from streambg.errors import StreambgError, Unreachable, UpgradeFirst
@@ -20,8 +21,9 @@ class OldFold(ControlFold):
     """The code before the newest format: it knows the verbs of format 1, and halts at anything newer (P5)."""
 
     def step(self, offset: int, appended_ms: int, value: bytes | None) -> Entry:
-        if b'"format": 2' in (value or b""):
-            raise UpgradeFirst(f"control record {offset} has format 2, this process knows 1")
+        for newer in range(2, NEWEST_FORMAT + 1):
+            if b'"format": %d' % newer in (value or b""):
+                raise UpgradeFirst(f"control record {offset} has format {newer}, this process knows 1")
         return super().step(offset, appended_ms, value)
 
 

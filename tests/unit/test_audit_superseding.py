@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from recorded import standard
+from growing import FOR_EVER, Growing
+from recorded import Recording, standard
 from superseded import END, FIRST, PLANTED, Corruption, done, folded, replaced_note, stored, supersede, superseding
 
 from streambg.audit import Asked, audit_records
+from streambg.audit.conduct import Following
 from streambg.audit.report import Report
 from streambg.audit.tally import Kind
 
@@ -79,3 +81,27 @@ def test_P36_from_a_place_behind_the_range_on_its_records_are_judged_all_the_sam
     assert audit_records(recording, asked=later).ok
     log[places[-1]] = replace(log[places[-1]], value=b"corrected")
     assert counted(audit_records(recording, asked=later)) == {Kind.WRONG_VALUE: 1}
+
+
+def followed(recording: Recording) -> Report:
+    """The last report of an audit that looked while the records came."""
+    growing = Growing(recording)
+    following = Following(growing)
+    begins = next(record.time for record in recording.log("output") if (record.header or b"").endswith(b" supersedes"))
+    for now in (begins - 1_500, *range(begins - 1, begins + 60, 7), FOR_EVER):
+        growing.now = now
+        report = following.round()
+    return report
+
+
+def test_P36_followed_while_it_is_carried_out() -> None:
+    report = followed(done())
+    assert (report.ok, report.supersedes) == (True, audit_records(done()).supersedes)
+
+
+@pytest.mark.parametrize("name", ["drop a middle one", "drop the last", "double one", "wrong value"])
+def test_P36_followed_the_same_is_found(name: str) -> None:
+    [(_, corrupt, kinds)] = [one for one in PLANTED if one[0] == name]
+    recording = done()
+    corrupt(recording)
+    assert counted(followed(recording)) == kinds
