@@ -93,7 +93,7 @@ def _model(report: Report, scored: Scored, at: int) -> Iterator[ET.Element]:
     drawn = node("div", *(draw(chart) for chart in charts(report, scored, at)), _class="charts")
     yield _section(f"charts-{at}", f"Pictures{of}", drawn)
     yield _section(f"changes-{at}", f"Who is decided otherwise{of}", *_changes(scored, at))
-    yield _section(f"figures-{at}", f"Both sides{of}", *_figures(report, scored, at))
+    yield _section(f"figures-{at}", f"Both sides{of}", node("div", *_figures(report, scored, at), _class="beside"))
     yield _section(f"examples-{at}", f"The strongest examples{of}", *_examples(report, scored, at))
     yield _section(f"proof-{at}", f"Does the replay prove itself?{of}", *_proof(scored, at))
 
@@ -134,8 +134,8 @@ def _figures(report: Report, scored: Scored, at: int) -> Iterator[ET.Element]:
     names = ("", words.against_words(report.identity.against), scored.model.ref)
     yield table(f"sides-{at}", names, tables.sides(scored))
     if scored.reasons:
-        yield node("p", f"Why {scored.model.ref} has no answer:")
-        yield table(f"reasons-{at}", ("reason", "events"), [(why, number(count)) for why, count in scored.reasons])
+        head = (f"why {scored.model.ref} has no answer", "events")
+        yield table(f"reasons-{at}", head, [(why, number(count)) for why, count in scored.reasons])
     if scored.labels is not None:
         yield table(f"labels-{at}", ("labels", ""), tables.labels(scored.labels))
 
@@ -151,7 +151,8 @@ def _examples(report: Report, scored: Scored, at: int) -> Iterator[ET.Element]:
 
 def _proof(scored: Scored, at: int) -> Iterator[ET.Element]:
     yield node("p", words.proof_sentence(scored.model.ref, scored.proof))
-    yield table(f"proof-{at}", ("answers that it published", ""), tables.proof(scored.proof))
+    if scored.proof.events:
+        yield table(f"proof-{at}", ("answers that it published", ""), tables.proof(scored.proof))
     if scored.proof.first:
         yield node("p", "The first that did not come out byte for byte:")
         yield table(f"unlike-{at}", tables.UNLIKE, map(tables.unlike, scored.proof.first))
@@ -163,14 +164,10 @@ def _proof(scored: Scored, at: int) -> Iterator[ET.Element]:
 def _timing(timing: Timing | None) -> Iterator[ET.Element]:
     if timing is None:
         return
-    said = (
-        f"{timing.events:,} events in {timing.seconds:,.1f} s, {timing.events_per_second:,.0f} a second, by "
-        f"{timing.workers} workers, begun {words.time_words(timing.started_ms)}."
-    )
     yield _section(
         "timing",
         "This run",
-        node("p", said),
+        node("p", words.timing_sentence(timing)),
         table("timing", tables.TIMING, map(tables.timing, timing.models)),
         node("div", draw(latency(timing.models)), _class="charts") if timing.models else None,
     )

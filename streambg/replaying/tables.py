@@ -157,8 +157,8 @@ def example(each: Example) -> Row:
     """One event on which both sides differ."""
     fields = node("code", " ".join(f"{name}={value}" for name, value in sorted(each.fields.items())))
     return (
-        node("code", each.source),
-        time_words(each.time_ms),
+        node("code", each.source, _class="one"),
+        node("span", time_words(each.time_ms), _class="one"),
         "" if each.key is None else node("code", each.key),
         _answer(each.against),
         _answer(each.model),
@@ -170,7 +170,7 @@ def example(each: Example) -> Row:
 
 def _answer(answer: Answer) -> Part:
     decided = {None: "", True: " yes", False: " no"}[answer.decision]
-    return node("span", number(answer.score, f"{answer.score:.6g}"), decided, title=answer.value)
+    return node("span", number(answer.score, f"{answer.score:.6g}"), decided, title=answer.value, _class="one")
 
 
 def proof(found: Proof) -> Iterator[Row]:
@@ -185,7 +185,7 @@ def proof(found: Proof) -> Iterator[Row]:
 def unlike(each: Unlike) -> Row:
     """One answer that came out otherwise."""
     return (
-        node("code", each.source),
+        node("code", each.source, _class="one"),
         number(each.deployment, str(each.deployment)),
         node("code", each.published),
         node("code", each.replayed),
