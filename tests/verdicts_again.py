@@ -35,7 +35,7 @@ from streambg.labelling.evidence import LabelEvidence
 from streambg.labelling.rows import Layout, Waiting, layout_of
 from streambg.labelling.stream import Fetched, Stream
 from streambg.records import batch as batches
-from streambg.records.source import COLORS
+from streambg.records.source import COLORS, Color, other
 from streambg.rollout.controller import ACTOR
 from streambg.rollout.decide import Act, decide
 from streambg.rollout.look import Facts, look_of
@@ -113,18 +113,41 @@ def _compared(
     pipeline: Pipeline, log: LogReader, pair: Pair, terms: Terms, partition: int, positions: Collection[int]
 ) -> tuple[dict[int, Evidence], list[Waiting]]:
     comparison = _begun(pipeline, pair, terms, partition)
+    logs = {color: _Log(pipeline, log, comparison, color) for color in COLORS}
+    found, rows = dict[int, Evidence](), list[Waiting]()
+    for at in sorted(positions):
+        # evidence stands where a batch of one color ends; of the other color whatever reaches there
+        border = next((color for color in COLORS if at in logs[color].borders), None)
+        if border is not None:
+            logs[border].offer_to(at)
+            logs[other(border)].offer_to(at)
+        while comparison.advance():
+            rows += [row for packed in comparison.take_packed() for row in packed.rows]
+        assert comparison.evidence.compared == at, f"{comparison.evidence.compared} of {partition}, a verdict says {at}"
+        found[at] = decode(encode(comparison.snapshot())).evidence
     for color in COLORS:
-        topic, first = pipeline.topics.predictions(color), comparison.side(color).next_offset
-        for message in (m for some in log.read(topic, partition, first, FOR_EVER) for m in some):
-            value = message.value() or b""
-            comparison.offer(color, message.offset() or 0, len(value), batches.decode(value))
-    found, rows, moved = dict[int, Evidence](), list[Waiting](), 1
-    while moved:
-        if comparison.evidence.compared in positions:
-            found[comparison.evidence.compared] = decode(encode(comparison.snapshot())).evidence
-        moved = comparison.advance(1)  # from one batch to the next: nobody stops between
+        logs[color].offer_to(FOR_EVER)  # labels may be of events that no verdict had seen
+    while comparison.advance():
         rows += [row for packed in comparison.take_packed() for row in packed.rows]
     return found, rows
+
+
+class _Log:
+    """One color's predictions from where the comparison begins, offered as far as is asked."""
+
+    def __init__(self, pipeline: Pipeline, log: LogReader, comparison: Comparison, color: Color) -> None:
+        self._comparison, self._color, self._next = comparison, color, 0
+        topic, first = pipeline.topics.predictions(color), comparison.side(color).next_offset
+        messages = [m for some in log.read(topic, comparison.partition, first, FOR_EVER) for m in some]
+        self._records = [(m.offset() or 0, len(m.value() or b""), batches.decode(m.value() or b"")) for m in messages]
+        self.borders = {batch.upto for _, _, batch in self._records}
+
+    def offer_to(self, at: int) -> None:
+        """Until this color covers the source offset, and no further than the batch that reaches there."""
+        side = self._comparison.side(self._color)
+        while self._next < len(self._records) and (side.covered is None or side.covered < at):
+            self._comparison.offer(self._color, *self._records[self._next])
+            self._next += 1
 
 
 def _begun(pipeline: Pipeline, pair: Pair, terms: Terms, partition: int) -> Comparison:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from streambg.comparing.comparison import Comparison
 from streambg.comparing.drift import alike
 from streambg.comparing.evidence import COUNTS, Evidence, alarms_of, diverged, merged
-from streambg.comparing.pair import gate_of, pair_of
+from streambg.comparing.pair import gate_in_force, pair_of
 from streambg.control.state import ControlState, Deployment, Phase
 from streambg.deciding import bounds, coverage, tallies
 from streambg.deciding.coverage import Coverage
@@ -58,7 +58,7 @@ class Material:
 def case_of(state: ControlState) -> Case | None:
     """None: nobody is under test, or the deploy declared no metrics. Raises UpgradeFirst for a newer gate."""
     live, beside = state.live_deployment, state.other_deployment
-    gate = None if state.rules is None else gate_of(state.rules)
+    gate = gate_in_force(state)
     if live is None or beside is None or gate is None or pair_of(state) is None:
         return None
     if state.phase is Phase.CANDIDATE:

@@ -73,7 +73,13 @@ def terms_of(state: ControlState) -> Terms:
         raise ValueError("there are no rules before the first deploy")
     rules = state.rules
     column, threshold = rules.decision_output or 0, rules.decision_threshold
-    return Terms(len(rules.outputs), column, threshold, gate_of(rules), drift=rules.drift)
+    return Terms(len(rules.outputs), column, threshold, gate_in_force(state), drift=rules.drift)
+
+
+def gate_in_force(state: ControlState) -> Gate | None:
+    """What decides about the candidate, held against the noise that its deploy carried. Raises UpgradeFirst."""
+    gate = None if state.rules is None else gate_of(state.rules)
+    return None if gate is None else gate.above(state.noise)
 
 
 def gate_of(rules: Rules) -> Gate | None:

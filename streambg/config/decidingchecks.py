@@ -15,7 +15,8 @@ from streambg.records.gate import KINDS, OTHER
 
 
 def deciding_contradictions(pipeline: Pipeline) -> list[Problem]:
-    return [*_labels(pipeline), *_segments(pipeline), *_metrics(pipeline), *_drift(pipeline), *_rollout(pipeline)]
+    looks = (_labels, _segments, _metrics, _aa, _drift, _rollout)
+    return [problem for look in looks for problem in look(pipeline)]
 
 
 def _labels(pipeline: Pipeline) -> Iterator[Problem]:
@@ -61,6 +62,12 @@ def _metrics(pipeline: Pipeline) -> Iterator[Problem]:
             if field not in pipeline.segments:
                 near = _near(field, pipeline.segments)
                 yield Problem((*at, "segments"), f"`{field}` is not declared in `segments`{near}")
+
+
+def _aa(pipeline: Pipeline) -> Iterator[Problem]:
+    kinds = [KINDS[metric.kind] for metric in pipeline.metrics.values() if metric.kind in KINDS]
+    if pipeline.aa is not None and all(kind.directed for kind in kinds):
+        yield Problem(("aa",), "no metric lies between the colors: declare a `flip_rate` or a `score_shift`")
 
 
 def _drift(pipeline: Pipeline) -> Iterator[Problem]:

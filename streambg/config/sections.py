@@ -20,7 +20,7 @@ from pydantic import (
 from streambg.config import names
 from streambg.config.base import Name, Section, TopicName
 from streambg.config.decided import gate_of, plan_of
-from streambg.config.deciding import HOOK, Labels, Metrics, Rollout, Segments
+from streambg.config.deciding import AA, HOOK, Labels, Metrics, Rollout, Segments
 from streambg.config.notify import Notify
 from streambg.config.redaction import Settings, redact, redact_text
 from streambg.config.values import Millis, Number, Wait, Whole
@@ -168,6 +168,7 @@ class Pipeline(Section):
     labels: Labels | None = None
     segments: Segments = Field(default_factory=dict)
     metrics: Metrics = Field(default_factory=dict)
+    aa: AA | None = None
     drift: Drift = Field(default_factory=Drift)
     rollout: Rollout = Field(default_factory=Rollout)
     notify: Notify = Field(default_factory=Notify)

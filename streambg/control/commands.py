@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from streambg.records.gate import Gate, Noise
 from streambg.records.rules import Rules
 from streambg.rollout.plan import Plan
 
@@ -31,7 +32,7 @@ FORMATS: dict[int, tuple[str, ...]] = {
     4: ("supersede",),
 }
 # Arguments that came later than their verb, with the format that has them: whoever uses one needs new readers, too.
-LATER_ARGS: dict[tuple[str, str], int] = {("deploy", "contract_change"): 4}
+LATER_ARGS: dict[tuple[str, str], int] = {("deploy", "contract_change"): 4, ("deploy", "noise"): 4}
 NEWEST_FORMAT = max(*FORMATS, *LATER_ARGS.values())
 # A command that lands later than this was prepared for another world (P5).
 EXPIRES_MS = 30_000
@@ -59,8 +60,19 @@ class _Args(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class NoiseArgs(_Args):
+    """How much the live model, of this digest, differs from itself, as an A/A phase has measured (records/gate.py)."""
+
+    digest: Digest
+    events: Annotated[int, Field(ge=1)]
+    floors: dict[str, Annotated[float, Field(ge=0, lt=1)]]
+
+
 class DeployArgs(_Args):
-    """`rules` is the text of the sections that decide (P4).
+    """`rules` is the text of the sections that decide (P4); `noise` what their gate is held against (format 4).
 
     contract_change: where the version does not keep live's contract, in words, and a person accepted it (format 4).
     The first deploy's alone: `start`, the first source offset owed per partition (P11), and `output`, where the log of
@@ -69,7 +81,7 @@ class DeployArgs(_Args):
 
     color: Literal["blue", "green"]
     model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*:[a-z0-9][a-z0-9._-]*$", max_length=200)]
-    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    digest: Digest
     rules: Annotated[str, Field(max_length=200_000)]
     start: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     output: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
@@ -79,12 +91,21 @@ class DeployArgs(_Args):
     contract_change: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]], Field(max_length=MAX_CHANGES)
     ] = Field(default_factory=list)
+    noise: NoiseArgs | None = None
 
     @field_validator("rules")
     @classmethod
     def _rules_hold(cls, text: str) -> str:
         Rules.from_text(text)
         return text
+
+    @model_validator(mode="after")
+    def _above_the_noise(self) -> Self:
+        gate = Rules.from_text(self.rules).gate
+        found = None if gate is None else Gate.from_data(gate)
+        if self.noise is not None and found is not None:
+            found.above(Noise(self.noise.digest, self.noise.events, self.noise.floors))
+        return self
 
     @field_validator("start", "output")
     @classmethod
