@@ -250,7 +250,7 @@ MUTANTS = (
     Mutant("a batch with after > covered accepted", "P8", 3, _hole_accepted),
     Mutant("fallback to an aborted candidate", "P16", 0, _aborted_falls_back),
     Mutant("committing positions of unassigned partitions", "P22", 6, _unassigned_committed),
-    Mutant("a cutover outside the transaction", "P19", 4, _cutover_outside),
+    Mutant("a cutover outside the transaction", "P19", 3, _cutover_outside),
     Mutant("no new producer after a suspicious commit", "P21", 491, _no_suspicion),
     Mutant("assign() for subscribe()", "P22", 0, _assigned),
     Mutant("predictions need not be dense", "P23", 25, _not_dense),
