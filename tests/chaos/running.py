@@ -23,6 +23,7 @@ from chaos import (  # noqa: F401 - their rows enter the list
     places,
     rebalances,
     recreated,
+    refusals,
     repeats,
     stories,
 )

@@ -108,6 +108,14 @@ def test_P3_abort_pause_and_retire() -> None:
     assert log.say("retire", color="green").accepted
 
 
+def test_P3_behind_a_promotion_it_is_rollback_and_before_it_abort() -> None:
+    log = two_colors()
+    assert not log.say("rollback").accepted
+    log.say("promote", candidate=1)
+    assert not log.say("abort").accepted
+    assert log.say("rollback").accepted
+
+
 def test_P3_rollback_is_allowed_while_paused() -> None:
     log = two_colors()
     log.say("promote", candidate=1)
