@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from streambg.cli.common import DEFAULT_PIPELINE, load_pipeline
+from streambg.cli.common import DEFAULT_PIPELINE, load_pipeline, modules_beside
 from streambg.config import Pipeline
 from streambg.control.verbs import schema
 from streambg.errors import ModelError
@@ -40,9 +39,7 @@ class Place:
 
 def place_of(pipeline: Path, registry: Path | None) -> Place:
     """The registry, and the pipeline where there is one: --registry needs none. Raises ConfigError."""
-    folder = str(pipeline.parent.resolve())
-    if folder not in sys.path:
-        sys.path.append(folder)  # a team's own modules stand beside its pipeline file, as with `python -m`
+    modules_beside(pipeline)
     if registry is not None and pipeline == DEFAULT_PIPELINE and not pipeline.exists():
         return Place(Registry(registry), None)
     loaded = load_pipeline(pipeline)
