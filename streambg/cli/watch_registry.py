@@ -18,6 +18,7 @@ from streambg.cli.common import (
     stdout,
 )
 from streambg.config.values import parse_duration
+from streambg.continuous.versions import InRegistry
 from streambg.continuous.watching import News, RegistryWatch
 from streambg.errors import ConfigError
 from streambg.rollout import verbs as rollouts
@@ -30,7 +31,8 @@ INTERVAL = "30s"
 
 
 @app.command(
-    "watch-registry", epilog="Example:  streambg watch-registry --interval 1m;  streambg watch-registry --once"
+    "watch-registry",
+    epilog="Example:  streambg watch-registry --interval 1m;  streambg watch-registry --once",
 )
 def watch_registry(
     name: Annotated[
@@ -49,7 +51,7 @@ def watch_registry(
     seconds = _seconds(interval)
     config = connected_pipeline(pipeline)
     rollouts.plan_of(config)
-    watch = RegistryWatch(config, name)
+    watch = RegistryWatch(config, InRegistry(config, name))
     if once:
         _tell(watch.look(), output)
         return
