@@ -15,7 +15,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from streambg.cli import models_diff
+from streambg.cli import models_diff, models_pull
 from streambg.cli.common import DEFAULT_PIPELINE, Output, OutputOption, PipelineOption, print_json, stdout
 from streambg.cli.completing import Ref
 from streambg.cli.registry import RegistryOption, place_of, read_file, read_sample
@@ -191,7 +191,7 @@ def verify_(
         raise _failed(ref, result)
 
 
-app.registered_commands.extend(models_diff.app.registered_commands)
+app.registered_commands.extend([*models_diff.app.registered_commands, *models_pull.app.registered_commands])
 
 
 def _say(manifest: Manifest, result: Verified, sample: str) -> None:

@@ -22,6 +22,7 @@ class Policy(BaseModel):
     allow_pickle: bool = False
     python_allow: list[str] = []
     skops_allow: list[str] = []
+    mlflow: str | None = None
     onnx_threads: int = Field(default=1, ge=1, le=MAX_ONNX_THREADS)
 
 

@@ -6,6 +6,7 @@
     python_allow: [acme.models]  # modules that format python may load, with those below them
     onnx_threads: 1              # format onnx: threads of one operator
     skops_allow: [acme.Scaler]   # types that format sklearn may make, beyond those that skops trusts by itself
+    mlflow: http://host:5000     # where `streambg models pull` asks
 """
 
 from __future__ import annotations
