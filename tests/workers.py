@@ -23,6 +23,7 @@ TOGETHER = frozenset(
         "test_kafka_admin.py",
         "test_late_end.py",
         "test_looking.py",
+        "test_replay.py",
         "test_servers_docker.py",
         "test_status.py",
     }

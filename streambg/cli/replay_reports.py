@@ -113,13 +113,17 @@ def show(
         print_json(msgspec.to_builtins(found.report))
     else:
         print_report(found.report)
-        _print_where(found)
+        if found.timing is not None:
+            _say(f"\n{words.timing_sentence(found.timing)}")
+        print_where(found.folder)
 
 
 def print_report(report: Report) -> None:
     """For a terminal."""
     against = words.against_words(report.identity.against)
     _say(f"Replay {report.id[: words.SHORT]} of {report.identity.pipeline}: {words.range_words(report.counts)}")
+    for hole in report.counts.holes:
+        _say(f"  partition {hole.partition}, {hole.offsets:,} of {hole.first} to {hole.end - 1}: {hole.what}")
     for scored in report.models:
         _say(f"\n{scored.model.ref} against {against}: ", _word(scored))
         for text in (words.verdict_sentence(report, scored), *scored.verdict.reasons):
@@ -155,11 +159,9 @@ def _say(*parts: str | Text) -> None:
     stdout.print(Text.assemble(*parts), soft_wrap=True)
 
 
-def _print_where(found: Kept) -> None:
-    timing = found.timing
-    if timing is not None:
-        _say(f"\n{timing.events:,} events in {timing.seconds:,.1f} s, {timing.events_per_second:,.0f} a second.")
-    _say(f"In {found.folder}; the page: streambg replay show {found.report.id[: words.SHORT]} --html")
+def print_where(folder: Path) -> None:
+    """Where a replay's files are, and how to see the page."""
+    _say(f"\nIn {folder}; the page: streambg replay show {folder.name[: words.SHORT]} --dir {folder.parent} --html")
 
 
 @app.command("diff", epilog="Example:  streambg replay diff 3fa1 9c04")

@@ -163,14 +163,10 @@ def _proof(scored: Scored, at: int) -> Iterator[ET.Element]:
 def _timing(timing: Timing | None) -> Iterator[ET.Element]:
     if timing is None:
         return
-    said = (
-        f"{timing.events:,} events in {timing.seconds:,.1f} s, {timing.events_per_second:,.0f} a second, by "
-        f"{timing.workers} workers, begun {words.time_words(timing.started_ms)}."
-    )
     yield _section(
         "timing",
         "This run",
-        node("p", said),
+        node("p", words.timing_sentence(timing)),
         table("timing", tables.TIMING, map(tables.timing, timing.models)),
         node("div", draw(latency(timing.models)), _class="charts") if timing.models else None,
     )

@@ -72,7 +72,10 @@ class Deployed:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """deployed: by epoch, what stood in both slots. asks: of the pipeline file that the models are asked by."""
+    """deployed: by epoch, what stood in both slots. asks: of the pipeline file that the models are asked by.
+
+    rows: the file that every event's row is wanted in, None: nobody wants them.
+    """
 
     format: int
     identity: Identity
@@ -83,6 +86,7 @@ class Plan:
     asks: str
     compacted: bool
     started_ms: int
+    rows: str | None = None
 
     def by_id(self) -> dict[tuple[str, int], Deployed]:
         """(color, id) -> deployment."""

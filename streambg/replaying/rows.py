@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +29,8 @@ METADATA = b"streambg"
 class Layout:
     """What the rows are about, which stands in the file's metadata; outputs and fields are columns.
 
-    model, against: names of both sides. threshold: of the decision; None: there is none. fields: carried event fields.
+    model, against: names of both sides. decision: the number of the output that is decided on, yes from `threshold` on;
+    None: nothing is decided. fields: carried event fields.
     """
 
     replay: str
@@ -37,27 +38,26 @@ class Layout:
     model: str
     against: str
     outputs: tuple[str, ...]
+    decision: int
     threshold: float | None
     fields: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One side's answers to n events: ok bool (n,), scores float64 (n, outputs), decisions bool (n,) or None.
-
-    Where `ok` is False the scores and the decision are no answer, and the file has nulls.
-    """
+    """One side's answers to n events: ok bool (n,), scores float64 (n, outputs), NaN where there is none."""
 
     ok: npt.NDArray[np.bool_]
     scores: npt.NDArray[np.float64]
-    decisions: npt.NDArray[np.bool_] | None
 
 
 @dataclass(frozen=True, slots=True)
 class RowsBatch:
-    """n events of one partition: offsets int64 (n,), times int64 ms (n,), what was published of each, in words.
+    """n events of one partition: offsets int64 (n,), times int64 ms (n,), what the other side has for each: `answer`,
+    `error` (published: a dead letter), or why it has nothing.
 
-    labels float64 (n,), NaN where none came; None where none were read. carry: by field, n values.
+    deployments int64 (n,): whose answer the other side's is, below 0: nobody's. carry: by field, n values.
+    labels float64 (n,), NaN where none came; None where none were read.
     """
 
     partition: int
@@ -66,6 +66,7 @@ class RowsBatch:
     model: Answered
     against: Answered
     outcomes: Sequence[str]
+    deployments: npt.NDArray[np.int64]
     carry: Mapping[str, Sequence[Carried]]
     labels: npt.NDArray[np.float64] | None = None
 
@@ -87,19 +88,19 @@ class RowsWriter:
 
     def write(self, batch: RowsBatch) -> None:
         """Rows stand in the file in the order they come. Raises StreambgError where the file cannot grow."""
-        columns = _columns(self._arrow, self._layout, batch)
-        self._waiting.append(self._arrow.record_batch(columns, schema=self._schema))
-        self._waiting_rows += len(batch.offsets)
-        self.rows += len(batch.offsets)
+        self._take(self._arrow.record_batch(_columns(self._arrow, self._layout, batch), schema=self._schema))
+
+    def copy(self, batches: Iterable[Any]) -> None:
+        """What another file of this layout holds. Raises as `write`."""
+        for batch in batches:
+            self._take(batch.cast(self._schema))
+
+    def _take(self, batch: Any) -> None:
+        self._waiting.append(batch)
+        self._waiting_rows += batch.num_rows
+        self.rows += batch.num_rows
         if self._waiting_rows >= GROUP_ROWS:
             self._group()
-
-    def copy(self, groups: Iterator[Any]) -> None:
-        """Groups of another file of this layout. Raises as `write`."""
-        for group in groups:
-            with self._growing():
-                self._writer.write_table(group.cast(self._schema))
-            self.rows += group.num_rows
 
     def finish(self) -> None:
         """What waits, and the file's end; on the disk when this returns. Raises as `write`."""
@@ -168,14 +169,30 @@ def _named(path: Path) -> Iterator[None]:
 def join_rows(path: Path, layout: Layout, parts: Sequence[Path]) -> int:
     """One file from files of the same layout (of other partitions, of earlier runs), in this order; how many rows.
 
-    A group at a time: the memory is that of one. Raises as `open_rows`.
+    However small the groups of these are, the file's are whole; the memory is that of some. Raises as `open_rows`.
     """
     _, parquet = libraries()
     with open_rows(path, layout) as writer:
         for part in parts:
             with parquet.ParquetFile(part) as file:
-                writer.copy(file.read_row_group(number) for number in range(file.num_row_groups))
+                writer.copy(file.iter_batches(GROUP_ROWS))
         return writer.rows
+
+
+def check_file(path: Path) -> None:
+    """Before anything is read: may the rows be written there? Raises ConfigError."""
+    _, parquet = libraries()
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: there is no directory {path.parent}", way_out="make it, or name another file")
+    if path.exists() and not _is_ours(parquet, path):
+        raise ConfigError(f"{path} exists and holds no rows of a replay", way_out="name another file")
+
+
+def _is_ours(parquet: ModuleType, path: Path) -> bool:
+    try:
+        return METADATA in (parquet.read_schema(path).metadata or {})
+    except (OSError, ValueError):  # a directory; bytes that are no Parquet: Arrow's error is a ValueError
+        return False
 
 
 def libraries() -> tuple[ModuleType, ModuleType]:
@@ -201,7 +218,7 @@ def _schema(arrow: ModuleType, layout: Layout) -> Any:
         names[f"{side}_ok"] = arrow.bool_()
         names |= {f"{side}_score_{output}": arrow.float64() for output in layout.outputs}
         names[f"{side}_decision"] = arrow.bool_()
-    names |= {"outcome": arrow.string(), "label": arrow.float64()}
+    names |= {"outcome": arrow.string(), "against_deployment": arrow.int64(), "label": arrow.float64()}
     names |= {f"carried_{field}": arrow.string() for field in layout.fields}
     about = json.dumps(asdict(layout), sort_keys=True)
     return arrow.schema(list(names.items()), metadata={METADATA: about.encode()})
@@ -216,18 +233,22 @@ def _columns(arrow: ModuleType, layout: Layout, batch: RowsBatch) -> list[Any]:
         arrow.array(batch.times).cast(arrow.timestamp("ms", "UTC")),
     ]
     for side in (batch.model, batch.against):
-        nothing = ~side.ok
+        nothing = ~side.ok[:, None] | np.isnan(side.scores)
         columns.append(arrow.array(side.ok))
-        columns += [arrow.array(side.scores[:, at], mask=nothing) for at in range(len(layout.outputs))]
-        decided = arrow.nulls(count, arrow.bool_())
-        columns.append(decided if side.decisions is None else arrow.array(side.decisions, mask=nothing))
-    labels = batch.labels
+        columns += [arrow.array(side.scores[:, at], mask=nothing[:, at]) for at in range(len(layout.outputs))]
+        columns.append(_decided(arrow, layout, side.scores[:, layout.decision], nothing[:, layout.decision]))
+    labels = np.full(count, np.nan) if batch.labels is None else batch.labels
     columns.append(arrow.array(batch.outcomes, arrow.string()))
-    columns.append(
-        arrow.nulls(count, arrow.float64()) if labels is None else arrow.array(labels, mask=np.isnan(labels))
-    )
+    columns.append(arrow.array(batch.deployments, mask=batch.deployments < 0))
+    columns.append(arrow.array(labels, mask=np.isnan(labels)))
     columns += [arrow.array(list(map(_text, batch.carry[field])), arrow.string()) for field in layout.fields]
     return columns
+
+
+def _decided(arrow: ModuleType, layout: Layout, scores: npt.NDArray[np.float64], nothing: npt.NDArray[np.bool_]) -> Any:
+    if layout.threshold is None:
+        return arrow.nulls(len(scores), arrow.bool_())
+    return arrow.array(scores >= layout.threshold, mask=nothing)
 
 
 def _text(value: Carried) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import msgspec
 from streambg.errors import ConfigError, StreambgError
 from streambg.replaying.document import PAGE_FILE, REPORT_FILE, TIMING_FILE, Report, Timing, decode, decode_timing
 from streambg.replaying.html import render
+from streambg.replaying.place import write_whole
 from streambg.replaying.words import SHORT
 
 # Where replays are kept, below the directory that a verb is said in.
@@ -31,7 +31,7 @@ class Kept:
     timing: Timing | None
 
     def page(self) -> Path:
-        """A page with the timing of the run, written anew; where there is none, the report's own. Raises OSError."""
+        """Written anew, with the timing of the run where that is there. Raises StreambgError."""
         path = self.folder / (PAGE_FILE if self.timing is None else TIMED_PAGE_FILE)
         write_whole(path, render(self.report, self.timing).encode())
         return path
@@ -74,19 +74,6 @@ def find(root: Path, wanted: str) -> Kept:
     if isinstance(read, Unread):
         raise StreambgError(f"{read.folder}: {read.why}", way_out=f"streambg replay --resume {found[0][:SHORT]}")
     return read
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """The file has all of it or is as it was before. Raises OSError."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _folders(root: Path) -> Iterator[Path]:

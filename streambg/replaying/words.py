@@ -7,7 +7,7 @@ from math import exp
 
 from streambg.deciding.verdict import Test
 from streambg.records.source import COLORS
-from streambg.replaying.document import Changes, Counts, Proof, Report, Scored
+from streambg.replaying.document import Changes, Counts, Proof, Report, Scored, Timing
 
 # Of a replay's id and of digests: what tells thousands apart.
 SHORT = 12
@@ -48,6 +48,15 @@ def range_words(counts: Counts) -> str:
         return "no events"
     when = f"{time_words(counts.first_ms)} to {time_words(counts.last_ms)}"
     return f"{counts.events:,} events of {counts.partitions} partitions, {when}"
+
+
+def timing_sentence(timing: Timing) -> str:
+    """How fast a run was."""
+    workers = f"{timing.workers} workers" if timing.workers > 1 else "one worker"
+    return (
+        f"{timing.events:,} events in {timing.seconds:,.1f} s, {timing.events_per_second:,.0f} a second, by {workers}, "
+        f"begun {time_words(timing.started_ms)}."
+    )
 
 
 def segment_words(field: str, value: str) -> str:

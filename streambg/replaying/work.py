@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 
 from streambg.audit import GC_THRESHOLDS
@@ -22,6 +22,7 @@ from streambg.records.source import COLORS
 from streambg.replaying.against import Against, AgainstColor, AgainstModel, AgainstPublished
 from streambg.replaying.contender import Contender, Spent
 from streambg.replaying.labels import LabelTable
+from streambg.replaying.lane_rows import LaneRows, layout_of
 from streambg.replaying.partition import Candidate, PartitionReplay, Rule
 from streambg.replaying.place import Place
 from streambg.replaying.plan import (
@@ -147,13 +148,28 @@ class Worker:
         with Reading(self._pipeline, lane, pace) as reading:
             outputs = loaded.rule.terms.outputs
             with closing(Stored(reading.stored, outputs)) as stored:
-                replay = self._partition(lane, loaded, reading, stored, state)
-                self._windows(replay, reading, lambda: before + time.monotonic() - started)
+                with self._rows(lane, loaded, state) as rows:
+                    replay = self._partition(lane, loaded, reading, stored, state, rows)
+                    self._windows(replay, reading, lambda: before + time.monotonic() - started, rows)
                 state.supersedes = reading.drained().supersedes
         state.done, state.seconds = True, before + time.monotonic() - started
         self._place.write_state(state)
 
-    def _windows(self, replay: PartitionReplay, reading: Reading, seconds: Callable[[], float]) -> None:
+    def _rows(self, lane: Lane, loaded: Loaded, state: State) -> AbstractContextManager[LaneRows | None]:
+        if self._plan.rows is None:
+            return nullcontext()
+        layout = layout_of(self._plan, loaded.rules, tuple(self._pipeline.input.carry))
+        return LaneRows(self._place, lane.partition, state.upto, layout)
+
+    def _checkpoint(self, state: State, rows: LaneRows | None) -> None:
+        """Rows first: those that no checkpoint knows are written again."""
+        if rows is not None:
+            rows.keep(state.upto)
+        self._place.write_state(state)
+
+    def _windows(
+        self, replay: PartitionReplay, reading: Reading, seconds: Callable[[], float], rows: LaneRows | None
+    ) -> None:
         state, written = replay.state, time.monotonic()
         windows = reading.windows(state.upto)
         while True:
@@ -162,7 +178,7 @@ class Worker:
             except BaseException:
                 # between two windows the state is whole: whatever ends the reading, it is kept
                 state.seconds = seconds()
-                self._place.write_state(state)
+                self._checkpoint(state, rows)
                 raise
             if window is None:
                 return
@@ -171,17 +187,20 @@ class Worker:
             self._told(state.upto - before)
             if time.monotonic() - written >= CHECKPOINT_S:
                 state.seconds = seconds()
-                self._place.write_state(state)
+                self._checkpoint(state, rows)
                 written = time.monotonic()
 
-    def _partition(self, lane: Lane, loaded: Loaded, reading: Reading, stored: Stored, state: State) -> PartitionReplay:
+    def _partition(
+        self, lane: Lane, loaded: Loaded, reading: Reading, stored: Stored, state: State, rows: LaneRows | None
+    ) -> PartitionReplay:
         outputs, partition = loaded.rule.terms.outputs, lane.partition
         candidates = []
         for answerer, model, found in zip(loaded.models, self._plan.identity.models, state.models, strict=True):
             contender = Contender(answerer, partition, outputs, found.spent)
             candidates.append(Candidate(contender, self._prover(contender, model.digest, partition)))
         against = self._against(lane, loaded, reading, stored, state)
-        return PartitionReplay(state, candidates, against, loaded.rule, loaded.labels, reading.fetch)
+        wanted = None if rows is None else rows.write
+        return PartitionReplay(state, candidates, against, loaded.rule, loaded.labels, reading.fetch, wanted)
 
     def _prover(self, contender: Contender, digest: str, partition: int) -> Prover | None:
         mine = [each for each in self._plan.by_id().values() if each.digest == digest]

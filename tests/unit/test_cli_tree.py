@@ -47,7 +47,7 @@ def examples_of(command: Any) -> list[list[str]]:
 def parse(words: list[str]) -> str:
     """The verb that these words call, having parsed them all. Raises Typer's UsageError."""
     command, path = ROOT, []
-    while words and hasattr(command, "commands"):
+    while words and hasattr(command, "commands") and not words[0].startswith("-"):  # `replay` does something itself
         name, command, words = command.resolve_command(typer.Context(command), words)
         path.append(name)
     command.make_context(" ".join(path), list(words))

@@ -20,7 +20,7 @@ from streambg.errors import ConfigError, StreambgError
 from streambg.replaying import rows
 from streambg.replaying.rows import METADATA, Answered, Layout, RowsBatch, join_rows, open_rows
 
-LAYOUT = Layout("ab" * 32, "payments", "fraud:8", "published", ("fraud", "ok"), 0.5, ("machine", "amount"))
+LAYOUT = Layout("ab" * 32, "payments", "fraud:8", "published", ("fraud", "ok"), 0, 0.5, ("machine", "amount"))
 AT_MS = 1_795_000_000_123
 
 
@@ -28,10 +28,11 @@ def batch(partition: int, first: int, count: int, **others: Any) -> RowsBatch:
     offsets = np.arange(first, first + count, dtype=np.int64)
     scores = np.stack([offsets / 7.0, offsets / 3.0], axis=1)
     ok = offsets % 10 != 3
-    model = Answered(ok, scores, scores[:, 0] >= 0.5)
-    against = Answered(np.ones(count, np.bool_), scores * 2, None)
+    model = Answered(ok, scores)
+    against = Answered(np.ones(count, np.bool_), np.where(offsets[:, None] == 13, np.nan, scores * 2))
+    whose = np.where(offsets % 2 == 0, 7, -1)
     carry = {"machine": [f"m{offset % 3}" for offset in offsets.tolist()], "amount": [None] * count}
-    return RowsBatch(partition, offsets, offsets + AT_MS, model, against, ["route"] * count, carry, **others)
+    return RowsBatch(partition, offsets, offsets + AT_MS, model, against, ["answer"] * count, whose, carry, **others)
 
 
 def listing(path: Path) -> list[str]:
@@ -55,15 +56,17 @@ def test_a_row_says_all_of_an_event(tmp_path: Path) -> None:
         "against_ok": True,
         "against_score_fraud": 24 / 7,
         "against_score_ok": 8.0,
-        "against_decision": None,
-        "outcome": "route",
+        "against_decision": True,
+        "outcome": "answer",
+        "against_deployment": 7,
         "label": 1.0,
         "carried_machine": "m0",
         "carried_amount": None,
     }
     # no answer is no number
     assert (second["model_ok"], second["model_score_fraud"], second["model_decision"]) == (False, None, None)
-    assert second["label"] is None
+    assert (second["against_ok"], second["against_score_ok"], second["against_decision"]) == (True, None, None)
+    assert (second["label"], second["against_deployment"]) == (None, None)
     about = json.loads(pq.read_schema(path).metadata[METADATA])
     assert about["replay"] == LAYOUT.replay
     assert (about["topic"], about["threshold"]) == ("payments", 0.5)
@@ -79,7 +82,7 @@ def test_carried_values_of_any_type_are_text(tmp_path: Path) -> None:
 
 
 def _head(of: RowsBatch) -> tuple[Any, ...]:
-    return of.offsets, of.times, of.model, of.against, of.outcomes
+    return of.offsets, of.times, of.model, of.against, of.outcomes, of.deployments
 
 
 def test_rows_are_cut_into_groups_in_the_order_they_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,6 +114,31 @@ def test_parts_are_joined_in_the_order_given(tmp_path: Path) -> None:
     assert join_rows(whole, LAYOUT, [parts[1], parts[0]]) == 1_000
     offsets = pq.read_table(whole)["offset"].to_numpy()
     assert (offsets[0], offsets[500]) == (500, 0)
+
+
+def test_small_parts_make_whole_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "GROUP_ROWS", 100)
+    parts = [tmp_path / f"{number}" for number in range(30)]
+    for number, part in enumerate(parts):
+        with open_rows(part, LAYOUT) as writer:
+            writer.write(batch(0, number * 10, 10))
+    join_rows(tmp_path / "rows.parquet", LAYOUT, parts)
+    with pq.ParquetFile(tmp_path / "rows.parquet") as file:
+        assert [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)] == [100] * 3
+
+
+def test_a_file_that_is_something_else_is_not_written_over(tmp_path: Path) -> None:
+    rows.check_file(tmp_path / "rows.parquet")
+    with open_rows(tmp_path / "rows.parquet", LAYOUT):
+        pass
+    rows.check_file(tmp_path / "rows.parquet")
+    (tmp_path / "model.pkl").write_bytes(b"precious")
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "others.parquet")
+    for name in ("model.pkl", "others.parquet", "."):
+        with pytest.raises(ConfigError, match="exists and holds no rows of a replay"):
+            rows.check_file(tmp_path / name)
+    with pytest.raises(ConfigError, match="there is no directory"):
+        rows.check_file(tmp_path / "no" / "rows.parquet")
 
 
 def test_without_rows_it_is_a_table_all_the_same(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_replay_is_shown_with_verdict_reasons_changes_and_figures(root: Path) 
         "flips in machine=m2: harm, e over a million of 400",
         "100 decisions turn (2.51 %)",
         "flips in machine=m1  2,000   -0.05         -1.05 to +0.95  3",
-        "4,001 events in 12.5 s, 320 a second.",
+        "4,001 events in 12.5 s, 320 a second, by 2 workers, begun 2026-11-18 13:36:40 UTC.",
     ):
         assert part in text, part
 
