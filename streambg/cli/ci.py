@@ -29,6 +29,7 @@ from streambg.cli.common import (
 )
 from streambg.cli.completing import Ref
 from streambg.cli.control import weight_of
+from streambg.cli.replay import FOLDER
 from streambg.config.values import parse_duration
 from streambg.continuous.deploying import Wanted, deploy
 from streambg.continuous.junit import Case, junit
@@ -75,8 +76,11 @@ def validate(
     summary: Annotated[
         Path | None, typer.Option(help="Write Markdown here, as for a job's summary.", show_default=False)
     ] = None,
-    directory: Annotated[Path, typer.Option("--dir", help="Where reports are kept.")] = Path("replays"),
+    directory: Annotated[Path, typer.Option("--dir", help="The whole report stands in DIR/<id>/.")] = FOLDER,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes, over the partitions.")] = 1,
+    rate: Annotated[
+        float | None, typer.Option(min=1.0, help="At most so many events a second, beside a busy pipeline.")
+    ] = None,
     accept_contract_change: Annotated[
         bool, typer.Option("--accept-contract-change", help="Go on although it answers otherwise than live.")
     ] = False,
@@ -88,12 +92,13 @@ def validate(
     Nothing is published and no group is touched. Exit code as `verdict`: 0 promote, 10 abort, 11 undecided, 12
     inconclusive; 14: it does not keep the contract.
     """
-    since = since_of(last)
+    wanted = Validation(model, since_of(last), directory, accept_contract_change, workers, rate)
     config = connected_pipeline(pipeline)
     began = datetime.now(UTC)
-    with Stopping(), counted("events") as show:
-        wanted = Validation(accept_contract_change, workers)
-        found = run_validation(config, model, since, directory, wanted, lambda now: show(now.passed, now.total))
+    with Stopping() as stopping, counted("events") as show:
+        stopping.listen()
+        wished = stopping.wished.is_set
+        found = run_validation(config, wanted, lambda now: show(now.passed, now.total), wished)
     if junit_file is not None:
         write_whole(junit_file, junit(f"{SUITE} validate", found.cases(), _about(found), _at(began)))
     if summary is not None:

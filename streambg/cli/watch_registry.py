@@ -17,7 +17,10 @@ from streambg.cli.common import (
     connected_pipeline,
     stdout,
 )
+from streambg.cli.models_pull import MlflowOption
 from streambg.config.values import parse_duration
+from streambg.continuous.mlflow import Mlflow
+from streambg.continuous.versions import InRegistry
 from streambg.continuous.watching import News, RegistryWatch
 from streambg.errors import ConfigError
 from streambg.rollout import verbs as rollouts
@@ -30,12 +33,23 @@ INTERVAL = "30s"
 
 
 @app.command(
-    "watch-registry", epilog="Example:  streambg watch-registry --interval 1m;  streambg watch-registry --once"
+    "watch-registry",
+    epilog="Example:  streambg watch-registry --interval 1m;  streambg watch-registry --once;  "
+    "streambg watch-registry --pull Fraud@challenger",
 )
 def watch_registry(
     name: Annotated[
         str | None, typer.Option("--name", help="Of the model. Default: that of the live one.", show_default=False)
     ] = None,
+    pull: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|NAME@ALIAS",
+            help="Watch MLflow: take what is new, or what an alias names, into the registry, and deploy that.",
+            show_default=False,
+        ),
+    ] = None,
+    mlflow: MlflowOption = None,
     once: Annotated[bool, typer.Option("--once", help="One look, and end.")] = False,
     interval: Annotated[str, typer.Option(help="Time between two looks.")] = INTERVAL,
     pipeline: PipelineOption = DEFAULT_PIPELINE,
@@ -47,9 +61,12 @@ def watch_registry(
     (P2). JSON: one line for each piece of news.
     """
     seconds = _seconds(interval)
+    if name is not None and pull is not None:
+        raise ConfigError("--name and --pull both name the model", way_out="leave out --name")
     config = connected_pipeline(pipeline)
     rollouts.plan_of(config)
-    watch = RegistryWatch(config, name)
+    source = InRegistry(config, name) if pull is None else Mlflow.at(config, pull, mlflow)
+    watch = RegistryWatch(config, source)
     if once:
         _tell(watch.look(), output)
         return

@@ -16,7 +16,7 @@ from streambg.continuous.outcome import WORDS, How, Outcome, Word, accepted, pas
 from streambg.continuous.progress import line
 from streambg.continuous.slot import Taken
 from streambg.control import verbs
-from streambg.control.contract import contract
+from streambg.control.contract import Mismatches, contract
 from streambg.control.rollouts import Rollout
 from streambg.control.sender import ControlClient
 from streambg.control.state import ControlState, Deployment
@@ -91,6 +91,8 @@ def begin(control: ControlClient, config: Pipeline, manifest: Manifest, wanted: 
         state = control.state()
         found = admit(state, manifest.digest, wanted.gives_up_rollback)
         while isinstance(found, Taken) and found.passes and wanted.left:
+            if not waited:  # who waits for hours does not want to hear it then
+                _kept(config, manifest, wanted)
             if found.why != waited:
                 waited = found.why
                 tell(f"waits: {waited}")
@@ -142,10 +144,8 @@ def _deploy(
     state: ControlState,
     color: Color,
 ) -> None:
-    """Behind the contract gate, and only while what that compared with is live."""
-    found = contract(config, manifest.ref)
-    if not wanted.accepts_change:
-        found.or_raise()
+    """Behind the contract gate; where something else went live meanwhile, the log refuses (P1)."""
+    changes = _kept(config, manifest, wanted).record()
     verbs.deploy(
         control,
         config,
@@ -154,9 +154,15 @@ def _deploy(
         wanted.said,
         sample=wanted.sample,
         gives_up_rollback=wanted.gives_up_rollback,
-        contract_change=found.record(),
-        expected_epoch=min(state.epoch, found.epoch),
+        contract_change=changes,
+        expected_epoch=state.epoch,
     ).or_raise()
+
+
+def _kept(config: Pipeline, manifest: Manifest, wanted: Wanted) -> Mismatches:
+    """Raises ContractChanged where it is not kept, and that was not accepted."""
+    found = contract(config, manifest.ref)
+    return found if wanted.accepts_change else found.or_raise()
 
 
 def follow(config: Pipeline, begun: Begun, wanted: Wanted, tell: Tell) -> Outcome:

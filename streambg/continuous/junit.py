@@ -52,7 +52,8 @@ def junit(suite: str, cases: Sequence[Case], properties: Mapping[str, str], at: 
     for case in cases:
         _case(holder, suite, case)
     ET.indent(root)
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    data: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return data + b"\n"
 
 
 def _case(holder: ET.Element, suite: str, case: Case) -> None:

@@ -39,8 +39,16 @@ def idle(state: ControlState, gives_up_rollback: bool = False) -> Free | Taken:
             "nothing is deployed: the first deployment goes live at once, and says where to begin",
             "a person does it: streambg deploy blue NAME:VERSION --start latest",
         )
+    needed = _needed(state, gives_up_rollback)
+    if needed is not None:
+        return needed
     if state.paused:
         return Taken("the rollout is paused", "streambg resume", passes=True)
+    return Free(other(state.live))
+
+
+def _needed(state: ControlState, gives_up_rollback: bool) -> Taken | None:
+    """Who needs what stands in the other slot."""
     rollout = state.rollout
     if state.phase is Phase.WARM:
         return _warm(state, rollout, gives_up_rollback)
@@ -54,7 +62,7 @@ def idle(state: ControlState, gives_up_rollback: bool = False) -> Free | Taken:
             f"{_named(state.candidate)} stands there without a rollout: {state.summary()}",
             f"take it back first: streambg abort, or streambg retire {state.candidate.color}",
         )
-    return Free(other(state.live))
+    return None
 
 
 def taken_back(rollout: Rollout | None, candidate: Deployment) -> bool:
@@ -64,13 +72,13 @@ def taken_back(rollout: Rollout | None, candidate: Deployment) -> bool:
     return rollout.stage is Stage.ROLLED_BACK or (rollout.stage is Stage.TAKEN_OVER and rollout.ended_by == "rollback")
 
 
-def _warm(state: ControlState, rollout: Rollout | None, gives_up_rollback: bool) -> Free | Taken:
+def _warm(state: ControlState, rollout: Rollout | None, gives_up_rollback: bool) -> Taken | None:
+    """The deployment that a rollback goes back to (P2)."""
     kept = state.other_deployment
-    assert state.live is not None
     assert kept is not None
     watching = rollout is not None and rollout.stage is Stage.WATCHING
     if gives_up_rollback and not watching:
-        return Free(kept.color)
+        return None
     why = f"{kept.color} is kept for a rollback to {_named(kept)} (P2): {state.summary()}"
     if watching:
         return Taken(why, "wait until the watch for harm is over, or: streambg rollback", passes=True)

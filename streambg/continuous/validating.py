@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,17 @@ from streambg.replaying.run import Told, run
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """accepts_change: go on although the contract is not kept. workers: processes over partitions."""
+    """since_ms: ms since 1970. accepts_change: go on although the contract is not kept. folder: of all reports.
 
+    workers: processes over partitions; rate: events a second at the most.
+    """
+
+    model: str
+    since_ms: int
+    folder: Path
     accepts_change: bool = False
     workers: int = 1
+    rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +79,25 @@ class Validated:
         return markdown(self.report, self.mismatches, str(self.folder))
 
 
-def validate(config: Pipeline, model: str, since_ms: int, folder: Path, wanted: Wanted, progress: Told) -> Validated:
-    """Replay the events since then (ms since 1970) against what was published; the report goes below `folder`.
+def validate(config: Pipeline, wanted: Wanted, progress: Told, stopping: Callable[[], bool]) -> Validated:
+    """Replay the events since then against what was published.
 
-    Raises ModelError, ConfigError without metrics, and what `replaying.run` raises of ranges and topics.
+    Raises ModelError, ConfigError without metrics, and what `replaying.run` raises of ranges, topics and interruption.
     """
     gate = config.gate()
     if gate is None or not gate.deciding:
         raise ConfigError(
             f"{config.file} declares no metric that decides", way_out="write `metrics:` with a goal or a guardrail"
         )
-    found = contract(config, model)
-    mismatches = tuple(found.record())
+    mismatches = tuple(contract(config, wanted.model).record())
     if mismatches and not wanted.accepts_change:
-        return Validated(model, mismatches, None, None)
-    request = Request((model,), begin=Bound(time_ms=since_ms), workers=wanted.workers, labels=config.labels is not None)
-    report = run(config, request, folder, progress=progress)
-    return Validated(model, mismatches, report, folder / report.id)
+        return Validated(wanted.model, mismatches, None, None)
+    request = Request(
+        (wanted.model,),
+        begin=Bound(time_ms=wanted.since_ms),
+        rate=wanted.rate,
+        workers=wanted.workers,
+        labels=config.labels is not None,
+    )
+    report = run(config, request, wanted.folder, progress=progress, stopping=stopping)
+    return Validated(wanted.model, mismatches, report, wanted.folder / report.id)

@@ -7,7 +7,7 @@ commands carry the epoch they were decided on, and the log takes one (P1).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from streambg.config import Pipeline
@@ -18,12 +18,12 @@ from streambg.continuous.decide import (
     Start,
     Tried,
     Try,
-    Version,
     Wait,
     decide,
     reason_of,
     tried_of,
 )
+from streambg.continuous.versions import Source
 from streambg.control import verbs
 from streambg.control.contract import contract
 from streambg.control.fold import Entry
@@ -31,7 +31,6 @@ from streambg.control.sender import ControlClient
 from streambg.control.state import ControlState
 from streambg.control.verbs import Said
 from streambg.errors import ModelError, OutcomeUnknown, Refused, Unreachable
-from streambg.models.registry import Registry
 from streambg.rollout import verbs as rollouts
 
 # What the next look may mend: nothing was done, or the next one sees what was.
@@ -48,11 +47,11 @@ class News:
 
 
 class RegistryWatch:
-    """name: of the model that is watched; None: that of the live one."""
+    """source: where versions come from."""
 
-    def __init__(self, config: Pipeline, name: str | None) -> None:
+    def __init__(self, config: Pipeline, source: Source) -> None:
         self._config = config
-        self._name = name
+        self._source = source
         self._refused: dict[str, str] = {}  # digest -> why it can never be deployed as it is
 
     def run(self, interval_s: float, stop: threading.Event, tell: Callable[[News], None]) -> None:
@@ -78,10 +77,7 @@ class RegistryWatch:
 
         with verbs.client(self._config, keep) as control:
             state = control.state()
-            name = self._name or _live_name(state)
-            if name is None:
-                return News("waits", "", "nothing is deployed, so no model has a name yet")
-            decision = decide(state, versions(self._config, name), tried, self._refused)
+            decision = decide(state, self._source(state), tried, self._refused)
             return self._act(control, state, decision)
 
     def _act(self, control: ControlClient, state: ControlState, decision: Decision) -> News:
@@ -107,20 +103,7 @@ class RegistryWatch:
             )
             self._refused[version.digest] = why
             return News("refused", version.ref, why)
-        epoch = min(state.epoch, gate.epoch)
-        verbs.deploy(control, self._config, found.color, version.ref, said, expected_epoch=epoch).or_raise()
+        verbs.deploy(control, self._config, found.color, version.ref, said, expected_epoch=state.epoch).or_raise()
         rollouts.start(control, self._config, said).or_raise()
         skipped = f", skipped are {', '.join(found.skips)}" if found.skips else ""
         return News("deployed", version.ref, f"to {found.color}; its rollout is begun{skipped}")
-
-
-def versions(config: Pipeline, name: str) -> Sequence[Version]:
-    """Of this name, as they came into the registry: by the time of adding, then by version."""
-    listed = [each for each in Registry(config.registry).list() if each.ref.startswith(f"{name}:")]
-    found = [each.manifest for each in listed if each.manifest is not None]
-    return [Version(each.ref, each.digest) for each in sorted(found, key=lambda manifest: manifest.created)]
-
-
-def _live_name(state: ControlState) -> str | None:
-    live = state.live_deployment
-    return None if live is None else live.model.partition(":")[0]

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from checkout import REPOSITORY, Verb, environment
@@ -25,6 +25,7 @@ from waiting import until
 
 from streambg.control import verbs
 from streambg.control.rollouts import Stage
+from streambg.control.sender import Sent
 from streambg.control.state import ControlState, Phase
 from streambg.control.verbs import Said
 from streambg.demo.data import load_rows
@@ -139,12 +140,18 @@ def test_a_good_model_retrained_on_what_was_recorded_ends_live(shop: Shuttle) ->
         return job.popen.poll() is not None or (now.rollout is not None and now.rollout.stage is Stage.RUNNING)
 
     until(rolling, 120, f"a rollout; {job.said}")
-    begun = state(shop)
+    begun = paused(shop)
     assert begun.other_deployment is not None, job.said
     ref = begun.other_deployment.model
-    joins = shop.verb("ci", "deploy", ref, "--wait", "--output", "json")
+    joins, leaves = (shop.verb("ci", "deploy", ref, "--wait", "--output", "json") for _ in range(2))
     other = ended(shop.verb("ci", "deploy", shop.models[WORSE], "--output", "json"), 5)
     assert "another model is under way" in other.json()["reasons"][0]
+    leaves.says("joined:")
+    leaves.process.send_signal(signal.SIGINT)
+    ended(leaves, 130)
+    assert any("what was begun goes on. Join it:" in line for line in leaves.said)
+    joins.says("joined:")
+    say(shop, "resume")
     told = ended(joins, 0).json()
     assert (told["outcome"], told["how"], told["rollout"]) == ("live", "joined", begun.rollout and begun.rollout.id)
     assert [step["how"] for step in told["steps"]] == ["passed"] * 3
@@ -153,8 +160,23 @@ def test_a_good_model_retrained_on_what_was_recorded_ends_live(shop: Shuttle) ->
     now = state(shop)
     assert now.live_deployment is not None
     assert now.live_deployment.model == ref
-    kept = ended(shop.verb("ci", "deploy", shop.models[WORSE], "--output", "json"), 5)
+    kept = ended(shop.verb("ci", "deploy", shop.models[LIVE], "--wait", "--timeout", "1s", "--output", "json"), 5)
     assert "kept for a rollback" in kept.json()["reasons"][0]
+    assert any("waits: blue is kept for a rollback" in line for line in kept.said)
+
+
+def paused(shop: Shuttle) -> ControlState:
+    """In the middle of a rollout, whatever the controller does at the same moment."""
+    until(lambda: say(shop, "pause").accepted, 30, "pause")
+    found = state(shop)
+    assert found.rollout is not None
+    assert found.rollout.stage is Stage.RUNNING
+    return found
+
+
+def say(shop: Shuttle, verb: Literal["pause", "resume", "abort"]) -> Sent:
+    with verbs.client(shop.pipeline) as control:
+        return verbs.plain(control, verb, Said("test"))
 
 
 def test_the_watcher_waits_for_the_slot_tries_the_newest_once_and_says_so_in_the_log(shop: Shuttle) -> None:
@@ -172,8 +194,7 @@ def test_the_watcher_waits_for_the_slot_tries_the_newest_once_and_says_so_in_the
     assert start.envelope is not None
     assert (deploy.envelope.actor, start.envelope.verb) == ("watch-registry", "rollout-start")
     assert deploy.envelope.reason == f"{newest} is new in the registry; older ones are skipped: {older}"
-    with verbs.client(shop.pipeline) as control:
-        verbs.plain(control, "abort", Said("test")).or_raise()
+    until(lambda: say(shop, "abort").accepted, 30, "abort")
     assert "not again" in watched(shop)["why"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -31,10 +32,12 @@ from streambg.continuous.decide import (
 from streambg.continuous.outcome import Outcome, accepted, passages
 from streambg.continuous.progress import line
 from streambg.continuous.slot import Free, Taken, idle
+from streambg.continuous.watching import News, RegistryWatch
 from streambg.control.commands import MAX_TEXT
 from streambg.control.fold import Entry
 from streambg.control.rollouts import Rollout
 from streambg.control.state import ControlState
+from streambg.errors import StreambgError, Unreachable, UpgradeFirst
 
 
 class World(Log):
@@ -164,6 +167,13 @@ def test_nothing_is_begun_where_nothing_is_deployed_or_all_is_paused() -> None:
     paused = idle(world.state)
     assert isinstance(paused, Taken)
     assert paused.passes
+    under_way = World()
+    under_way.candidate()
+    under_way.start()
+    under_way.must("pause")
+    found = idle(under_way.state)
+    assert isinstance(found, Taken)
+    assert "another model" in found.why, "the stronger reason"
 
 
 def test_another_model_is_refused_while_one_is_under_way() -> None:
@@ -325,6 +335,40 @@ def test_unseen_are_exactly_those_behind_the_newest_known(numbers: list[int], kn
     assert new == [f"m:{number}" for number in numbers][len(numbers) - len(new) :]
     if len(new) < len(numbers):
         assert numbers[len(numbers) - len(new) - 1] in known
+
+
+class Looks(RegistryWatch):
+    """What each look finds, or raises."""
+
+    def __init__(self, *found: News | StreambgError) -> None:
+        self._found = list(found)
+        self.over = threading.Event()
+
+    def look(self) -> News:
+        found = self._found.pop(0)
+        if not self._found:
+            self.over.set()
+        if isinstance(found, StreambgError):
+            raise found
+        return found
+
+    def told(self) -> list[News]:
+        said: list[News] = []
+        self.run(0.0, self.over, said.append)
+        return said
+
+
+def test_the_watch_says_what_is_new_once_and_outlives_what_the_next_look_may_mend() -> None:
+    waits, other = News("waits", "m:2", "a rollout"), News("deployed", "m:2", "to green")
+    down = Unreachable("no broker")
+    assert Looks(waits, waits, down, down, waits, other).told() == [
+        waits,
+        News("failed", "", "no broker"),
+        waits,
+        other,
+    ]
+    with pytest.raises(UpgradeFirst):
+        Looks(waits, UpgradeFirst("newer"), other).told()
 
 
 # -- what came of it --------------------------------------------------------------------------------------------------
