@@ -219,7 +219,7 @@ def _processes(wanted: Wanted, screen: Screen, surroundings: Mapping[str, str], 
         screen.note(f"{name} {text}", "dim" if level == "info" else "yellow")
 
     processes = plan.processes(1, 1, [free_port() for _ in plan.names(1, 1)])
-    supervisor = Supervisor(processes, wanted.file, surroundings, heard, said)
+    supervisor = Supervisor(processes, wanted.file, surroundings, heard, said, hold=True)
     supervisor.start()
     stack.callback(supervisor.stop)
     return supervisor
