@@ -81,6 +81,8 @@ def play_story(cast: Cast, story: Story, labeller: Labeller) -> None:
     _deploy(cast, "blue", "the first deployment goes live at once", start="earliest")
     sender.start()
     labeller.start()
+    cast.until(lambda: cast.watcher.found().first_seen_ms is not None, READY_S)
+    cast.start_the_rest()
     cast.until(lambda: sender.sent >= DEPLOY_AT * events, READY_S)
     _deploy(cast, "green", story.words)
     plan = _plan(cast, story)
