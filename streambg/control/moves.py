@@ -56,7 +56,8 @@ def _deployment(offset: int, args: DeployArgs, rescores: int | None = None) -> D
 
 def _ruled(state: ControlState, args: DeployArgs) -> ControlState:
     rules = Rules.from_text(args.rules)
-    noise = args.noise and Noise(args.noise.digest, args.noise.events, args.noise.floors)
+    said = args.noise
+    noise = Noise(said.digest, said.events, said.floors) if said is not None else None
     return replace(state, rules=rules, rules_digest=Rules.digest_of(args.rules), noise=noise)
 
 

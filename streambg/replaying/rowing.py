@@ -38,7 +38,7 @@ def rows_of(partition: int, baseline: Baseline, model: Part, labels: LabelTable 
 
 
 def _labels(model: Part, table: LabelTable) -> np.typing.NDArray[np.float64]:
-    found, values = table.find(model.column(table.key), model.times)
+    _, found, values = table.find(model.column(table.key), model.times)
     labels = np.full(len(model), np.nan)
     labels[found] = values
     return labels
