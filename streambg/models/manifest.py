@@ -64,7 +64,7 @@ class Manifest(BaseModel):
     types: list[Annotated[str, Field(max_length=200)]] | None = None
     libraries: dict[str, str] = Field(default_factory=dict)
     training: str = ""
-    origin: str = ""
+    origin: str | None = None
     metrics: dict[str, float | int | str] = Field(default_factory=dict)
     created: datetime
 
@@ -162,8 +162,6 @@ def parse_ref(ref: str) -> tuple[str, str]:
 def to_yaml(manifest: Manifest) -> bytes:
     """The bytes of `model.yaml`, the digest as a comment on top for people."""
     fields = manifest.model_dump(exclude_none=True)
-    if not manifest.origin:
-        del fields["origin"]
     fields["created"] = manifest.created.astimezone(UTC).isoformat(timespec="seconds")
     text = io.StringIO()
     _yaml().dump(fields, text)

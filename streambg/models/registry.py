@@ -12,9 +12,7 @@
 from __future__ import annotations
 
 import errno
-import importlib.metadata
 import os
-import platform
 import re
 import tempfile
 from collections.abc import Mapping
@@ -25,11 +23,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from streambg import __version__
 from streambg.errors import ModelError
 from streambg.models.contract import Model
 from streambg.models.folder import DAMAGED, read_below, sync_folder, write_folder
 from streambg.models.formats import load_python, load_river, source_sha256
+from streambg.models.libraries import recorded_versions
 from streambg.models.manifest import (
     FILE,
     MAX_ARTIFACT_BYTES,
@@ -47,15 +45,7 @@ from streambg.models.manifest import (
 from streambg.models.onnxfile import read_opsets
 from streambg.models.onnxmodel import load_onnx
 from streambg.models.policy import Policy, read_policy
-from streambg.models.sklearnmodel import DISTRIBUTION, load_sklearn
-
-# The distribution that a format's answers come from, by format.
-_LIBRARIES: Mapping[Format, tuple[str, ...]] = {
-    "python": (),
-    "river": ("river",),
-    "onnx": ("onnxruntime",),
-    "sklearn": (DISTRIBUTION, "skops"),
-}
+from streambg.models.sklearnmodel import load_sklearn
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +67,7 @@ class NewVersion:
     metrics: Mapping[str, float | int | str] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
-    origin: str = ""
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +224,7 @@ class Registry:
             "features": dict(new.features),
             "outputs": list(new.outputs),
             "opset": opset,
-            "libraries": _versions(new.format, new.libraries),
+            "libraries": recorded_versions(new.format, new.libraries),
             "types": sorted(set(new.types)) if new.format == "sklearn" or new.types else None,
             "training": new.training,
             "origin": new.origin,
@@ -287,19 +277,6 @@ class Registry:
         if manifest.format == "sklearn":
             return load_sklearn(manifest, artifact or b"", policy.skops_allow)
         return load_python(manifest, artifact, policy.python_allow)
-
-
-def _versions(format_: Format, more: tuple[str, ...]) -> dict[str, str]:
-    versions = {"python": platform.python_version(), "streambg": __version__}
-    for name in dict.fromkeys(("numpy", *_LIBRARIES[format_], *more)):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError as error:
-            raise ModelError(
-                f"the library {name!r} is not installed here, so it has no version to record",
-                way_out="install it, or leave --library out",
-            ) from error
-    return versions
 
 
 def _natural(ref: str) -> tuple[str, list[tuple[int, str]]]:

@@ -57,7 +57,7 @@ def test_P5_a_candidate_that_answers_otherwise_is_refused_or_recorded(kafka: str
         assert empty["notes"] == ["the input holds no events: only what is declared was compared"]
         run.feed(300)
         run.flush()
-        before = groups(run)
+        before, file = groups(run), run.pipeline.file
 
         held = accepted(deploy(run, "green", "m:2"))["contract"]
         assert (held["found"], held["events"], held["compared"], held["live"]) == ([], 300, 300, "m:1")
@@ -74,7 +74,8 @@ def test_P5_a_candidate_that_answers_otherwise_is_refused_or_recorded(kafka: str
         assert last["args"]["contract_change"] == [f"range: {percent['what']}"]
         assert last["command"].endswith("contract_change=1")
         assert found["epoch"] == last["offset"]
-        accepted(deploy(run, "green", "m:2", "--accept-contract-change"))
+        plain = CliRunner().invoke(build(()), ["deploy", "green", "m:2", "--accept-contract-change", "-p", str(file)])
+        assert "the contract holds on 300 events" in plain.output, (plain.output, plain.exception)
         assert "contract_change" not in history(run)[-1]["args"], "nothing changed, so nothing needs new readers"
 
         # the way out of lost predictions is not in the gate's way: live's own digest, whatever it answers
