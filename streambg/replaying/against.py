@@ -149,6 +149,8 @@ class AgainstPublished:
         scores = np.full((len(column), len(self._names)), np.nan)
         known = np.zeros(len(column), np.bool_)
         for (_, deployment), part in stored.items():
+            if len(part) == 0:
+                continue
             mine = np.flatnonzero(whose == deployment)
             at = np.searchsorted(part.offsets, column.offsets[mine])
             inside = at < len(part)

@@ -59,11 +59,11 @@ def _time(found: Charts, names: dict[str, str]) -> Iterator[Chart]:
     agreed = _curve(moments, found.width_ms, lambda each: each.agree / each.compared if each.compared else None)
     yield Chart(
         "agreement",
-        "How many decisions agree over time",
+        "How much both sides agree over time",
         width,
         axis,
         linear("agree", [1.0, *(point[1] for point in agreed if point)], percent=True),
-        [Series("both decide alike", "model", agreed)],
+        [Series("share of events that both answer alike", "model", agreed)],
     )
     means: tuple[tuple[Side, list[Point | None]], ...] = (
         ("against", _curve(moments, found.width_ms, lambda each: each.against_mean)),

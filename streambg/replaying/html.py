@@ -92,6 +92,7 @@ def _model(report: Report, scored: Scored, at: int) -> Iterator[ET.Element]:
     yield _verdict(scored, at, of)
     drawn = node("div", *(draw(chart) for chart in charts(report, scored, at)), _class="charts")
     yield _section(f"charts-{at}", f"Pictures{of}", drawn)
+    yield _metrics(scored, at, of)
     yield _section(f"changes-{at}", f"Who is decided otherwise{of}", *_changes(scored, at))
     yield _section(f"figures-{at}", f"Both sides{of}", node("div", *_figures(report, scored, at), _class="beside"))
     yield _section(f"examples-{at}", f"The strongest examples{of}", *_examples(report, scored, at))
@@ -112,6 +113,13 @@ def _verdict(scored: Scored, at: int, of: str) -> ET.Element:
         reasons,
         listed(verdict.reasons, _class="reasons"),
         listed([*left_out, *noise]) if left_out or noise else None,
+    )
+
+
+def _metrics(scored: Scored, at: int, of: str) -> ET.Element:
+    return _section(
+        f"metrics-{at}",
+        f"Tests and metrics{of}",
         table(f"tests-{at}", tables.TESTS, tables.tests(scored)),
         node("p", tables.TESTS_NOTE, _class="note"),
         table(f"metrics-{at}", tables.METRICS, tables.metrics(scored)),

@@ -231,7 +231,9 @@ def _lane(pipeline: Pipeline, partition: int, asked: int, begin: int, end: int, 
         log = Outcomes(looks, seen.names[role], partition, floor, letters=role == "dead-letters")
         low, high = seen.spans[role, partition].start, seen.spans[role, partition].end
         log.low, log.high = low, high
-        logs[role] = Ends(_reaching(log, begin) if begin > max(span.start, origin) else low, _reaching(log, end))
+        start = _reaching(log, begin) if begin > max(span.start, origin) else low
+        # what is not settled has no outcome: nothing to look for
+        logs[role] = Ends(start, _reaching(log, end) if end <= settled else high)
         if role in seen.compacted:
             outcomes_from = NOWHERE
         elif low > ((seen.state.output_begin(partition) or 0) if role == "output" else 0):
@@ -244,9 +246,7 @@ def _lane(pipeline: Pipeline, partition: int, asked: int, begin: int, end: int, 
 
 
 def _reaching(log: Outcomes, source: int) -> int:
-    """The log offset of the first outcome of this event or a later one; the end where there is none yet."""
-    if (last := log.mark(max(log.low, log.high - 1))) is not None and last.source < source:
-        return log.high
+    """The log offset of the first outcome of this event or a later one; the end where there is none."""
     found = first_reaching(log, source)
     return log.high if found is None else found.offset
 

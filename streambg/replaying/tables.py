@@ -237,7 +237,8 @@ def identity(report: Report) -> Iterator[Row]:
         )
     yield "rules", node("code", found.rules_digest)
     yield "control log folded to", number(found.epoch, str(found.epoch))
-    yield "settled", " ".join(f"{partition}@{offset}" for partition, offset in sorted(found.settled.items()))
+    settled = sorted(found.settled.items(), key=lambda entry: (len(entry[0]), entry[0]))
+    yield "settled", " ".join(f"{partition}@{offset}" for partition, offset in settled)
     yield "as if at weight", "not asked" if found.as_if_weight is None else f"{found.as_if_weight / 100:g} %"
     yield "labels", "read" if found.labels else "not read"
     yield "versions", _versions(found.versions)

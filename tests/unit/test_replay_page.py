@@ -86,7 +86,7 @@ def leaves(value: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...]
 
 def test_every_section_and_chart_is_there() -> None:
     page = read(timing=TIMING)
-    sections = [f"{name}-1" for name in ("verdict", "charts", "changes", "figures", "examples", "proof")]
+    sections = [f"{name}-1" for name in ("verdict", "charts", "metrics", "changes", "figures", "examples", "proof")]
     assert page.ids("section") == ["summary", *sections, "timing", "events", "provenance"]
     drawn = [f"chart-{name}-1" for name in ("scores", "agreement", "means", "path1", "calibration")]
     assert page.ids("figure") == [*drawn, "chart-latency"]
