@@ -107,7 +107,16 @@ def plan(pipeline: Pipeline, request: Request) -> Plan:
 
 
 def check_same(pipeline: Pipeline, plan: Plan) -> None:
-    """Before a replay goes on: are the topics still those that it began with? Raises Gap, Misconfigured."""
+    """Before a replay goes on: are the topics still those that it began with, and the libraries? Raises Gap,
+    ConfigError.
+    """
+    models = (*plan.identity.models, *filter(None, [plan.identity.against_model]))
+    begun_by = {**plan.identity.versions, **{name: each for model in models for name, each in model.runtime.items()}}
+    here = {**_versions(), **{name: _installed(name) for model in models for name in model.runtime}}
+    if begun_by != here:
+        other = sorted(name for name in begun_by if begun_by[name] != here[name])
+        said = ", ".join(f"{name} {begun_by[name]}, here is {here[name]}" for name in other)
+        raise ConfigError(f"the replay was begun with {said}", way_out="begin a new replay, or go on where it began")
     admin = await_reachable(profiles.admin(pipeline, CLIENT), REACHABLE_S)
     begun = {each.topic: each.topic_id for each in plan.identity.topics}
     facts = describe(admin, list(begun))
@@ -129,16 +138,22 @@ def _manifests(pipeline: Pipeline, models: Sequence[str]) -> list[Manifest]:
 
 
 def _version(manifest: Manifest) -> ModelVersion:
-    """With the versions of the libraries, as they are here, that its own were recorded with."""
-    runtime = {"numpy": importlib.metadata.version("numpy")}
-    for name in manifest.libraries:
-        if name in ("python", "streambg"):
-            continue
-        try:
-            runtime[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            runtime[name] = "not installed"
-    return ModelVersion(manifest.ref, manifest.digest, manifest.format, dict(sorted(runtime.items())))
+    """With the versions, as they are here, of the libraries that it was recorded with."""
+    names = {"numpy", *manifest.libraries} - _versions().keys() | {"numpy"}
+    return ModelVersion(
+        manifest.ref, manifest.digest, manifest.format, {name: _installed(name) for name in sorted(names)}
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {"streambg": __version__, "numpy": _installed("numpy"), "python": platform.python_version()}
+
+
+def _installed(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _look(pipeline: Pipeline, admin: AdminClient) -> _Seen:
