@@ -171,6 +171,19 @@ class Registry:
             )
         return LoadedModel(manifest, self._make(manifest, self._artifact(manifest), self.policy()))
 
+    def mismatch(self, ref: str, expected_digest: str) -> str | None:
+        """Why no scorer that reads this registry can load what was deployed; None: it stands there, byte for byte.
+
+        Nothing is loaded. Raises ModelError where the version is not here, or cannot be read: that says nothing of it.
+        """
+        manifest = self.get(ref)
+        if manifest.digest != expected_digest:
+            return f"{ref} in {self.path} has the digest {manifest.digest}, {expected_digest} was deployed"
+        data = self._bytes(manifest)
+        if data is not None and (found := sha256(data)) != manifest.artifact_sha256:
+            return f"{ref} in {self.path}: {manifest.artifact} has the SHA-256 {found}, not {manifest.artifact_sha256}"
+        return None
+
     def add(self, new: NewVersion) -> Manifest:
         """Write a version, all of it or nothing; it must load here first. The same content again changes nothing.
 
@@ -254,13 +267,18 @@ class Registry:
             way_out="versions never change; add it under a new version",
         )
 
-    def _artifact(self, manifest: Manifest) -> bytes | None:
+    def _bytes(self, manifest: Manifest) -> bytes | None:
         if manifest.artifact is None:
             return None
         try:
-            data = read_below(self.path, (manifest.name, manifest.version, manifest.artifact), MAX_ARTIFACT_BYTES)
+            return read_below(self.path, (manifest.name, manifest.version, manifest.artifact), MAX_ARTIFACT_BYTES)
         except FileNotFoundError as error:
             raise ModelError(f"{manifest.ref}: the artifact {manifest.artifact} is missing", way_out=DAMAGED) from error
+
+    def _artifact(self, manifest: Manifest) -> bytes | None:
+        data = self._bytes(manifest)
+        if data is None:
+            return None
         if (found := sha256(data)) != manifest.artifact_sha256:
             raise ModelError(
                 f"{manifest.ref}: {manifest.artifact} has the SHA-256 {found}, {FILE} says {manifest.artifact_sha256}",

@@ -31,6 +31,7 @@ from streambg.kafka import profiles
 from streambg.notifying.notice import of_command, of_drift, of_verdict
 from streambg.notifying.sender import Sender
 from streambg.process.frame import Frame
+from streambg.rollout.broken import Broken
 from streambg.rollout.decide import Act, Ask, Decision, Wait, decide
 from streambg.rollout.look import Facts, look_of
 from streambg.rollout.verdicts import Verdicts
@@ -65,6 +66,7 @@ class Controller:
         self._ignore_records = ignore_records
         self._sender = sender
         self._reader = profiles.reader(pipeline, NAME)
+        self._broken = Broken(pipeline, self._reader)
         self._frame = Frame("controller", metrics_port, self._health)
         self._news_from = int(time.time() * 1_000) - NEWS_MS
         self._appended: dict[int, int] = {}  # epoch -> append time of its record, ms since 1970
@@ -113,7 +115,8 @@ class Controller:
             STEP.set(0)
             return
         STEP.set(rollout.step + 1)
-        facts = Facts(int(time.time() * 1_000), self._appended[rollout.entered], found, state.paused)
+        now_ms, broken = int(time.time() * 1_000), self._broken.of(state.candidate)
+        facts = Facts(now_ms, self._appended[rollout.entered], found, state.paused, broken=broken)
         decision = self._decide(rollout, facts, state)
         if type(decision) is not type(self._decision):
             log.info("decides", rollout=rollout.summary(), decision=type(decision).__name__, why=_why(decision))

@@ -32,10 +32,9 @@ from streambg.servers import LocalRedis, detached
 
 KILLED = ("comparator", "controller")
 PIPELINE = "shuttle"
-# Events and events a second: every step of the plan needs 3,000 more, however late the machine was with the one before.
-# `bad` is found out within some 8,000 events: slow enough for it to be killed before that.
-USUAL_EVENTS, USUAL_RATE = 60_000, 700
-EVENTS, RATES = {"bad": 13_000}, {"bad": 650}
+# Events and events a second. `bad` is found out within some 8,000 events: slow enough for it to be killed before that.
+USUAL_EVENTS, USUAL_RATE = 50_000, 900
+EVENTS, RATES = {"bad": 20_000}, {"bad": 800}
 # A rollout's news as the demo tells it, while something is left to decide.
 ACTIVE = re.compile(r"rollout \d+: (step \d+ of \d+ at \S+ %, running|watching)")
 # From one kill to the next process, and to its first second of comparing: a new session of a static member included.
