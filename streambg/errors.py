@@ -98,7 +98,7 @@ class ModelError(StreambgError):
 
 
 class Hung(StreambgError):
-    """A call into a client overran its timeout by far; the watch ends the process with this code (process/watch.py)."""
+    """A call into a client overran its timeout by far (process/watch.py), or too many did (kafka/beside.py)."""
 
     exit_code = 13
 
