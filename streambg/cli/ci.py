@@ -93,7 +93,7 @@ def validate(
     inconclusive; 14: it does not keep the contract.
     """
     wanted = Validation(model, since_of(last), directory, accept_contract_change, workers, rate)
-    config = connected_pipeline(pipeline)
+    config = connected_pipeline(pipeline, "operator")
     began = datetime.now(UTC)
     with Stopping() as stopping, counted("events") as show:
         stopping.listen()
@@ -157,12 +157,12 @@ def deploy_(
     Without: 0 where its rollout is under way or it is live. 5: refused, 14: it does not keep the contract; of both
     nothing has changed. Ctrl-C ends only the waiting.
     """
-    until = time.monotonic() + _seconds(timeout) if wait else None
+    seconds = _seconds(timeout)
     share = weight_of(sample) if sample is not None else None
-    config = connected_pipeline(pipeline)
-    wanted = Wanted(
-        model, Said(actor(), reason or f"ci deploy {model}"), until, share, gives_up_rollback, accept_contract_change
-    )
+    config = connected_pipeline(pipeline, "operator")
+    said = Said(actor(), reason or f"ci deploy {model}")
+    until = time.monotonic() + seconds if wait else None
+    wanted = Wanted(model, said, until, share, gives_up_rollback, accept_contract_change)
     began = datetime.now(UTC)
     try:
         with Stopping():

@@ -63,7 +63,7 @@ def watch_registry(
     seconds = _seconds(interval)
     if name is not None and pull is not None:
         raise ConfigError("--name and --pull both name the model", way_out="leave out --name")
-    config = connected_pipeline(pipeline)
+    config = connected_pipeline(pipeline, "operator")
     rollouts.plan_of(config)
     source = InRegistry(config, name) if pull is None else Mlflow.at(config, pull, mlflow)
     watch = RegistryWatch(config, source)
@@ -83,11 +83,12 @@ def _seconds(interval: str) -> float:
 
 
 def _tell(news: News, output: Output) -> None:
+    """At once, also into a file: who watches does not wait for a buffer to be full."""
     at = datetime.now(UTC)
     if output is Output.JSON:
         said = {"at": at.isoformat(timespec="milliseconds"), "did": news.did, "model": news.model or None}
         sys.stdout.write(json.dumps({**said, "why": news.why}) + "\n")
-        sys.stdout.flush()
-        return
-    words = " ".join(filter(None, (f"{at:%H:%M:%S}", news.did, news.model)))
-    stdout.print(f"{words}: {news.why}", markup=False, highlight=False, soft_wrap=True)
+    else:
+        words = " ".join(filter(None, (f"{at:%H:%M:%S}", news.did, news.model)))
+        stdout.print(f"{words}: {news.why}", markup=False, highlight=False, soft_wrap=True)
+    sys.stdout.flush()

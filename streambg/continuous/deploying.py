@@ -85,7 +85,10 @@ def deploy(config: Pipeline, wanted: Wanted, tell: Tell) -> Outcome:
 
 def begin(control: ControlClient, config: Pipeline, manifest: Manifest, wanted: Wanted, tell: Tell) -> Begun:
     """Until the model's rollout stands in the control log. Raises Refused: the idle color is needed."""
-    refused = Refused(f"{manifest.ref} was not deployed")
+    refused = Refused(
+        f"{manifest.ref} was not begun: others changed the control log {TRIES} times meanwhile",
+        way_out="streambg history shows who; then the same call again",
+    )
     waited = ""
     for _ in range(TRIES):
         state = control.state()

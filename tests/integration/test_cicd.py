@@ -42,7 +42,7 @@ BASH = shutil.which("bash") or "bash"
 def shop(kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shuttle]:
     folder = tmp_path_factory.mktemp("cicd")
     learners = ("tree of both", "noisy tree", "tree swapped after the shift")
-    with shuttle(folder, kafka, redis_url, f"cicd-{os.getpid()}", learners, rate=1_200) as running:
+    with shuttle(folder, kafka, redis_url, f"cicd-{os.getpid()}", learners, rate=1_000) as running:
         published(running, 5_000)
         yield running
 
@@ -133,7 +133,7 @@ def test_one_whose_harm_shows_only_live_is_stopped_by_the_rollout(shop: Shuttle)
 
 def test_a_good_model_retrained_on_what_was_recorded_ends_live(shop: Shuttle) -> None:
     """And meanwhile: the same model joins, another one is refused; afterwards the way back is kept (P2)."""
-    job = Job(shop, sys.executable, str(EXAMPLES / "retrain.py"), "--events", "12000")
+    job = Job(shop, sys.executable, str(EXAMPLES / "retrain.py"), "--events", "60000")
 
     def rolling() -> bool:
         now = state(shop)
@@ -160,7 +160,7 @@ def test_a_good_model_retrained_on_what_was_recorded_ends_live(shop: Shuttle) ->
     now = state(shop)
     assert now.live_deployment is not None
     assert now.live_deployment.model == ref
-    kept = ended(shop.verb("ci", "deploy", shop.models[LIVE], "--wait", "--timeout", "1s", "--output", "json"), 5)
+    kept = ended(shop.verb("ci", "deploy", shop.models[LIVE], "--wait", "--timeout", "3s", "--output", "json"), 5)
     assert "kept for a rollback" in kept.json()["reasons"][0]
     assert any("waits: blue is kept for a rollback" in line for line in kept.said)
 
@@ -189,11 +189,10 @@ def test_the_watcher_waits_for_the_slot_tries_the_newest_once_and_says_so_in_the
     found = watched(shop)
     assert (found["did"], found["model"]) == ("deployed", newest)
     assert watched(shop)["did"] == "nothing"
-    [*_, deploy, start] = verbs.entries(shop.pipeline)
-    assert deploy.envelope is not None
-    assert start.envelope is not None
-    assert (deploy.envelope.actor, start.envelope.verb) == ("watch-registry", "rollout-start")
-    assert deploy.envelope.reason == f"{newest} is new in the registry; older ones are skipped: {older}"
+    said = [entry.envelope for entry in verbs.entries(shop.pipeline) if entry.envelope is not None]
+    ours = [(each.verb, each.reason) for each in said if each.actor == "watch-registry"]
+    why = f"{newest} is new in the registry; older ones are skipped: {older}"
+    assert ours == [("deploy", why), ("rollout-start", why)]
     until(lambda: say(shop, "abort").accepted, 30, "abort")
     assert "not again" in watched(shop)["why"]
 
@@ -231,8 +230,9 @@ def test_the_workflows_steps_do_what_they_say(shop: Shuttle) -> None:
     assert [name for name, _ in scripts] == ["install", "validate on history", "deploy and wait"]
     assert all("${{" not in script for _, script in scripts), "what somebody types is no part of a script"
     assert given["STREAMBG_ACTOR"] == "github ada"
+    more = {**given, "LAST": "30s", "GITHUB_STEP_SUMMARY": str(summary)}
     for _, script in scripts:
-        Job(shop, BASH, "-e", "-c", script, **given, GITHUB_STEP_SUMMARY=str(summary)).ends(0)
+        Job(shop, BASH, "-e", "-c", script, **more).ends(0)
     assert summary.read_text().startswith(f"### {live.model}: promote")
     found = ET.parse(shop.folder / "reports" / "validate.xml").getroot()
     [proof] = [case for case in found.iter("testcase") if case.attrib["name"] == "replay reproduces production"]
