@@ -14,6 +14,7 @@ from streambg.models.decoding import Decode, json_rows, load_decode_hook
 from streambg.models.registry import Registry
 from streambg.records.rules import Rules
 from streambg.replaying import pins
+from streambg.replaying.backfill import check_topic
 from streambg.replaying.document import (
     REPORT_FILE,
     TIMING_FILE,
@@ -63,6 +64,8 @@ def run(
     stopping: asked between two windows; then Interrupted is raised, and `resume` goes on. Raises what `pins.plan`
     does, ModelError, Gap where events expire while they are read, StreambgError where the disk is full.
     """
+    if request.publish_to is not None:
+        check_topic(pipeline, request.publish_to)
     plan = pins.plan(pipeline, request)
     place = Place(folder, plan.identity.id)
     place.clear()
