@@ -146,6 +146,8 @@ class Superseding:
         answers = course.lane.rows(command.deployment.id, course.passed, upto, None)
         course.missing.add(np.setdiff1d(answers.offsets[answers.ok], have))
         course.passed = upto
+        if upto == course.place.end - 1:
+            course.lane.close()  # nothing of it is asked for any more
         return answers
 
     def _behind(self, course: _Course, parsed: Parsed, row: int) -> None:

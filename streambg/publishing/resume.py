@@ -12,7 +12,7 @@ from streambg.records.coverage import Coverage
 from streambg.records.cutover import Cutover, PublisherPosition, Superseded
 from streambg.records.source import COLORS, Color
 
-NOTHING_LEFT = 2**62  # above every source offset
+NOTHING_LEFT = 2**62 - 1  # no source offset comes so far
 # How to go on where data that is owed is gone; a person decides.
 RESCORE = "streambg deploy --rescore gives the lost predictions again (P29)"
 
@@ -135,8 +135,8 @@ def _unrecorded(facts: Facts) -> tuple[int, int] | None:
 
 
 def _superseded(facts: Facts, state: ControlState, epoch: int, alarms: list[str]) -> Progress:
-    """P36: where superseding goes on. Where the cutovers are lost, so is this: what was commanded by then is taken for
-    done, because a record that is missing can be asked for again, and one that is there twice cannot be taken back.
+    """P36: where superseding goes on. Where the cutovers were lost, so was this: what had been commanded by then is
+    taken for done, because a record that is missing can be asked for again, and one that is there twice stays.
     """
     if facts.superseded is not None:
         return Progress(facts.superseded.epoch, facts.superseded.superseded, facts.superseded.written)
@@ -147,7 +147,7 @@ def _superseded(facts: Facts, state: ControlState, epoch: int, alarms: list[str]
         f"partition {facts.partition}: no cutover record is left, so nothing says how far the supersede commands up to "
         f"epoch {commanded[-1]} came; they are taken for done"
     )
-    return Progress(commanded[-1], NOTHING_LEFT)
+    return Progress(commanded[-1], NOTHING_LEFT, recorded=False)
 
 
 def _given_up_to(facts: Facts, state: ControlState) -> int:

@@ -154,6 +154,9 @@ class Session:
             self._claim = False
             self._transaction.trouble.forget()  # looking for the brokers is no trouble with them
             self._transaction.begin()
+            for partition in self.partitions.values():
+                if (note := partition.superseding.unrecorded()) is not None:
+                    self._transaction.note(note)
             self._dirty.update(self.partitions)
             self._commit()
         for partition in self._deadlines.doubted(self.partitions, self._clients.now()):

@@ -6,7 +6,7 @@ How far it has come is written with the records, in one transaction; so whoever 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,11 +23,15 @@ ALL_FOLDED = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The last command that was begun here: worked through up to source offset `upto`, with so many records written."""
+    """The last command that was begun here: worked through up to source offset `upto`, with so many records written.
+
+    recorded: False where nothing among the cutovers says so, and the next transaction has to.
+    """
 
     epoch: int = -1
     upto: int = -1
     written: int = 0
+    recorded: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,14 @@ class Superseding:
             for place in command.of(self._home.partition)
             if not self._done(command.epoch, place)
         )
+
+    def unrecorded(self) -> Superseded | None:
+        """What the first transaction has to record; once."""
+        progress = self.progress
+        if progress.recorded:
+            return None
+        self.progress = replace(progress, recorded=True)
+        return Superseded(self._home.partition, progress.epoch, progress.upto, progress.written)
 
     def _done(self, epoch: int, place: SupersededRange) -> bool:
         before = self.progress

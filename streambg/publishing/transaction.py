@@ -103,6 +103,10 @@ class Transaction:
     def supersede(self, number: int, records: Records, progress: Superseded) -> None:
         """What a `supersede` asks of one partition, and how far it has come with that (P36)."""
         self.write(number, records)
+        self.note(progress)
+
+    def note(self, progress: Superseded) -> None:
+        """How far a `supersede` has come, beside the cutovers; a transaction is open."""
         self.produce(self._site.cutovers, encode_cutover(progress), progress.key, 0)
 
     def _produce_answers(self, number: int, records: Records, stamps: Iterable[int]) -> None:

@@ -25,8 +25,6 @@ from streambg.records.outcome import short_digest
 
 CLIENT = "streambg.backfill"
 HEADER = "replay"
-# One transaction: half a second of a replay at full speed. A crash costs scoring these again.
-RECORDS = 20_000
 # Every call of a transaction. The first ends what a dead one had open, which takes a broker up to its transaction
 # timeout (10 s) and the scan for it (10 s).
 CALL_TIMEOUT_S = 30.0
@@ -74,12 +72,11 @@ class _Part:
     """One partition: a producer of its own, so that who writes it last fences who wrote it before."""
 
     def __init__(self, pipeline: Pipeline, topic: str, stamp: Stamp, partition: int) -> None:
-        name = f"streambg.{pipeline.name}.backfill.{stamp.replay[:NAMED_DIGITS]}"
-        self.count = 0  # records of the open transaction
-        self.position = TopicPartition(pipeline.topics.input, partition)
+        name = f"streambg.{pipeline.name}.backfill.{stamp.replay[:NAMED_DIGITS]}.{topic}"
+        self._position = TopicPartition(pipeline.topics.input, partition)
         self._topic, self._partition = topic, partition
         self._template = stamp.template(pipeline.topics.input, partition)
-        self._open = False
+        self._next = -1
         quiet = {"log_level": 0}
         config: dict[str, Any] = profiles.transactional_producer(pipeline, f"{name}.{partition}")
         self._producer = Producer({**config, **quiet})
@@ -88,39 +85,37 @@ class _Part:
 
     def committed(self) -> int:
         """The next source offset; -1 where nothing was ever written. The dead are fenced, so this stays so."""
-        [found] = self._consumer.committed([self.position], CALL_TIMEOUT_S)
-        return int(found.offset) if found.offset >= 0 else -1
+        [found] = self._consumer.committed([self._position], CALL_TIMEOUT_S)
+        self._next = int(found.offset) if found.offset >= 0 else -1
+        return self._next
 
     def write(
         self, positions: Sequence[int], keys: Sequence[bytes | None], values: Sequence[bytes | None], upto: int
     ) -> None:
-        if not self._open:
-            self._producer.begin_transaction()
-            self._open = True
+        """Records and position in one transaction: a replay that is paced or slow must not leave one open."""
+        if upto < self._next:
+            return
+        self._producer.begin_transaction()
+        self.produce(positions, keys, values)
+        self._producer.flush(CALL_TIMEOUT_S)
+        self._position.offset = self._next = upto + 1
+        group: Any = self._consumer.consumer_group_metadata()
+        self._producer.send_offsets_to_transaction([self._position], group, CALL_TIMEOUT_S)
+        self._producer.commit_transaction(CALL_TIMEOUT_S)
+
+    def produce(self, positions: Sequence[int], keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> None:
+        """What does not stand there yet."""
         for offset, key, value in zip(positions, keys, values, strict=True):
-            if value is not None:
+            if value is not None and offset >= self._next:
                 self._produce(key, value, self._template % offset)
-        self.position.offset = upto + 1
-        if self.count >= RECORDS:
-            self.commit()
 
     def _produce(self, key: bytes | None, value: bytes, header: bytes) -> None:
         while True:
             try:
                 self._producer.produce(self._topic, value, key, self._partition, headers=[(HEADER, header)])
-                self.count += 1
                 return
             except BufferError:
                 self._producer.poll(0.01)  # the queue is full: deliver some first
-
-    def commit(self) -> None:
-        """Records and position at once."""
-        if self._open:
-            self._producer.flush(CALL_TIMEOUT_S)
-            group: Any = self._consumer.consumer_group_metadata()
-            self._producer.send_offsets_to_transaction([self.position], group, CALL_TIMEOUT_S)
-            self._producer.commit_transaction(CALL_TIMEOUT_S)
-            self._open, self.count = False, 0
 
     def close(self) -> None:
         """What is not committed never was."""
@@ -159,6 +154,7 @@ class Sink:
         upto: int | None = None,
     ) -> None:
         """Answers to the events at `positions`, int64 (n,) ascending; a value None: the model has none (an error row).
+        One transaction; what stands there already is left out.
 
         upto: worked through so far, where events behind the last position are known to be none.
         """
@@ -167,24 +163,14 @@ class Sink:
             with _told(f"writing {self._topic}/{partition}"):
                 self._parts[partition].write(positions.tolist(), keys, values, last)
 
-    def commit(self) -> None:
-        """All that was written so far is there, and stays."""
-        for partition, part in self._parts.items():
-            with _told(f"writing {self._topic}/{partition}"):
-                part.commit()
-
     def end(self, partition: int) -> None:
         """The partition is done."""
-        with _told(f"writing {self._topic}/{partition}"):
-            self._parts[partition].commit()
-            self._parts.pop(partition).close()
+        self._parts.pop(partition).close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if error is None:
-            self.commit()
         for part in self._parts.values():
             part.close()
         self._parts.clear()

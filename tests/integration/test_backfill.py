@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,15 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import NewTopic
 from endings import tied
 from pipelines import ROOT, Running, pipeline
 
-from streambg.config import Pipeline, load
+from streambg.config import Pipeline
 from streambg.errors import Fenced, Misconfigured, Refused
 from streambg.kafka import profiles
 from streambg.replaying.backfill import Sink, Stamp
+from streambg.replaying.request import Request
+from streambg.replaying.run import Interrupted, Progress, resume
+from streambg.replaying.run import run as run_
 
 pytestmark = pytest.mark.integration
 
@@ -31,13 +35,13 @@ from streambg.config import load
 from streambg.replaying.backfill import Sink, Stamp
 sink = Sink(load(Path(sys.argv[1]), os.environ), sys.argv[2], Stamp(*sys.argv[3:6]))
 assert sink.begin(1) is None
-for first in (0, 10, 20):
+for first in (0, 10):
     at = np.arange(first, first + 10)
     sink.write(1, at, [b"k"] * 10, [b"first %d" % o for o in at])
-    if first < 20:
-        sink.commit()
-    else:
-        sink._parts[1]._producer.flush(20)
+part = sink._parts[1]
+part._producer.begin_transaction()
+part.produce(list(range(20, 30)), [b"k"] * 10, [b"never"] * 10)
+part._producer.flush(20)
 os._exit(9)
 """
 
@@ -59,20 +63,33 @@ def written(config: Pipeline, topic: str, partition: int) -> list[tuple[bytes | 
         consumer.close()
 
 
-@pytest.fixture
-def run(kafka: str, unique: str, tmp_path: Path) -> Iterator[Running]:
-    with pipeline(tmp_path, kafka, unique, partitions=2) as running:
+@pytest.fixture(scope="module")
+def run(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """blue has answered 300 events, one of them with an error, and all stand still."""
+    with pipeline(tmp_path_factory.mktemp("backfill"), kafka, f"backfill-{os.getpid()}", partitions=2) as running:
+        running.say("deploy", "blue", "m:1", start="earliest")
+        running.start("scorer", "--color", "blue")
+        running.start("publisher")
+        running.feed(299)
+        running.put(b"no JSON", b"k1")
+        running.flush()
+        running.drained()
+        running.stop()
         yield running
+
+
+def made(run: Running, name: str, partitions: int = 2) -> str:
+    run.admin.create_topics([NewTopic(name, partitions, 1)])[name].result(20)
+    return name
 
 
 def test_answers_stand_once_in_a_topic_of_their_own_whatever_dies(run: Running) -> None:
     config, topic = run.pipeline, f"{run.pipeline.name}-backfill"
     with pytest.raises(Misconfigured, match="create it with 2 partitions"):
         Sink(config, topic, STAMP)
-    for name, partitions in ((topic, 2), (f"{topic}-narrow", 1)):
-        run.admin.create_topics([NewTopic(name, partitions, 1)])[name].result(20)
+    made(run, topic)
     with pytest.raises(Misconfigured, match="1 partitions, the input 2"):
-        Sink(config, f"{topic}-narrow", STAMP)
+        Sink(config, made(run, f"{topic}-narrow", 1), STAMP)
     for ours in (config.topics.input, config.topics.output, *config.topics.ours):
         with pytest.raises(Refused, match="a replay never writes there"):
             Sink(config, ours, STAMP)
@@ -85,13 +102,12 @@ def test_answers_stand_once_in_a_topic_of_their_own_whatever_dies(run: Running) 
         assert sink.begin(1) == 20
         with Sink(config, topic, STAMP) as zombie:
             assert zombie.begin(1) == 20
-            zombie.write(1, np.arange(20, 25), [b"k"] * 5, [b"zombie"] * 5)
-            sink.begin(1)
-            sink.write(1, np.arange(20, 40), [b"k"] * 20, [b"second %d" % o if o % 7 else None for o in range(20, 40)])
+            assert sink.begin(1) == 20
+            again = np.arange(10, 40)
+            sink.write(1, again, [b"k"] * 30, [b"second %d" % o if o % 7 else None for o in again.tolist()])
             sink.end(1)
             with pytest.raises(Fenced):
-                zombie.commit()
-            zombie._parts.clear()
+                zombie.write(1, np.arange(20, 25), [b"k"] * 5, [b"zombie"] * 5)
         assert sink.begin(1) == 40
         sink.write(1, np.empty(0, np.int64), [], [], upto=49)
         sink.end(1)
@@ -110,15 +126,43 @@ def test_answers_stand_once_in_a_topic_of_their_own_whatever_dies(run: Running) 
         assert sink.begin(1) is None, "another replay has its own positions"
 
 
-def test_the_live_pipeline_is_not_asked(run: Running) -> None:
-    """No group of the pipeline's, no position and no transactional id of its publishers is touched."""
-    config = load(run.pipeline.file, {})
-    topic = f"{config.name}-backfill"
-    admin = AdminClient(profiles.admin(config))
-    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(20)
-    with Sink(config, topic, STAMP) as sink:
-        sink.begin(0)
-        sink.write(0, np.arange(3), [None] * 3, [b"x"] * 3)
-    groups = {group.group_id for group in admin.list_consumer_groups().result().valid}
-    mine = {group for group in groups if config.name in group}
-    assert mine == {f"streambg.{config.name}.backfill.{STAMP.replay[:16]}"}
+def groups(run: Running) -> dict[str, list[tuple[str, int, int]]]:
+    """Every group of the pipeline with its positions."""
+    found = {}
+    for group in run.admin.list_consumer_groups().result().valid:
+        if run.pipeline.name in group.group_id:
+            asked = ConsumerGroupTopicPartitions(group.group_id)
+            [answer] = run.admin.list_consumer_group_offsets([asked]).values()
+            found[group.group_id] = [(p.topic, p.partition, p.offset) for p in answer.result().topic_partitions]
+    return found
+
+
+def test_a_replay_publishes_each_answer_once_though_it_was_interrupted(run: Running, tmp_path: Path) -> None:
+    """What it writes is what the live model has published; groups and topics of the pipeline are as before."""
+    config, before, published = run.pipeline, groups(run), run.read()
+    topic, request = made(run, f"{config.name}-again"), Request(("m:1",), publish_to=f"{config.name}-again")
+    passed: list[Progress] = []
+    with pytest.raises(Interrupted, match="--resume"):
+        run_(config, request, tmp_path, progress=passed.append, stopping=lambda: bool(passed and passed[-1].passed))
+    assert passed[-1].passed < passed[-1].total
+    report = resume(config, passed[-1].id, tmp_path)
+    assert run_(config, request, tmp_path).id == report.id, "and all of it once more"
+    answers = {
+        (outcome.source.partition, outcome.source.offset): (key, value)
+        for outcome, key, value in zip(published.outcomes, published.keys, published.values, strict=True)
+    }
+    for number in range(run.partitions):
+        found = written(config, topic, number)
+        assert found == [
+            (*answers[number, offset], f"{config.topics.input}/{number}@{offset} m:1 {digest} replay={report.id}")
+            for partition, offset in sorted(answers)
+            if partition == number
+            for digest in {outcome.digest for outcome in published.outcomes}
+        ]
+    name = f"streambg.{config.name}.backfill.{report.id[:16]}.{topic}"
+    ends = [(config.topics.input, number, end) for number, end in sorted(run.ends.items())]
+    after = groups(run)
+    assert sorted(after.pop(name)) == ends
+    assert after == before
+    with pytest.raises(Refused, match="a replay never writes there"):
+        run_(config, Request(("m:1",), publish_to=config.topics.output), tmp_path)

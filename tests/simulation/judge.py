@@ -53,6 +53,7 @@ class Judge:
         self._committed = [-1] * PARTITIONS
         self._epoch = [-1] * PARTITIONS
         self._deployments: dict[tuple[str, int], int] = {}
+        self._to_come: dict[tuple[int, int], dict[int, Seen]] = {}  # the same, as the commands want it
         self._superseded: dict[tuple[int, int], dict[int, Seen]] = {}  # (epoch, partition) -> offset -> what was seen
 
     def _topics(self) -> tuple[str, str]:
@@ -187,7 +188,9 @@ class Judge:
             if ranges and ranges[-1].end - 1 > self._world.settled(number):
                 return
             if ranges:
-                yield command.epoch, self._stored(command, number)
+                at = (command.epoch, number)
+                self._to_come[at] = self._to_come.get(at) or self._stored(command, number)
+                yield command.epoch, self._to_come[at]
 
     def _stored(self, command: Supersession, number: int) -> dict[int, Seen]:
         """What the deployment has answered in the command's range, by a fold from the log's beginning (P8)."""
