@@ -7,7 +7,7 @@ and what depends on them (the batches that a model is asked in) is the same in e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,8 @@ from streambg.replaying.against import Against, Baseline
 from streambg.replaying.contender import Contender
 from streambg.replaying.labels import LabelTable, labelled
 from streambg.replaying.proof import Fetch, Prover, polled_of
+from streambg.replaying.rowing import rows_of
+from streambg.replaying.rows import RowsBatch
 from streambg.replaying.state import Missing, ModelState, Shown, State
 from streambg.scoring.batching import Polled
 
@@ -33,6 +35,9 @@ WINDOW = 8 * MAX_ROWS
 # Reasons of error rows that are told apart, and their length: a model's own words may hold anything.
 MOST_REASONS, REASON_BYTES = 100, 120
 OTHER_REASONS = "others"
+
+
+Publish = Callable[[Polled, Part, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,9 @@ class Rule:
 class PartitionReplay:
     """`step` with one window after the other; `state` is consistent in between.
 
-    fetch: events that lie outside of the window and of the one before it.
+    fetch: events that lie outside of the window and of the one before it. rows: who wants the first model's rows.
+    publish: takes each window's events, the model's rows of them and the source offset that it reaches to; there is
+    one model then.
     """
 
     def __init__(
@@ -66,13 +73,17 @@ class PartitionReplay:
         rule: Rule,
         labels: LabelTable | None,
         fetch: Fetch,
+        rows: Callable[[RowsBatch], None] | None = None,
+        publish: Publish | None = None,
     ) -> None:
         self.state = state
+        self._publish = publish
         self._candidates = candidates
         self._against = against
         self._rule = rule
         self._labels = labels
         self._fetch = fetch
+        self._rows = rows
         self._before: Polled | None = None
 
     def step(self, events: Polled, high: int) -> None:
@@ -86,9 +97,13 @@ class PartitionReplay:
         baseline: Baseline | None = None
         for candidate, model in zip(self._candidates, state.models, strict=True):
             part = candidate.contender.part(low, events)
+            if self._publish is not None:
+                self._publish(events, part, high)
             if baseline is None:  # the same for all of them: what an event carries does not depend on who answers it
                 baseline = self._against.take(low, high, events, part)
                 self._take(baseline)
+                if self._rows is not None:
+                    self._rows(rows_of(state.partition, baseline, part, self._labels))
             self._compare(candidate, model, _rows(low, high, baseline, part), baseline, events)
         self._before = events
         state.upto = high

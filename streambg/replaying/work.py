@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 from streambg.audit import GC_THRESHOLDS
 from streambg.comparing.hooks import with_hooks
 from streambg.comparing.pair import Terms
+from streambg.comparing.side import Part
 from streambg.config import Pipeline
 from streambg.errors import ConfigError
 from streambg.kafka.reading import LogReader
@@ -20,8 +22,10 @@ from streambg.records.gate import Gate
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS
 from streambg.replaying.against import Against, AgainstColor, AgainstModel, AgainstPublished
+from streambg.replaying.backfill import Sink, Stamp
 from streambg.replaying.contender import Contender, Spent
 from streambg.replaying.labels import LabelTable
+from streambg.replaying.lane_rows import LaneRows, layout_of
 from streambg.replaying.partition import Candidate, PartitionReplay, Rule
 from streambg.replaying.place import Place
 from streambg.replaying.plan import (
@@ -39,6 +43,7 @@ from streambg.replaying.request import PUBLISHED
 from streambg.replaying.state import LabelsRead, State, begun
 from streambg.replaying.stored import Stored
 from streambg.scoring.answerer import Answerer, load_answerer
+from streambg.scoring.batching import Polled
 
 # What a kill repeats at most; a checkpoint is some 100 KB and takes milliseconds.
 CHECKPOINT_S = 5.0
@@ -122,6 +127,7 @@ class Worker:
         self._rate = rate
         self._stopping = stopping
         self._told = told
+        self._sink: Sink | None = None
 
     def run(self, partitions: Sequence[int]) -> None:
         """Until all is done. Raises Stopped where it is to stop: what was found stands in the checkpoints."""
@@ -130,11 +136,19 @@ class Worker:
         try:
             loaded = load(self._pipeline, self._plan)
             pace = Pace(self._rate, self._stopping)
-            for lane in self._plan.lanes:
-                if lane.partition in partitions:
-                    self._replay(lane, loaded, pace)
+            with self._backfill() as self._sink:
+                for lane in self._plan.lanes:
+                    if lane.partition in partitions:
+                        self._replay(lane, loaded, pace)
         finally:
             gc.set_threshold(*before)
+
+    def _backfill(self) -> AbstractContextManager[Sink | None]:
+        plan = self._plan
+        if plan.publish_to is None:
+            return nullcontext()
+        [model] = plan.identity.models
+        return Sink(self._pipeline, plan.publish_to, Stamp(plan.identity.id, model.ref, model.digest))
 
     def _replay(self, lane: Lane, loaded: Loaded, pace: Pace) -> None:
         state = self._place.state(lane.partition) or begun(lane, loaded.rule.terms, len(loaded.models))
@@ -144,16 +158,35 @@ class Worker:
         if loaded.labels is not None:
             state.labels = LabelsRead(loaded.labels.read, dict(loaded.labels.bad))
         started, before = time.monotonic(), state.seconds
+        if self._sink is not None:
+            self._sink.begin(lane.partition)
         with Reading(self._pipeline, lane, pace) as reading:
             outputs = loaded.rule.terms.outputs
             with closing(Stored(reading.stored, outputs)) as stored:
-                replay = self._partition(lane, loaded, reading, stored, state)
-                self._windows(replay, reading, lambda: before + time.monotonic() - started)
+                with self._rows(lane, loaded, state) as rows:
+                    replay = self._partition(lane, loaded, reading, stored, state, rows)
+                    self._windows(replay, reading, lambda: before + time.monotonic() - started, rows)
                 state.supersedes = reading.drained().supersedes
         state.done, state.seconds = True, before + time.monotonic() - started
+        if self._sink is not None:
+            self._sink.end(lane.partition)
         self._place.write_state(state)
 
-    def _windows(self, replay: PartitionReplay, reading: Reading, seconds: Callable[[], float]) -> None:
+    def _rows(self, lane: Lane, loaded: Loaded, state: State) -> AbstractContextManager[LaneRows | None]:
+        if self._plan.rows is None:
+            return nullcontext()
+        layout = layout_of(self._plan, loaded.rules, tuple(self._pipeline.input.carry))
+        return LaneRows(self._place, lane.partition, state.upto, layout)
+
+    def _checkpoint(self, state: State, rows: LaneRows | None) -> None:
+        """Rows first: those that no checkpoint knows are written again."""
+        if rows is not None:
+            rows.keep(state.upto)
+        self._place.write_state(state)
+
+    def _windows(
+        self, replay: PartitionReplay, reading: Reading, seconds: Callable[[], float], rows: LaneRows | None
+    ) -> None:
         state, written = replay.state, time.monotonic()
         windows = reading.windows(state.upto)
         while True:
@@ -162,7 +195,7 @@ class Worker:
             except BaseException:
                 # between two windows the state is whole: whatever ends the reading, it is kept
                 state.seconds = seconds()
-                self._place.write_state(state)
+                self._checkpoint(state, rows)
                 raise
             if window is None:
                 return
@@ -171,17 +204,27 @@ class Worker:
             self._told(state.upto - before)
             if time.monotonic() - written >= CHECKPOINT_S:
                 state.seconds = seconds()
-                self._place.write_state(state)
+                self._checkpoint(state, rows)
                 written = time.monotonic()
 
-    def _partition(self, lane: Lane, loaded: Loaded, reading: Reading, stored: Stored, state: State) -> PartitionReplay:
+    def _partition(
+        self, lane: Lane, loaded: Loaded, reading: Reading, stored: Stored, state: State, rows: LaneRows | None
+    ) -> PartitionReplay:
         outputs, partition = loaded.rule.terms.outputs, lane.partition
         candidates = []
         for answerer, model, found in zip(loaded.models, self._plan.identity.models, state.models, strict=True):
             contender = Contender(answerer, partition, outputs, found.spent)
             candidates.append(Candidate(contender, self._prover(contender, model.digest, partition)))
         against = self._against(lane, loaded, reading, stored, state)
-        return PartitionReplay(state, candidates, against, loaded.rule, loaded.labels, reading.fetch)
+        wanted = None if rows is None else rows.write
+        publish = partial(self._publish, partition) if self._sink is not None else None
+        return PartitionReplay(state, candidates, against, loaded.rule, loaded.labels, reading.fetch, wanted, publish)
+
+    def _publish(self, partition: int, events: Polled, part: Part, high: int) -> None:
+        """Every event has one row of the model, in the same order."""
+        assert self._sink is not None
+        values = [value if ok else None for value, ok in zip(part.values, part.ok.tolist(), strict=True)]
+        self._sink.write(partition, part.offsets, events.keys, values, high)
 
     def _prover(self, contender: Contender, digest: str, partition: int) -> Prover | None:
         mine = [each for each in self._plan.by_id().values() if each.digest == digest]
