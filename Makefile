@@ -48,11 +48,11 @@ simulate: .venv/.ready   ## 10,000 seeds of the simulator (ARGS="--first 10000",
 statistics: .venv/.ready   ## what the gate's guarantees and its speed come to on 2,000 streams of known truth (ARGS="--only delay")
 	@PYTHONPATH=tests $(BIN)/python -m decisions $(ARGS)
 
-chaos: .venv/.ready   ## faults on real brokers, scaled to an hour (ONLY=C1: one of them)
-	@PYTHONPATH=tests:. $(BIN)/python -m chaos $(addprefix --only ,$(ONLY)) $(ARGS)
+chaos: .venv/.ready   ## faults on real brokers, scaled to an hour; goes on where it was stopped (ONLY=C1: one of them)
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos --report docs/reliability.md $(addprefix --only ,$(ONLY)) $(ARGS)
 
 chaos-full: .venv/.ready   ## the full counts, row by row; goes on where it was stopped
-	@PYTHONPATH=tests:. $(BIN)/python -m chaos --size full --results build/chaos-full.jsonl $(addprefix --only ,$(ONLY)) $(ARGS)
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos --size full --report docs/reliability.md $(addprefix --only ,$(ONLY)) $(ARGS)
 
 bench: .venv/.ready   ## streambg beside the raw client's loops on one broker (ARGS="--quick", ARGS="--only a,d")
 	@$(BIN)/streambg bench $(if $(ARGS),$(ARGS),--report docs/performance.md)

@@ -86,6 +86,9 @@ class Growing:
         self._readers[role, partition] = reader
         return reader
 
+    def reread(self, role: Role, partition: int, begin: int) -> Iterator[Chunk]:
+        return Reader(self, role, partition, False, max(begin, self.recording.span(role, partition).start))
+
     def rewind(self, role: Role, partition: int, offset: int) -> None:
         self.rewound += 1
         self._readers[role, partition].following = offset

@@ -56,6 +56,9 @@ class Recording:
         for at in range(0, len(records), self.chunk):
             yield self.columns(role, records[at : at + self.chunk], keys_only)
 
+    def reread(self, role: Role, partition: int, begin: int) -> Iterator[Chunk]:
+        return self.read(role, partition, begin=begin)
+
     def columns(self, role: Role, part: list[Rec], keys_only: bool = False) -> Chunk:
         offsets, keys = [record.offset for record in part], [record.key for record in part]
         if keys_only:

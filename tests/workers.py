@@ -17,6 +17,8 @@ TOGETHER = frozenset(
         "test_audit_broker.py",
         "test_audit_planted.py",
         "test_audit_following.py",
+        "test_cicd.py",
+        "test_backfill.py",
         "test_demo.py",
         "test_doctor.py",
         "test_kafka_admin.py",
@@ -26,6 +28,7 @@ TOGETHER = frozenset(
         "test_replay_browser.py",
         "test_servers_docker.py",
         "test_status.py",
+        "test_supersede.py",
     }
 )
 

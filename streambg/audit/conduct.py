@@ -90,6 +90,7 @@ class _Known:
             earlier_topics=self.cutovers.earlier_topics,
             since=since,
             follow=self.follow,
+            superseded=self.cutovers.superseded.setdefault(partition, {}),
         )
 
 

@@ -11,9 +11,9 @@ from streambg.audit.route import Route, route_of
 from streambg.audit.sources import Chunk, Records
 from streambg.audit.tally import Kind, Tally
 from streambg.control.fold import ControlFold
-from streambg.control.state import AcceptedGap, ControlState
+from streambg.control.state import AcceptedGap, ControlState, Supersession
 from streambg.errors import Gap
-from streambg.records.cutover import Cutover, decode_cutover
+from streambg.records.cutover import Cutover, Superseded, decode_cutover
 from streambg.records.source import Color
 
 NO_EPOCH = -1
@@ -32,7 +32,7 @@ class Deployed:
 class History:
     """The fold of the control log: the route of each epoch, and when its command was appended (deployments: likewise).
 
-    It grows with `take`. gaps: per partition what was given up, in the order of epochs.
+    It grows with `take`. gaps: per partition what was given up, in the order of epochs. supersessions: by epoch.
     """
 
     def __init__(self, ignore_records: Collection[int] = ()) -> None:
@@ -41,6 +41,7 @@ class History:
         self.appended_ms: dict[int, int] = {}
         self.deployments: dict[Deployed, int] = {}
         self.gaps: dict[int, list[AcceptedGap]] = {}
+        self.supersessions: dict[int, Supersession] = {}
 
     @property
     def state(self) -> ControlState:
@@ -63,6 +64,7 @@ class History:
             for color, slot in entry.state.slots.items()
             if slot is not None and slot.id == offset
         )
+        self.supersessions.update((each.epoch, each) for each in entry.state.supersessions[-1:])
         for partition, gap in entry.state.gaps.items():
             if gap.epoch == offset:
                 self.gaps.setdefault(partition, []).append(gap)
@@ -99,6 +101,8 @@ class CutoverLog:
         self._present = present
         self.earlier_topics = False
         self.strays: list[tuple[int, str]] = []
+        # how far each `supersede` is carried out, by partition and epoch: up to this source offset (P36)
+        self.superseded: dict[int, dict[int, int]] = {}
 
     def take(self, chunks: Iterable[Chunk], partitions: int) -> dict[int, list[Seen]]:
         """What follows in the log, by partition."""
@@ -106,9 +110,14 @@ class CutoverLog:
         for chunk in chunks:
             for offset, time, value in zip(chunk.offsets, chunk.times, chunk.values, strict=True):
                 try:
-                    seen.append(Seen(offset, time, decode_cutover(value or b"")))
+                    record = decode_cutover(value or b"")
                 except ValueError:
                     self.strays.append((offset, repr((value or b"")[:80])))
+                    continue
+                if isinstance(record, Superseded):
+                    self._note(offset, record, partitions)
+                else:
+                    seen.append(Seen(offset, time, record))
         if self._present is None and seen:
             self._present = seen[-1].cutover.topic_id
         by_partition: dict[int, list[Seen]] = {}
@@ -120,6 +129,13 @@ class CutoverLog:
                 by_partition.setdefault(cutover.partition, []).append(item)
             self.earlier_topics = self.earlier_topics or cutover.topic_id != self._present
         return by_partition
+
+    def _note(self, offset: int, note: Superseded, partitions: int) -> None:
+        if not 0 <= note.partition < partitions or not 0 <= note.superseded < LARGEST:
+            self.strays.append((offset, f"partition {note.partition} superseded up to {note.superseded}"))
+            return
+        reached = self.superseded.setdefault(note.partition, {})
+        reached[note.epoch] = max(note.superseded, reached.get(note.epoch, -1))
 
 
 class Line:

@@ -59,13 +59,13 @@ def judge_output(case: Case, color: Color, why: Why, value: bytes) -> Judgement:
     if why == "route":
         if color != chosen:
             return Problem(Kind.WRONG_COLOR, f"{chosen} ({case.chosen_why})", f"{color}, marked `route`")
-        return _value(case.answers[color], color, value)
+        return judge_value(case.answers[color], color, value)
     if color == chosen:
         return _unjustified(f"`route`: {chosen} was chosen ({case.chosen_why})", f"{color}, marked `{why}`")
     if not route.may_stand_in(chosen):
         return _unjustified(f"no answer of {color} in place of {chosen}'s at epoch {route.epoch} (P16)", f"`{why}`")
     reason = _reason(case, why)
-    return reason if reason is not None else _value(case.answers[color], color, value)
+    return reason if reason is not None else judge_value(case.answers[color], color, value)
 
 
 def _reason(case: Case, why: Why) -> Judgement:
@@ -107,7 +107,8 @@ def _late(answer: Answer, color: Color, deadline_ms: int | None, time_ms: int | 
     )
 
 
-def _value(answer: Answer, color: Color, value: bytes) -> Judgement:
+def judge_value(answer: Answer, color: Color, value: bytes) -> Judgement:
+    """Are these the bytes that the color answered?"""
     if answer.state is State.UNKNOWN:
         return Blind(Check.ANSWER)
     if answer.state is not State.OK:

@@ -83,11 +83,16 @@ def pin(admin: AdminClient, names: Names, facts: Mapping[str, TopicFacts], stabl
     """
     roles: tuple[Role, ...] = (*PARTITIONED, *SINGLE)
     there = [(role, partition) for role in roles for partition in range(facts[names[role]].partitions)]
+    written = [at for at in there if at[0] in TRANSACTIONAL]
     if stable:
-        _await_commits(admin, names, [at for at in there if at[0] in TRANSACTIONAL])
-    last: tuple[Role, Role] = ("input", "control")
-    ends = _offsets(admin, names, [at for at in there if at[0] not in last], LATEST, stable)
-    ends |= _offsets(admin, names, [at for at in there if at[0] in last], LATEST, True)
+        _await_commits(admin, names, written)
+    # what the cutovers say of superseding records was written with these, and they are pinned behind it (P36)
+    ends = _offsets(admin, names, [at for at in there if at[0] == "cutovers"], LATEST, stable)
+    if stable:
+        _await_commits(admin, names, written)
+    last: tuple[Role, ...] = ("input", "control", "cutovers")
+    ends |= _offsets(admin, names, [at for at in there if at[0] not in last], LATEST, stable)
+    ends |= _offsets(admin, names, [at for at in there if at[0] in ("input", "control")], LATEST, True)
     starts = _offsets(admin, names, there, EARLIEST, False)
     return {at: Span(starts[at], ends[at]) for at in there}
 

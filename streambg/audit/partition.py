@@ -5,7 +5,7 @@ Memory is one window and the chunks around it, however long the topics are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from streambg.audit.answers import Lane, Rows
 from streambg.audit.columns import Behind, Column
 from streambg.audit.events import Events
 from streambg.audit.history import History, Line, Seen
-from streambg.audit.parsing import HeaderParser, LetterParser
+from streambg.audit.parsing import HeaderParser, LetterParser, Parsed
 from streambg.audit.presence import Presence
 from streambg.audit.report import PartitionReport, partition_report
 from streambg.audit.segment import Segment, Window
@@ -23,7 +23,8 @@ from streambg.audit.since import Since, origin_of
 from streambg.audit.sources import PARTITIONED, Chunk, LiveRecords, Records, Role
 from streambg.audit.stamps import Stamps
 from streambg.audit.stream import Bounds, Stream
-from streambg.audit.tally import SHOWN, Check, Tally
+from streambg.audit.superseding import Superseding
+from streambg.audit.tally import SHOWN, Check, Kind, Tally
 from streambg.control.state import Deployment
 from streambg.records.source import COLORS, Color
 
@@ -53,7 +54,8 @@ class PartitionAudit:
     """Judges the outcomes of one partition: `advance`, as often as more is settled, and `report`.
 
     settled None: no committed position, judged up to the last outcome. since: where to begin, else at the origin.
-    follow: more will be settled later, and the readers go on.
+    follow: more will be settled later, and the readers go on. superseded: how far each `supersede` is carried out, by
+    its epoch; it grows.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class PartitionAudit:
         earlier_topics: bool = False,
         since: Since | None = None,
         follow: bool = False,
+        superseded: Mapping[int, int] | None = None,
     ) -> None:
         self._records = records
         self._partition = partition
@@ -91,8 +94,13 @@ class PartitionAudit:
         self._starts = {role: records.span(role, partition).start for role in PARTITIONED}
         self._bounds = Bounds(self._origin, self._settled, span.end, floor, self._output_begin, self._first)
         self._follow = follow
-        self._output = self._stream("output")
-        self._letters = self._stream("dead-letters")
+        gone = "output" in records.compacted or self._expired("output", self._output_begin or 0)
+        whole = not gone and self._first == self._origin
+        self._superseding = Superseding(
+            records, partition, history, tally, {} if superseded is None else superseded, whole
+        )
+        self._output = self._stream("output", self._superseding.take)
+        self._letters = self._stream("dead-letters", self._superseding.letters)
         self._lanes: dict[Color, Lane] = {
             color: Lane(color, self._read(color), self._begin(color), history.deployments) for color in COLORS
         }
@@ -107,9 +115,9 @@ class PartitionAudit:
     def _read(self, role: Role) -> Iterator[Chunk]:
         return self._records.read(role, self._partition, begin=self._begin(role))
 
-    def _stream(self, role: Role) -> Stream:
+    def _stream(self, role: Role, superseding: Callable[[Parsed], None]) -> Stream:
         parser = (HeaderParser if role == "output" else LetterParser)(self._records.input_topic, self._partition)
-        return Stream(role, self._read(role), parser, self._bounds, self.tally, self._follow)
+        return Stream(role, self._read(role), parser, self._bounds, self.tally, self._follow, superseding)
 
     @property
     def passed(self) -> int:
@@ -140,6 +148,7 @@ class PartitionAudit:
                 return False
         if self._follow:  # what came behind that was judged before
             self._step(Window(self._passed, self._passed, np.empty(0, np.int64), []), reach)
+        self._superseding.finish()
         return True
 
     def pause(self, records: LiveRecords) -> None:
@@ -248,7 +257,9 @@ class PartitionAudit:
     def report(self) -> PartitionReport:
         """What was judged so far."""
         reach = self._reach()
-        self.tally.lost(self._presence.missing.count, self._presence.missing.first(SHOWN))
+        missing = self._presence.missing
+        self.tally.missing(Kind.LOST, missing.count, missing.first(SHOWN), "one outcome")
+        self._superseding.report()
         if self._follow:
             self.tally.unsettled = self._output.unsettled + self._letters.unsettled
         seen = self._output.first is not None or self._letters.first is not None

@@ -90,17 +90,20 @@ def locate(records: Records, partition: int, source: int, line: Line, history: H
     for role in outcomes:
         logs[role] = _first(records, role, partition, earlier(role))
     epoch = line.epoch_at(source)
+    route = history.routes.get(epoch)
     for color in COLORS:
-        found = _first(records, color, partition, _answers_before(color, epoch, source, history))
-        logs[color] = max(0, found - BEFORE)
+        deployment = route.deployment(color) if route is not None else None
+        number = deployment.id if deployment is not None else epoch
+        logs[color] = answers_from(records, color, partition, number, source)
     return Since(source, logs)
 
 
-def _answers_before(color: Color, epoch: int, source: int, history: History) -> Before:
-    route = history.routes.get(epoch)
-    deployment = route.deployment(color) if route is not None else None
-    number = deployment.id if deployment is not None else epoch
+def answers_from(records: Records, color: Color, partition: int, deployment: int, source: int) -> int:
+    """The log offset to read a deployment's answers from, so that what it says from `source` on is known."""
+    return max(0, _first(records, color, partition, _answers_before(deployment, source)) - BEFORE)
 
+
+def _answers_before(number: int, source: int) -> Before:
     def before(one: Chunk) -> bool | None:
         try:
             head = decode_head(one.values[0] or b"")

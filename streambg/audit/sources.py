@@ -95,6 +95,9 @@ class Records(Protocol):
         Raises Unreachable, Denied, Gap.
         """
 
+    def reread(self, role: Role, partition: int, begin: int) -> Iterator[Chunk]:
+        """As `read`, beside the one that reads the partition already; `rewind` does not move it."""
+
     def peek(self, role: Role, partition: int, offset: int) -> Chunk | None:
         """The first visible record at or above a log offset, alone; None where the span has none."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -56,13 +56,21 @@ class Stream:
     """`take(upto)`: the outcomes up to a source offset, and those that came behind a later one.
 
     keep: the settled position will move on (`settle`), so outcomes beyond it are looked at again then. chunks: where
-    they end they may go on later.
+    they end they may go on later. superseding: is told of the superseding records, in log order.
     """
 
     def __init__(
-        self, role: Role, chunks: Iterator[Chunk], parser: Parser, bounds: Bounds, tally: Tally, keep: bool = False
+        self,
+        role: Role,
+        chunks: Iterator[Chunk],
+        parser: Parser,
+        bounds: Bounds,
+        tally: Tally,
+        keep: bool = False,
+        superseding: Callable[[Parsed], None] | None = None,
     ) -> None:
         self._role = role
+        self._superseding = superseding
         self._bounds = bounds
         self._begin = bounds.output_begin if role == "output" else None
         self._tally = tally
@@ -186,7 +194,11 @@ class Stream:
             self._waiting.append(parsed.only(np.flatnonzero(waiting)))
         elif not self._keep:
             tally.unsettled += int(waiting.sum())
-        tally.supersedes += int(((statuses == Status.SUPERSEDES) & ~earlier).sum())
+        superseding = np.flatnonzero((statuses == Status.SUPERSEDES) & ~earlier)
+        if len(superseding):
+            tally.supersedes += len(superseding)
+            if self._superseding is not None:
+                self._superseding(parsed.only(superseding))
         for row in np.flatnonzero((statuses == Status.FOREIGN) | (statuses == Status.WRONG_PARTITION)).tolist():
             if not earlier[row]:
                 self._misplaced(parsed, row)

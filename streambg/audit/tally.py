@@ -25,6 +25,8 @@ class Kind(StrEnum):
     UNJUSTIFIED = "unjustified"  # absent, error, late or a dead letter without the reason in the logs
     CUTOVER = "cutover"  # a cutover record and the outcomes contradict each other
     FOREIGN = "foreign"  # somebody else's record among the outcomes
+    UNCOMMANDED = "uncommanded"  # a superseding record that no command asks for
+    NOT_SUPERSEDED = "not_superseded"  # a command is carried out, and a record that it asks for is not there
 
 
 class Check(StrEnum):
@@ -83,12 +85,12 @@ class Tally:
             source = f"{self._input_topic}/{self.partition}@{offset}"
             self._findings[kind].append(Finding(kind, self.partition, offset, source, record, expected, found))
 
-    def lost(self, number: int, first: list[int]) -> None:
-        """So many events have no outcome; their number may also fall, where an outcome comes late."""
-        self.counts[Kind.LOST] = number
-        self._findings[Kind.LOST].clear()
+    def missing(self, kind: Kind, number: int, first: list[int], expected: str) -> None:
+        """So many records are not there; their number may also fall, where one comes late."""
+        self.counts[kind] = number
+        self._findings[kind].clear()
         for offset in first:
-            self.show(Kind.LOST, offset, "one outcome", "none")
+            self.show(kind, offset, expected, "none")
 
     def blind(self, check: Check, offset: int, number: int = 1) -> None:
         """`check` could not judge `number` outcomes or events up to `offset`."""

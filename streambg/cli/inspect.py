@@ -138,6 +138,8 @@ def _show(event: Event, full: bool) -> None:
         upto = f"to {event.span.upto}" if event.span.upto is not None else "on"
         _line(f"epoch    {event.span.epoch}, which decides from {event.span.first} {upto}")
     _line(f"outcome  {escape(_outcome(event.outcome, full))}")
+    for again in event.superseded:
+        _line(f"then     {escape(_outcome(again, full))}")
     if event.answers is not None:
         stdout.print(_answers(event.answers, full))
 

@@ -29,12 +29,14 @@ VERBS = {
     "doctor": "doctor",
     "inspect": "inspect",
     "preview": "preview",
+    "supersede": "supersede",
     "audit": "audit",
     "up": "up",
+    "watch-registry": "watch_registry",
     "demo": "demo",
     "bench": "bench",
 }
-GROUPS = ("broker", "topics", "models", "dead-letters", "rollout", "plan", "replay")
+GROUPS = ("broker", "topics", "models", "dead-letters", "rollout", "plan", "ci", "replay")
 
 
 def _version(asked: bool) -> None:

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from streambg.cli.common import (
     print_json,
     stderr,
 )
+from streambg.cli.completing import complete_ref
 from streambg.cli.control import weight_of
 from streambg.errors import ConfigError
 from streambg.looking.words import parse_since
@@ -48,7 +50,10 @@ REFRESH_HZ = 4
 def replay(  # noqa: PLR0913 - Typer: one parameter an option
     context: typer.Context,
     model: Annotated[
-        list[str] | None, typer.Option("--model", metavar="NAME:VERSION", help="Of the registry; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--model", metavar="NAME:VERSION", help="Of the registry; repeatable.", autocompletion=complete_ref
+        ),
     ] = None,
     against: Annotated[
         str, typer.Option(metavar="published|blue|green|NAME:VERSION", help="What it is compared with.")
@@ -70,6 +75,10 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
     as_if_weight: Annotated[
         str | None, typer.Option(metavar="PERCENT", help="What would have been published at this weight.")
     ] = None,
+    publish_to: Annotated[
+        str | None,
+        typer.Option(metavar="TOPIC", help="Write the answers there, each once: a topic of its own."),
+    ] = None,
     folder: Annotated[Path, typer.Option("--dir", help="Reports stand in DIR/<id>/.")] = FOLDER,
     rows: Annotated[
         Path | None,
@@ -84,8 +93,9 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
 ) -> None:
     """Score a range of the input again, off to the side, and compare with what production published for it.
 
-    No group of the pipeline is touched and nothing is published. Exit code 0: promote, 10: abort, 11: continue,
-    12: inconclusive, as `streambg verdict` says it with all of this evidence. Ctrl-C keeps what was found.
+    No group of the pipeline is touched, and nothing is published but what --publish-to asks for. Exit code 0:
+    promote, 10: abort, 11: continue, 12: inconclusive, as `streambg verdict` says it with all of this evidence. Ctrl-C
+    keeps what was found.
     """
     if context.invoked_subcommand is not None:
         return
@@ -93,6 +103,12 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
         request = _request(
             model or [], against, (begin or [], end or [], last), partition or [], rate, workers, labels, as_if_weight
         )
+        if publish_to is not None and len(request.models) > 1:
+            raise ConfigError(
+                f"--publish-to {publish_to}: whose answers, of {len(request.models)} models?",
+                way_out="name one --model",
+            )
+        request = replace(request, publish_to=publish_to)
     config = connected_pipeline(pipeline, "audit")
     try:
         with Stopping() as stopping, _bars() as progress:

@@ -27,6 +27,7 @@ def apply(state: ControlState, offset: int, verb: str, expected_epoch: int, args
     result = Rejected(entry) if isinstance(entry, str) else entry(state, offset, args)
     if isinstance(result, Rejected):
         return result
+    result = moves.with_replaced(state, result)
     return replace(result, epoch=offset, rollout=rollouts.after(result.rollout, offset, verb))
 
 
@@ -46,6 +47,7 @@ TABLE: dict[tuple[Phase, str], Handler | str] = {
     (Phase.EMPTY, "resume"): _NOTHING,
     (Phase.EMPTY, "retire"): _NOTHING,
     (Phase.EMPTY, "accept-gap"): _NOTHING,
+    (Phase.EMPTY, "supersede"): _NOTHING,
     (Phase.ALONE, "deploy"): moves.deploy,
     (Phase.ALONE, "shift"): _NO_CANDIDATE,
     (Phase.ALONE, "promote"): _NO_CANDIDATE,
@@ -58,6 +60,7 @@ TABLE: dict[tuple[Phase, str], Handler | str] = {
     (Phase.ALONE, "resume"): moves.resume,
     (Phase.ALONE, "retire"): "only the live color scores; there is nothing to retire",
     (Phase.ALONE, "accept-gap"): moves.accept_gap,
+    (Phase.ALONE, "supersede"): moves.supersede,
     (Phase.CANDIDATE, "deploy"): moves.deploy,
     (Phase.CANDIDATE, "shift"): moves.shift,
     (Phase.CANDIDATE, "promote"): moves.promote,
@@ -67,6 +70,7 @@ TABLE: dict[tuple[Phase, str], Handler | str] = {
     (Phase.CANDIDATE, "resume"): moves.resume,
     (Phase.CANDIDATE, "retire"): moves.retire,
     (Phase.CANDIDATE, "accept-gap"): moves.accept_gap,
+    (Phase.CANDIDATE, "supersede"): moves.supersede,
     (Phase.ABORTED, "deploy"): moves.deploy,
     (Phase.ABORTED, "shift"): _ABORTED,
     (Phase.ABORTED, "promote"): _ABORTED,
@@ -76,6 +80,7 @@ TABLE: dict[tuple[Phase, str], Handler | str] = {
     (Phase.ABORTED, "resume"): moves.resume,
     (Phase.ABORTED, "retire"): moves.retire,
     (Phase.ABORTED, "accept-gap"): moves.accept_gap,
+    (Phase.ABORTED, "supersede"): moves.supersede,
     (Phase.WARM, "deploy"): moves.deploy,
     (Phase.WARM, "shift"): _PROMOTED,
     (Phase.WARM, "promote"): _PROMOTED,
@@ -85,6 +90,7 @@ TABLE: dict[tuple[Phase, str], Handler | str] = {
     (Phase.WARM, "resume"): moves.resume,
     (Phase.WARM, "retire"): moves.retire,
     (Phase.WARM, "accept-gap"): moves.accept_gap,
+    (Phase.WARM, "supersede"): moves.supersede,
 }
 
 TABLE |= {

@@ -16,10 +16,20 @@ from streambg.control.commands import (
     PromoteArgs,
     RetireArgs,
     ShiftArgs,
+    SupersedeArgs,
 )
-from streambg.control.state import AcceptedGap, ControlState, Deployment, Phase, Standing
+from streambg.control.state import (
+    AcceptedGap,
+    ControlState,
+    Deployment,
+    Phase,
+    Standing,
+    SupersededRange,
+    Supersession,
+)
+from streambg.records.gate import Noise
 from streambg.records.rules import Rules
-from streambg.records.source import Color, other
+from streambg.records.source import COLORS, Color, other
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,9 @@ def _deployment(offset: int, args: DeployArgs, rescores: int | None = None) -> D
 
 def _ruled(state: ControlState, args: DeployArgs) -> ControlState:
     rules = Rules.from_text(args.rules)
-    return replace(state, rules=rules, rules_digest=Rules.digest_of(args.rules))
+    said = args.noise
+    noise = Noise(said.digest, said.events, said.floors) if said is not None else None
+    return replace(state, rules=rules, rules_digest=Rules.digest_of(args.rules), noise=noise)
 
 
 def deploy_first(state: ControlState, offset: int, args: Args) -> Verdict:
@@ -202,3 +214,29 @@ def accept_gap(state: ControlState, offset: int, args: Args) -> Verdict:
         rollback_to=None if state.rollback_to is None else offset,
         gaps={**state.gaps, args.partition: AcceptedGap(args.first, args.end, offset)},
     )
+
+
+def supersede(state: ControlState, offset: int, args: Args) -> Verdict:
+    """P36: recorded for the publishers; nothing else changes. The same request twice is refused, unless one for some
+    of these events came between: then it means something again.
+    """
+    assert isinstance(args, SupersedeArgs)
+    deployment = state.deployment(args.color, args.deployment)
+    if deployment is None:
+        return Rejected(f"{args.color} never had a deployment {args.deployment}")
+    places = [(each.partition, each.first, each.end) for each in args.ranges]
+    last = state.superseded_by(places)
+    if last is not None and last.same(args.color, args.deployment, places):
+        return Rejected(f"that is what the command at epoch {last.epoch} asked for")
+    ranges = tuple(SupersededRange(**dict(each)) for each in args.ranges)
+    return replace(state, supersessions=(*state.supersessions, Supersession(offset, deployment, ranges)))
+
+
+def with_replaced(before: ControlState, after: ControlState) -> ControlState:
+    """Who no longer stands in a slot is remembered: its answers are still stored."""
+    gone = tuple(
+        old
+        for color in COLORS
+        if (old := before.slots[color]) is not None and (new := after.slots[color]) is not None and new.id != old.id
+    )
+    return replace(after, replaced=(*after.replaced, *gone)) if gone else after

@@ -123,7 +123,7 @@ def after(rollout: Rollout | None, offset: int, verb: str) -> Rollout | None:
     A person's command that moves traffic or deploys ends an active one: what it watched is no more. What was paused has
     its time anew.
     """
-    if rollout is None or not rollout.active or verb in _OWN or verb == "pause":
+    if rollout is None or not rollout.active or verb in _OWN or verb in _BESIDE:
         return rollout
     if verb == "resume":
         return replace(rollout, entered=offset) if rollout.stage is Stage.RUNNING else rollout
@@ -131,3 +131,4 @@ def after(rollout: Rollout | None, offset: int, verb: str) -> Rollout | None:
 
 
 _OWN = frozenset({"rollout-start", *WHERE})
+_BESIDE = frozenset({"pause", "supersede"})  # neither moves traffic

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from streambg.control.rollouts import Rollout
+from streambg.records.gate import Noise
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color, other
 
@@ -68,6 +69,44 @@ class AcceptedGap:
 
 
 @dataclass(frozen=True, slots=True)
+class SupersededRange:
+    """Source offsets `first` <= o < `end` of `partition`; where their answers stand (commands.py)."""
+
+    partition: int
+    first: int
+    end: int
+    answers_first: int
+    answers_end: int
+    covered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Supersession:
+    """The command at `epoch`: what `deployment` answered in these ranges goes out again (P36)."""
+
+    epoch: int
+    deployment: Deployment
+    ranges: tuple[SupersededRange, ...]
+
+    def of(self, partition: int) -> tuple[SupersededRange, ...]:
+        """Its ranges in one partition, ascending."""
+        return tuple(each for each in self.ranges if each.partition == partition)
+
+    def same(self, color: Color, deployment: int, places: Collection[tuple[int, int, int]]) -> bool:
+        """Does it ask for this? places: (partition, first, end) of each range."""
+        own = {(each.partition, each.first, each.end) for each in self.ranges}
+        return (self.deployment.color, self.deployment.id) == (color, deployment) and own == set(places)
+
+    def touches(self, places: Collection[tuple[int, int, int]]) -> bool:
+        """Has it an event in common with these (partition, first, end)?"""
+        return any(
+            own.partition == partition and own.first < end and first < own.end
+            for own in self.ranges
+            for partition, first, end in places
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ControlState:
     """The fold of the control log up to `epoch`, the offset of the last accepted command (P1)."""
 
@@ -80,6 +119,8 @@ class ControlState:
     # the sections of the pipeline file that decide, as the last deploy carried them (P4)
     rules: Rules | None = None
     rules_digest: str = ""
+    # how much live differs from itself, as the last deploy carried it (P4)
+    noise: Noise | None = None
     # where the pipeline's first deploy began: the origin of the guarantee in each partition (P11, P27)
     origin: Mapping[int, int] = field(default_factory=dict)
     # where the log of the output ended then; empty where that deploy did not say
@@ -90,6 +131,10 @@ class ControlState:
     gaps: Mapping[int, AcceptedGap] = field(default_factory=dict)
     # the last rollout that was begun, also when it has ended
     rollout: Rollout | None = None
+    # deployments that no longer stand in a slot, in the order of their going: their answers are still stored
+    replaced: tuple[Deployment, ...] = ()
+    # every `supersede`, in the order of epochs: a publisher that comes late must know them all (P36)
+    supersessions: tuple[Supersession, ...] = ()
 
     @property
     def live_deployment(self) -> Deployment | None:
@@ -116,6 +161,16 @@ class ControlState:
             and self.rules is not None
             and self.rules.live_failed == "candidate"
         )
+
+    def deployment(self, color: Color, number: int) -> Deployment | None:
+        """A deployment of this color, whether it stands in its slot or not (an accepted gap makes two of one id)."""
+        standing = self.slots[color]
+        known = (*self.replaced, standing) if standing is not None else self.replaced
+        return next((each for each in known if (each.color, each.id) == (color, number)), None)
+
+    def superseded_by(self, places: Collection[tuple[int, int, int]]) -> Supersession | None:
+        """The last command that supersedes some event of these (partition, first, end)."""
+        return next((each for each in reversed(self.supersessions) if each.touches(places)), None)
 
     def start_of(self, partition: int) -> int:
         """First source offset owed; a partition that did not exist at the first deploy starts at 0 (P11)."""

@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from streambg.errors import StreambgError
 from streambg.kafka.errors import translate
 from streambg.process.usage import cpu_seconds
-from streambg.records.cutover import decode_cutover
+from streambg.records.cutover import Cutover, decode_cutover
 
 # A dead process's CPU time is what it was at the last look: half a second of a process that is killed is missed.
 LOOK_S = 0.5
@@ -79,7 +79,8 @@ def cutovers(config: Mapping[str, Any], topic: str) -> dict[int, dict[int, int]]
     for _, value, _ in _records(config, topic, 1):
         with suppress(ValueError):  # the audit counts what is no cutover
             cutover = decode_cutover(value)
-            found.setdefault(cutover.epoch, {})[cutover.partition] = cutover.first
+            if isinstance(cutover, Cutover):
+                found.setdefault(cutover.epoch, {})[cutover.partition] = cutover.first
     return found
 
 

@@ -22,7 +22,7 @@ from streambg.kafka.reading import LogReader
 from streambg.looking import why
 from streambg.looking.answers import Held, Reach, Search, Verdict, search
 from streambg.looking.event import Answered, Event, Given, Letter, Published, Reached, Row, Span, Status
-from streambg.looking.finding import first_reaching
+from streambg.looking.finding import behind, first_reaching
 from streambg.looking.logs import Outcomes, Predictions
 from streambg.looking.why import Choice, Reply, Said, Why
 from streambg.models.decoding import json_rows
@@ -60,7 +60,7 @@ class Scenery:
         self.settled = read_settled(config, pipeline.groups.publisher, predictions, range(self.partitions))
         cutovers = read_cutovers(config, topics.cutovers)
         self.floors = {number: epoch_floor(found, facts.topic_id) for number, found in cutovers.items()}
-        self._cutovers = {
+        self.cutovers = {
             number: [cutover for cutover in found if cutover.topic_id == facts.topic_id]
             for number, found in cutovers.items()
         }
@@ -109,7 +109,7 @@ class Scenery:
                 told.text, told.doubt or f"stamped with epoch {epoch}, by the cutovers epoch {span.epoch} decides"
             )
         shown = span if settled else None
-        return Event(source, status, told, reached, given, shown, choice, answers, outcome)
+        return Event(source, status, told, reached, given, shown, choice, answers, outcome, self.superseded(source))
 
     def belongs(self, source: Source) -> None:
         """Raises ConfigError where it is no position of this pipeline's input."""
@@ -126,19 +126,23 @@ class Scenery:
 
     def _reached(self, partition: int) -> Reached:
         topics, state = self.pipeline.topics, self.state
-        origins = [c.origin for c in self._cutovers.get(partition, []) if c.origin is not None]
         covered: dict[Color, int | None] = {}
         for color in COLORS:
             deployment = state.slots[color]
-            covered[color] = _last_covered(self._log_of(color, partition), deployment) if deployment else None
+            covered[color] = _last_covered(self.predictions(color, partition), deployment) if deployment else None
         return Reached(
             self.log.ends(topics.input, partition),
-            origins[0] if origins else state.start_of(partition),
+            self.origin(partition),
             self.settled.get(partition),
             covered,
         )
 
-    def _log_of(self, color: Color, partition: int) -> Predictions:
+    def origin(self, partition: int) -> int:
+        """The first source offset owed (P27)."""
+        origins = [c.origin for c in self.cutovers.get(partition, []) if c.origin is not None]
+        return origins[0] if origins else self.state.start_of(partition)
+
+    def predictions(self, color: Color, partition: int) -> Predictions:
         """Its end is that of the first look, after `settled` was read: what is settled is in it."""
         if (color, partition) not in self._predictions:
             topic = self.pipeline.topics.predictions(color)
@@ -156,7 +160,7 @@ class Scenery:
 
     def _span(self, source: Source) -> Span | None:
         """The epoch whose cutover stands at or below the event."""
-        cutovers = self._cutovers.get(source.partition, [])
+        cutovers = self.cutovers.get(source.partition, [])
         began = [cutover for cutover in cutovers if cutover.first <= source.offset]
         later = [cutover for cutover in cutovers if cutover.first > source.offset]
         if not began:
@@ -165,7 +169,7 @@ class Scenery:
 
     # -- outcome -------------------------------------------------------------------------------------------------
 
-    def _outcomes(self, partition: int) -> tuple[Outcomes, Outcomes]:
+    def outcomes(self, partition: int) -> tuple[Outcomes, Outcomes]:
         topics, floor = self.pipeline.topics, self.floors.get(partition, -1)
         return (
             Outcomes(self.log, topics.output, partition, floor, letters=False),
@@ -176,18 +180,32 @@ class Scenery:
         """What came out of it; None where nothing did."""
         deadline = time.monotonic() + COMMIT_S
         while True:
-            found = next((o for log in self._outcomes(source.partition) if (o := log.of(source.offset))), None)
+            found = next((o for log in self.outcomes(source.partition) if (o := log.of(source.offset))), None)
             if found is not None or settled is None or source.offset > settled or time.monotonic() > deadline:
                 return found
             if not self._newest(source.partition, source.offset):
                 return None  # only of the newest events the outcome may come a moment after the position
             time.sleep(LOOK_AGAIN_S)
 
+    def superseded(self, source: Source) -> tuple[Published, ...]:
+        """What was published of it again, in the order of commands (P36)."""
+        place = [(source.partition, source.offset, source.offset + 1)]
+        log, _ = self.outcomes(source.partition)
+        found = []
+        for command in self.state.supersessions:
+            if command.touches(place):
+                cuts = self.cutovers.get(source.partition, [])
+                later = [cutover.first for cutover in cuts if cutover.epoch >= command.epoch]
+                # its records stand behind the outcomes of earlier epochs
+                begin = behind(log, later[0] if later else self.settled.get(source.partition, -1) + 1)
+                found.append(log.again(begin, command.epoch, source))
+        return tuple(record for record in found if record is not None)
+
     def _newest(self, partition: int, source: int) -> bool:
-        return all(first_reaching(log, source) is None for log in self._outcomes(partition))
+        return all(first_reaching(log, source) is None for log in self.outcomes(partition))
 
     def _expired(self, source: Source) -> bool:
-        return any(log.kept_above(source.offset) for log in self._outcomes(source.partition))
+        return any(log.kept_above(source.offset) for log in self.outcomes(source.partition))
 
     # -- answers -------------------------------------------------------------------------------------------------
 
@@ -195,7 +213,7 @@ class Scenery:
         deployment = state.slots[color]
         if deployment is None:
             return Answered(None, Reply("none"))
-        log = self._log_of(color, source.partition)
+        log = self.predictions(color, source.partition)
         found = search(log, deployment.id, source.offset)
         counted = next((held for held in found.held if held.verdict is Verdict.ACCEPTED), None)
         row = log.row(counted, source.offset) if counted is not None else None

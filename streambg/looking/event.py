@@ -110,7 +110,10 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """All that the topics say of one event. `given` None: not (or no longer) in the input."""
+    """All that the topics say of one event. `given` None: not (or no longer) in the input.
+
+    superseded: what was published of it again on commands (P36), the last one counts.
+    """
 
     source: Source
     status: Status
@@ -121,6 +124,7 @@ class Event:
     choice: Choice | None = None
     answers: Mapping[Color, Answered] | None = None
     outcome: Published | Letter | None = None
+    superseded: tuple[Published, ...] = ()
 
     @property
     def input_words(self) -> str:
@@ -135,6 +139,13 @@ class Event:
 
 def status_words(event: Event) -> str:
     """What became of it, in one line."""
+    if event.superseded:
+        last = event.superseded[-1].outcome
+        return f"{_status_words(event)}; superseded: {last.color} {last.model} under epoch {last.epoch}"
+    return _status_words(event)
+
+
+def _status_words(event: Event) -> str:
     at, reached = event.source.offset, event.reached
     match event.status:
         case "published" if isinstance(event.outcome, Published):
@@ -180,6 +191,7 @@ def as_json(event: Event, *, full: bool) -> dict[str, Any]:
         "route": _choice(event.choice),
         "answers": {color: _answered(event.answers[color], full) for color in COLORS} if event.answers else None,
         "outcome": _outcome(event.outcome, full),
+        "superseded": [_outcome(each, full) for each in event.superseded],
         "partition": {
             "input_first": reached.input[0],
             "input_end": reached.input[1],

@@ -48,3 +48,16 @@ def first_reaching(log: OutcomeLog, source: int) -> Mark | None:
         else:
             low = mark.offset + 1
     return best
+
+
+def behind(log: OutcomeLog, source: int) -> int:
+    """The log offset behind the last outcome of an earlier source offset."""
+    low, high = log.low, log.high
+    while low < high:
+        middle = (low + high) // 2
+        mark = log.mark(middle)
+        if mark is None or mark.source >= source:
+            high = middle
+        else:
+            low = mark.offset + 1
+    return low

@@ -92,6 +92,20 @@ class Outcomes:
         record = self._log.at(self._topic, self._partition, mark.offset)
         return self.parse(record) if record is not None else None
 
+    def again(self, begin: int, epoch: int, source: Source) -> Published | None:
+        """What the command at `epoch` had published of an event; in source order, from log offset `begin` on (P36)."""
+        offset = begin
+        while offset < self.high:
+            record = self._log.at(self._topic, self._partition, offset)
+            if record is None:
+                return None
+            found = parse_output(record)
+            mine = found is not None and (found.outcome.epoch, found.outcome.why) == (epoch, "supersedes")
+            if found is not None and mine and found.outcome.source.offset >= source.offset:
+                return found if found.outcome.source == source else None
+            offset = record.offset + 1
+        return None
+
     def kept_above(self, source: int) -> bool:
         """May an outcome of this source offset have expired? The log has lost records, and begins above it."""
         first = self.mark(self.low) if self.low > 0 else None

@@ -4,8 +4,9 @@ answers.py      one color's answers in one partition: the fold, the rows that wa
 settle.py       the decision: arrays in, a run of outcomes out
 outcomes.py     a run as the records it writes
 partition.py    one partition: both colors' answers, settled, epoch
+superseding.py  what a recorded command wants published again
 deadlines.py    late colors, partitions that stand still
 resume.py       where to go on after an assignment
 transaction.py  the producer and its open transaction
-tail.py, fencing.py, facts.py, gap.py, session.py, process.py   the edge: Kafka, the loop
+tail.py, fencing.py, facts.py, gap.py, republishing.py, session.py, process.py   the edge: Kafka, the loop
 """

@@ -13,7 +13,7 @@ from streambg.kafka.clients import KAFKA, Clients
 from streambg.kafka.looking import ranges
 from streambg.publishing import resume
 from streambg.publishing.resume import Committed, Facts, Tail
-from streambg.publishing.tail import first_stamped, read_cutovers, read_tails
+from streambg.publishing.tail import first_stamped, read_settlements, read_tails
 from streambg.records.cutover import decode_publisher_position
 from streambg.records.source import COLORS, Color
 
@@ -42,6 +42,7 @@ class Site:
     reader: ClientConfig
     producer: ClientConfig
     admin: ClientConfig
+    trusted_s: float  # a transactional call that takes longer ends the session (P21)
     every_s: float
     records: int
     input_timestamps: bool  # output.timestamp: input
@@ -64,7 +65,8 @@ def read_facts(
         offset = found.offset if found.offset >= 0 and position is not None else None
         committed[found.topic, found.partition] = Committed(offset, position if offset is not None else None)
     topic_id, cluster_id = identify(admin, site.input)
-    cutovers = read_cutovers(site.reader, site.cutovers, site.clients, complete=True)
+    settlements = read_settlements(site.reader, site.cutovers, site.clients, complete=True)
+    cutovers = settlements.cutovers
     floors = {number: resume.epoch_floor(cutovers.get(number, []), topic_id) for number in numbers}
     begins = {number: state.output_begin(number) or 0 for number in numbers}
     tails: dict[int, Tail | None] = dict.fromkeys(numbers)
@@ -88,6 +90,7 @@ def read_facts(
             topic_id,
             cluster_id,
             stamped.get(number),
+            settlements.last_superseded(number),
         )
         for number in sorted(numbers)
     ]

@@ -14,6 +14,7 @@ from streambg.publishing.answers import Answers, Fetch, View
 from streambg.publishing.outcomes import Home, Records, Scene, given_up, records_of
 from streambg.publishing.resume import RESCORE
 from streambg.publishing.settle import Route, Waiting, settle
+from streambg.publishing.superseding import Progress, Superseding
 from streambg.publishing.table import Side
 from streambg.records.coverage import Coverage
 from streambg.records.cutover import Cutover, PublisherPosition
@@ -49,8 +50,10 @@ class Partition:
         origin: int | None = None,
         unrecorded: tuple[int, int] | None = None,
         rereads: Mapping[Color, tuple[int, int]] | None = None,
+        superseded: Progress | None = None,
     ) -> None:
         self.home = home
+        self.superseding = Superseding(home, superseded or Progress())
         self.settled = settled
         self.epoch = epoch  # of the last outcome; -1: none yet
         self.origin = origin  # to be said in the first cutover record (P27)
@@ -83,6 +86,7 @@ class Partition:
                 )
         if changed:
             self.waiting = None
+            self.superseding.control(state)
         if state.live != before.live or _deployments(state) != _deployments(before):
             self.late = frozenset()  # someone else is waited for now; no other command forgives (P18)
         self._stale = True

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from streambg.control.state import ControlState
 from streambg.errors import Gap
+from streambg.publishing.superseding import Progress
 from streambg.records.coverage import Coverage
-from streambg.records.cutover import Cutover, PublisherPosition
+from streambg.records.cutover import Cutover, PublisherPosition, Superseded
 from streambg.records.source import COLORS, Color
 
+NOTHING_LEFT = 2**62 - 1  # no source offset comes so far
 # How to go on where data that is owed is gone; a person decides.
 RESCORE = "streambg deploy --rescore gives the lost predictions again (P29)"
 
@@ -44,6 +46,8 @@ class Facts:
     cluster_id: str
     # first source offset stamped with the tail's epoch, asked for where no cutover record says where it begins (P25)
     stamped_from: int | None = None
+    # what the last `supersede` that was begun here had come to (P36)
+    superseded: Superseded | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Resume:
     """Go on here. `origin` is to be written into the first cutover record; `alarms` are for people.
 
     unrecorded: (epoch, first) of a cutover record that is missing (P25). rereads: colors whose positions are missing,
-    with the (first, end) of their log, which must lead on from settled (P27).
+    with the (first, end) of their log, which must lead on from settled (P27). superseded: where superseding goes on.
     """
 
     settled: int
@@ -61,6 +65,7 @@ class Resume:
     alarms: tuple[str, ...]
     unrecorded: tuple[int, int] | None = None
     rereads: Mapping[Color, tuple[int, int]] = field(default_factory=dict)
+    superseded: Progress = field(default_factory=Progress)
 
 
 def epoch_floor(cutovers: Sequence[Cutover], topic_id: str) -> int:
@@ -74,6 +79,8 @@ def needed_epoch(facts: Facts) -> int:
     positions = [c.position for c in facts.committed.values() if c.position]
     # a deployment is a control offset too: whoever committed its fold had folded the log that far
     known = [offset for position in positions for offset in (position.epoch, position.deployment)]
+    if facts.superseded is not None:
+        known.append(facts.superseded.epoch)
     return max([*known, facts.tail.epoch if facts.tail else -1])
 
 
@@ -112,7 +119,8 @@ def plan(facts: Facts, state: ControlState) -> Resume:
     starts = {color: _start(color, facts, state, alarms) for color in COLORS}
     fresh = facts.tail is None and not known
     rereads = {} if fresh else {color: facts.log[color] for color in COLORS if not _position_holds(color, facts)}
-    return Resume(settled, epoch, starts, origin, tuple(alarms), _unrecorded(facts), rereads)
+    superseded = _superseded(facts, state, epoch, alarms)
+    return Resume(settled, epoch, starts, origin, tuple(alarms), _unrecorded(facts), rereads, superseded)
 
 
 def missing_record(tail: Tail, cutovers: Sequence[Cutover], topic_id: str) -> bool:
@@ -124,6 +132,22 @@ def _unrecorded(facts: Facts) -> tuple[int, int] | None:
     if facts.tail is None or facts.stamped_from is None:
         return None
     return facts.tail.epoch, facts.stamped_from
+
+
+def _superseded(facts: Facts, state: ControlState, epoch: int, alarms: list[str]) -> Progress:
+    """P36: where superseding goes on. Where the cutovers were lost, so was this: what had been commanded by then is
+    taken for done, because a record that is missing can be asked for again, and one that is there twice stays.
+    """
+    if facts.superseded is not None:
+        return Progress(facts.superseded.epoch, facts.superseded.superseded, facts.superseded.written)
+    commanded = [each.epoch for each in state.supersessions if each.epoch <= epoch and each.of(facts.partition)]
+    if facts.cutovers or not commanded:
+        return Progress()
+    alarms.append(
+        f"partition {facts.partition}: no cutover record is left, so nothing says how far the supersede commands up to "
+        f"epoch {commanded[-1]} came; they are taken for done"
+    )
+    return Progress(commanded[-1], NOTHING_LEFT, recorded=False)
 
 
 def _given_up_to(facts: Facts, state: ControlState) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from confluent_kafka import KafkaException, TopicPartition
 
-from streambg.control.follower import LEASE_S, ControlFollower
+from streambg.control.follower import ControlFollower
 from streambg.control.state import ControlState
 from streambg.errors import Fenced, Gap, SessionEnded, StreambgError
 from streambg.kafka.coreader import CoReader, Position
@@ -26,6 +26,7 @@ from streambg.publishing.fencing import fence_the_dead, writers
 from streambg.publishing.gap import read_events
 from streambg.publishing.outcomes import Home, Records
 from streambg.publishing.partition import Partition, waiting_rows
+from streambg.publishing.republishing import Republishing
 from streambg.publishing.resume import Facts
 from streambg.publishing.transaction import CALL_TIMEOUT_S, Meter, Transaction
 from streambg.records.batch import MAX_ROWS, BadBatch, decode
@@ -64,6 +65,7 @@ class Session:
         self._turn = 0
         self._dirty: set[int] = set()
         self._deadlines = Deadlines()
+        self._republishing = Republishing(site)
         self._state = ControlState()
         self._folded = -2
         trouble = self._transaction.trouble
@@ -123,11 +125,7 @@ class Session:
     def _look(self) -> None:
         """The control log's view, no older than the lease (P6); switched only between transactions (P19)."""
         snapshot = self._follower.snapshot()
-        age = snapshot.age(self._clients.now())
-        if age > LEASE_S:
-            raise SessionEnded(
-                f"the control log was last read to its end {age:.0f} s ago, the lease is {LEASE_S:g} s (P6)"
-            )
+        snapshot.require_lease(self._clients.now())
         if snapshot.folded == self._folded:
             return
         # a command waits for no interval: what is open is committed with this step, and so is the first of its epoch
@@ -156,6 +154,9 @@ class Session:
             self._claim = False
             self._transaction.trouble.forget()  # looking for the brokers is no trouble with them
             self._transaction.begin()
+            for partition in self.partitions.values():
+                if (note := partition.superseding.unrecorded()) is not None:
+                    self._transaction.note(note)
             self._dirty.update(self.partitions)
             self._commit()
         for partition in self._deadlines.doubted(self.partitions, self._clients.now()):
@@ -171,7 +172,15 @@ class Session:
                 self._dirty.add(number)
                 if records:
                     self._transaction.write(number, records)
+        self._supersede()
         self._more = self._transaction.room <= 0
+
+    def _supersede(self) -> None:
+        """P36: what a command wants published again, beside what is new."""
+        done = self._republishing.turn(self.partitions.values(), self._transaction.room)
+        if done is not None:
+            self._dirty.add(done[0])
+            self._transaction.supersede(*done)
 
     def _give_up(self, number: int, gap: tuple[int, int], room: int) -> Records | None:
         """P29: the next events of an accepted gap as dead letters; None where the input does not show them yet."""
@@ -268,7 +277,16 @@ class Session:
         for alarm in plan.alarms:
             self._meter.alarm(alarm)
         home = Home(self.site.input, facts.partition, facts.topic_id, facts.cluster_id)
-        partition = Partition(home, plan.settled, plan.epoch, plan.starts, plan.origin, plan.unrecorded, plan.rereads)
+        partition = Partition(
+            home,
+            plan.settled,
+            plan.epoch,
+            plan.starts,
+            plan.origin,
+            plan.unrecorded,
+            plan.rereads,
+            plan.superseded,
+        )
         partition.control(self._state, self._folded)
         self.partitions[facts.partition] = partition
         return {(color, facts.partition): plan.starts[color][0] for color in COLORS}
@@ -280,12 +298,14 @@ class Session:
         self._dirty.clear()
         self._deadlines.forget()
         self._claim = False
+        self._republishing.let_go()
         self._transaction.let_go()
         if open_transaction:
             raise SessionEnded("partitions were revoked with a transaction open (P21)")
 
     def _end(self) -> None:
         self.partitions.clear()
+        self._republishing.let_go()
         self._transaction.let_go()
         self._reader.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -12,7 +13,7 @@ from streambg.errors import SessionEnded
 from streambg.kafka.clients import KAFKA, Clients
 from streambg.kafka.looking import Spot, ranges, read_on
 from streambg.publishing.resume import Tail
-from streambg.records.cutover import Cutover, decode_cutover
+from streambg.records.cutover import Cutover, Superseded, decode_cutover
 from streambg.records.outcome import decode_dead_letter, find_header, parse_header
 
 # Most tails are among the last few records; markers and superseding records push them back: look further each time.
@@ -168,10 +169,25 @@ def _written(clients: Clients, config: Mapping[str, Any], topic: str) -> int:
         consumer.close()
 
 
-def read_cutovers(
+@dataclass(frozen=True, slots=True)
+class Settlements:
+    """What the cutovers topic says of each partition: cutovers in the order of epochs, and how far each `supersede` is
+    carried out, by its epoch.
+    """
+
+    cutovers: dict[int, list[Cutover]]
+    superseded: dict[int, dict[int, Superseded]]
+
+    def last_superseded(self, partition: int) -> Superseded | None:
+        """Of the last `supersede` that was begun there."""
+        notes = self.superseded.get(partition, {})
+        return notes[max(notes)] if notes else None
+
+
+def read_settlements(
     config: Mapping[str, Any], topic: str, clients: Clients = KAFKA, *, complete: bool = False
-) -> dict[int, list[Cutover]]:
-    """Every cutover record, per partition in the order of epochs. A handful a command: the topic is small.
+) -> Settlements:
+    """The whole topic. A handful of records a command: it is small.
 
     complete: wait for the transactions that are open now. All publishers share the topic, so an open one of a living
     publisher hides the records that others have committed behind it (P24); raises Unreachable where it stays open.
@@ -184,11 +200,23 @@ def read_cutovers(
     finally:
         consumer.close()
     cutovers: dict[int, dict[int, Cutover]] = {}
+    superseded: dict[int, dict[int, Superseded]] = {}
     for message in messages:
         try:
-            cutover = decode_cutover(message.value() or b"")
+            record = decode_cutover(message.value() or b"")
         except ValueError as error:
             log.warning("foreign_record", topic=topic, offset=message.offset(), why=str(error))
             continue
-        cutovers.setdefault(cutover.partition, {})[cutover.epoch] = cutover
-    return {partition: [by_epoch[epoch] for epoch in sorted(by_epoch)] for partition, by_epoch in cutovers.items()}
+        if isinstance(record, Cutover):
+            cutovers.setdefault(record.partition, {})[record.epoch] = record
+        else:
+            superseded.setdefault(record.partition, {})[record.epoch] = record
+    in_order = {partition: [by_epoch[epoch] for epoch in sorted(by_epoch)] for partition, by_epoch in cutovers.items()}
+    return Settlements(in_order, superseded)
+
+
+def read_cutovers(
+    config: Mapping[str, Any], topic: str, clients: Clients = KAFKA, *, complete: bool = False
+) -> dict[int, list[Cutover]]:
+    """Every cutover record, per partition in the order of epochs; see `read_settlements`."""
+    return read_settlements(config, topic, clients, complete=complete).cutovers

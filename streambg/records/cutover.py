@@ -26,16 +26,42 @@ class Cutover(msgspec.Struct, frozen=True, omit_defaults=True):
         return b"%d/%d" % (self.partition, self.epoch)
 
 
-def encode_cutover(cutover: Cutover) -> bytes:
-    return msgspec.json.encode(cutover)
+class Superseded(msgspec.Struct, frozen=True):
+    """How far the `supersede` at `epoch` is carried out in a partition (P36): up to the source offset `superseded`.
+
+    Stands among the cutovers, written in the transaction of the records it tells of. written: how many those are, from
+    the command's beginning here.
+    """
+
+    partition: int
+    epoch: int
+    superseded: int
+    written: int
+    format: int = 1
+
+    @property
+    def key(self) -> bytes:
+        return b"%d/%d/superseded" % (self.partition, self.epoch)
+
+
+class _Kind(msgspec.Struct):
+    superseded: int | None = None
+
+
+def encode_cutover(record: Cutover | Superseded) -> bytes:
+    return msgspec.json.encode(record)
 
 
 _cutovers = msgspec.json.Decoder(Cutover)
 
 
-def decode_cutover(data: bytes) -> Cutover:
-    """Raises ValueError where the bytes are no cutover."""
-    return _cutovers.decode(data)
+_superseded = msgspec.json.Decoder(Superseded)
+_kinds = msgspec.json.Decoder(_Kind)
+
+
+def decode_cutover(data: bytes) -> Cutover | Superseded:
+    """Either of what stands in the cutovers topic. Raises ValueError where the bytes are neither."""
+    return _cutovers.decode(data) if _kinds.decode(data).superseded is None else _superseded.decode(data)
 
 
 class PublisherPosition(msgspec.Struct, frozen=True, array_like=True):

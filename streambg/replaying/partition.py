@@ -37,6 +37,9 @@ MOST_REASONS, REASON_BYTES = 100, 120
 OTHER_REASONS = "others"
 
 
+Publish = Callable[[Polled, Part, int], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One model: how it is asked, and how it proves itself; None: nothing of it was published."""
@@ -58,6 +61,8 @@ class PartitionReplay:
     """`step` with one window after the other; `state` is consistent in between.
 
     fetch: events that lie outside of the window and of the one before it. rows: who wants the first model's rows.
+    publish: takes each window's events, the model's rows of them and the source offset that it reaches to; there is
+    one model then.
     """
 
     def __init__(
@@ -69,8 +74,10 @@ class PartitionReplay:
         labels: LabelTable | None,
         fetch: Fetch,
         rows: Callable[[RowsBatch], None] | None = None,
+        publish: Publish | None = None,
     ) -> None:
         self.state = state
+        self._publish = publish
         self._candidates = candidates
         self._against = against
         self._rule = rule
@@ -90,6 +97,8 @@ class PartitionReplay:
         baseline: Baseline | None = None
         for candidate, model in zip(self._candidates, state.models, strict=True):
             part = candidate.contender.part(low, events)
+            if self._publish is not None:
+                self._publish(events, part, high)
             if baseline is None:  # the same for all of them: what an event carries does not depend on who answers it
                 baseline = self._against.take(low, high, events, part)
                 self._take(baseline)

@@ -80,7 +80,18 @@ def plan(pipeline: Pipeline, request: Request) -> Plan:
     now_ms = int(time.time() * 1_000)
     file = str(pipeline.file.absolute())
     is_compacted = "input" in seen.compacted
-    return Plan(FORMAT, identity, file, tuple(lanes), tuple(labels), deployed, asks_of(rules), is_compacted, now_ms)
+    return Plan(
+        FORMAT,
+        identity,
+        file,
+        tuple(lanes),
+        tuple(labels),
+        deployed,
+        asks_of(rules),
+        is_compacted,
+        now_ms,
+        request.publish_to,
+    )
 
 
 def check_same(pipeline: Pipeline, plan: Plan) -> None:

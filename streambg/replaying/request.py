@@ -25,6 +25,7 @@ class Request:
     """models: `name:version` each. against: `published`, a color, or a model. partitions: none named: all of them.
 
     rate: events a second at the most, of all workers together. as_if_weight: hundredths of a percent.
+    publish_to: a topic of its own for the model's answers, then one model alone (backfill.py).
     """
 
     models: tuple[str, ...]
@@ -36,3 +37,4 @@ class Request:
     workers: int = 1
     labels: bool = False
     as_if_weight: int | None = None
+    publish_to: str | None = None

@@ -15,6 +15,7 @@ from streambg.models.decoding import Decode, json_rows, load_decode_hook
 from streambg.models.registry import Registry
 from streambg.records.rules import Rules
 from streambg.replaying import html, pins
+from streambg.replaying.backfill import check_topic
 from streambg.replaying.document import (
     PAGE_FILE,
     REPORT_FILE,
@@ -71,6 +72,8 @@ def run(
     """
     if rows is not None:
         _check_rows(rows, request)
+    if request.publish_to is not None:
+        check_topic(pipeline, request.publish_to)
     plan = replace(pins.plan(pipeline, request), rows=None if rows is None else str(rows.absolute()))
     place = Place(folder, plan.identity.id)
     place.clear()

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 from streambg.audit import GC_THRESHOLDS
 from streambg.comparing.hooks import with_hooks
 from streambg.comparing.pair import Terms
+from streambg.comparing.side import Part
 from streambg.config import Pipeline
 from streambg.errors import ConfigError
 from streambg.kafka.reading import LogReader
@@ -20,6 +22,7 @@ from streambg.records.gate import Gate
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS
 from streambg.replaying.against import Against, AgainstColor, AgainstModel, AgainstPublished
+from streambg.replaying.backfill import Sink, Stamp
 from streambg.replaying.contender import Contender, Spent
 from streambg.replaying.labels import LabelTable
 from streambg.replaying.lane_rows import LaneRows, layout_of
@@ -40,6 +43,7 @@ from streambg.replaying.request import PUBLISHED
 from streambg.replaying.state import LabelsRead, State, begun
 from streambg.replaying.stored import Stored
 from streambg.scoring.answerer import Answerer, load_answerer
+from streambg.scoring.batching import Polled
 
 # What a kill repeats at most; a checkpoint is some 100 KB and takes milliseconds.
 CHECKPOINT_S = 5.0
@@ -123,6 +127,7 @@ class Worker:
         self._rate = rate
         self._stopping = stopping
         self._told = told
+        self._sink: Sink | None = None
 
     def run(self, partitions: Sequence[int]) -> None:
         """Until all is done. Raises Stopped where it is to stop: what was found stands in the checkpoints."""
@@ -131,11 +136,19 @@ class Worker:
         try:
             loaded = load(self._pipeline, self._plan)
             pace = Pace(self._rate, self._stopping)
-            for lane in self._plan.lanes:
-                if lane.partition in partitions:
-                    self._replay(lane, loaded, pace)
+            with self._backfill() as self._sink:
+                for lane in self._plan.lanes:
+                    if lane.partition in partitions:
+                        self._replay(lane, loaded, pace)
         finally:
             gc.set_threshold(*before)
+
+    def _backfill(self) -> AbstractContextManager[Sink | None]:
+        plan = self._plan
+        if plan.publish_to is None:
+            return nullcontext()
+        [model] = plan.identity.models
+        return Sink(self._pipeline, plan.publish_to, Stamp(plan.identity.id, model.ref, model.digest))
 
     def _replay(self, lane: Lane, loaded: Loaded, pace: Pace) -> None:
         state = self._place.state(lane.partition) or begun(lane, loaded.rule.terms, len(loaded.models))
@@ -145,6 +158,8 @@ class Worker:
         if loaded.labels is not None:
             state.labels = LabelsRead(loaded.labels.read, dict(loaded.labels.bad))
         started, before = time.monotonic(), state.seconds
+        if self._sink is not None:
+            self._sink.begin(lane.partition)
         with Reading(self._pipeline, lane, pace) as reading:
             outputs = loaded.rule.terms.outputs
             with closing(Stored(reading.stored, outputs)) as stored:
@@ -153,6 +168,8 @@ class Worker:
                     self._windows(replay, reading, lambda: before + time.monotonic() - started, rows)
                 state.supersedes = reading.drained().supersedes
         state.done, state.seconds = True, before + time.monotonic() - started
+        if self._sink is not None:
+            self._sink.end(lane.partition)
         self._place.write_state(state)
 
     def _rows(self, lane: Lane, loaded: Loaded, state: State) -> AbstractContextManager[LaneRows | None]:
@@ -200,7 +217,14 @@ class Worker:
             candidates.append(Candidate(contender, self._prover(contender, model.digest, partition)))
         against = self._against(lane, loaded, reading, stored, state)
         wanted = None if rows is None else rows.write
-        return PartitionReplay(state, candidates, against, loaded.rule, loaded.labels, reading.fetch, wanted)
+        publish = partial(self._publish, partition) if self._sink is not None else None
+        return PartitionReplay(state, candidates, against, loaded.rule, loaded.labels, reading.fetch, wanted, publish)
+
+    def _publish(self, partition: int, events: Polled, part: Part, high: int) -> None:
+        """Every event has one row of the model, in the same order."""
+        assert self._sink is not None
+        values = [value if ok else None for value, ok in zip(part.values, part.ok.tolist(), strict=True)]
+        self._sink.write(partition, part.offsets, events.keys, values, high)
 
     def _prover(self, contender: Contender, digest: str, partition: int) -> Prover | None:
         mine = [each for each in self._plan.by_id().values() if each.digest == digest]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,13 +24,14 @@ from streambg.errors import StreambgError
 from streambg.kafka import admin, profiles
 from streambg.kafka.errors import translate
 from streambg.kafka.looking import Look
-from streambg.publishing.tail import read_cutovers
+from streambg.publishing.tail import Settlements, read_settlements
 from streambg.records.source import COLORS
 from streambg.status import figures
 from streambg.status.lanes import lanes
 from streambg.status.places import Places, read_places
-from streambg.status.report import Command, Evidence, Member, Servers, Status
+from streambg.status.report import Command, Evidence, Member, Servers, Status, Superseding
 from streambg.status.tails import read_outcomes
+from streambg.superseding.plan import carried
 
 CLIENT = "streambg.status"
 # How many commands the status shows; `history` has them all.
@@ -80,12 +81,13 @@ class Collector:
         state = control.state
         places = self._before = read_places(pipeline, self._reader, self._look, state, numbers)
         view, problem = self._live_view()
+        settlements = read_settlements(self._reader, pipeline.topics.cutovers)
         return Status(
             pipeline.name,
             time.time_ns() // 1_000_000,
             state,
             control.folded,
-            tuple(lanes(pipeline, self._look, control, places, read_cutovers(self._reader, pipeline.topics.cutovers))),
+            tuple(lanes(pipeline, self._look, control, places, settlements.cutovers)),
             self._members(places, view),
             pipeline.deciding_digest(),
             figures.rates(before.seen, places.seen),
@@ -101,6 +103,7 @@ class Collector:
                 redact_text(pipeline.redis),
                 problem,
             ),
+            tuple(_superseding(state, settlements)),
         )
 
     def _places(self, numbers: range) -> Places:
@@ -181,3 +184,12 @@ def _command(entry: Entry) -> Command:
         envelope.reason if envelope else "",
         entry.refusal,
     )
+
+
+def _superseding(state: ControlState, settlements: Settlements) -> Iterator[Superseding]:
+    """Those that are not carried out yet."""
+    for command in state.supersessions:
+        now = carried(command, settlements.superseded)
+        if not now.done:
+            who = command.deployment
+            yield Superseding(command.epoch, who.color, who.model, now.passed, now.total, now.written)

@@ -101,6 +101,18 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Superseding:
+    """A `supersede` that is under way: source offsets passed of how many, records written (P36)."""
+
+    epoch: int
+    color: Color
+    model: str
+    passed: int
+    total: int
+    written: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything `status` shows. at_ms: when it was looked; file_rules: the digest of the asker's own file."""
 
@@ -118,6 +130,7 @@ class Status:
     outcomes: Outcomes
     commands: tuple[Command, ...]
     servers: Servers
+    superseding: tuple[Superseding, ...] = ()
 
 
 def attention(status: Status, max_lag_ms: int) -> list[str]:
@@ -211,6 +224,7 @@ def as_json(status: Status, notes: list[str]) -> dict[str, Any]:
         "evidence": asdict(status.evidence) if status.evidence else None,
         "live_view": status.live_view,
         "outcomes": _outcomes(status.outcomes),
+        "superseding": [asdict(each) for each in status.superseding],
         "redis": status.servers.redis_problem or "ok",
         "last_commands": [asdict(command) | {"accepted": command.refusal is None} for command in status.commands],
         "servers": asdict(status.servers),

@@ -13,7 +13,7 @@ from rich.text import Text
 from streambg.control.state import ControlState
 from streambg.records.outcome import short_digest
 from streambg.records.source import COLORS, Color
-from streambg.status.report import Lane, Status, lag, pending, role
+from streambg.status.report import Lane, Status, Superseding, lag, pending, role
 
 
 def conclusion(notes: list[str], summary: str) -> Text:
@@ -36,6 +36,7 @@ def page(status: Status, notes: list[str]) -> RenderableType:
         _evidence(status),
         *([_answers(status.live_view)] if status.live_view is not None else []),
         _outcomes(status),
+        *(_superseding(each) for each in status.superseding),
         "",
         *_processes(status),
         _commands(status),
@@ -101,6 +102,13 @@ def _cutover(lane: Lane, state: ControlState) -> str:
     said = f"{lane.cutover[0]}@{lane.cutover[1]}" if lane.cutover else "-"
     waiting = pending(lane, state)
     return said if waiting is None or state.epoch < 0 else f"{said}, {waiting} pending"
+
+
+def _superseding(each: Superseding) -> Text:
+    return Text(
+        f"superseding by {each.color} {each.model} (epoch {each.epoch}): {each.passed:,} of {each.total:,} offsets, "
+        f"{each.written:,} records"
+    )
 
 
 def _evidence(status: Status) -> Text:

@@ -20,7 +20,7 @@ from waiting import until
 
 from streambg.cli.main import build
 from streambg.errors import ConfigError, Refused, StreambgError
-from streambg.replaying.document import Report, decode
+from streambg.replaying.document import Identity, Report, decode
 from streambg.replaying.html import render
 from streambg.replaying.pins import plan
 from streambg.replaying.request import Bound, Request
@@ -40,6 +40,7 @@ metrics:
 """
 BAD = b"this is no JSON"
 PART = 1_200
+SETTLED = Request(("m:1",), end=Bound(offset=PART // 2))
 
 
 @dataclass
@@ -48,6 +49,7 @@ class World:
 
     run: Running
     folder: Path
+    early: Identity  # of what was asked for while the pipeline ran
 
     def replay(self, *models: str, **asked: Any) -> Report:
         return run(self.run.pipeline, Request(models, **asked), self.folder)
@@ -86,13 +88,14 @@ def world(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worl
         running.processes.remove(publisher)
         publisher = running.start("publisher")
         running.drained()
+        early = plan(running.pipeline, SETTLED).identity
         running.in_force(publisher, running.say("rollback").epoch)
         running.feed(PART)
         running.drained()
         running.expect_exactly_once()
         running.stop()
         _say_labels(running, f"{name}-labels")
-        yield World(running, folder / "replays")
+        yield World(running, folder / "replays", early)
 
 
 def _say_labels(running: Running, topic: str) -> None:
@@ -153,6 +156,11 @@ def test_the_same_replay_has_the_same_id_and_bytes_and_touches_no_group(world: W
     timing = json.loads((world.folder / report.id / "timing.json").read_bytes())
     assert timing["events"] == world.run.sent
     assert [each["model"] for each in timing["models"]] == ["m:1"]
+
+
+def test_a_settled_range_has_its_id_whatever_comes_later(world: World) -> None:
+    """Events, outcomes, answers and commands behind it change nothing: the same identity, to the last range."""
+    assert plan(world.run.pipeline, SETTLED).identity == world.early
 
 
 def _groups(world: World) -> dict[str, list[tuple[str, int, int]]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from simulation.clients import SimClients
 from simulation.link import Link
+from streambg.control.commands import NEWEST_FORMAT
 from streambg.control.fold import ControlFold, Entry
 from streambg.control.follower import ControlFollower, Snapshot
 from streambg.errors import StreambgError, Unreachable, UpgradeFirst
@@ -20,8 +21,9 @@ class OldFold(ControlFold):
     """The code before the newest format: it knows the verbs of format 1, and halts at anything newer (P5)."""
 
     def step(self, offset: int, appended_ms: int, value: bytes | None) -> Entry:
-        if b'"format": 2' in (value or b""):
-            raise UpgradeFirst(f"control record {offset} has format 2, this process knows 1")
+        for newer in range(2, NEWEST_FORMAT + 1):
+            if b'"format": %d' % newer in (value or b""):
+                raise UpgradeFirst(f"control record {offset} has format {newer}, this process knows 1")
         return super().step(offset, appended_ms, value)
 
 
@@ -34,10 +36,11 @@ class SimFollower(ControlFollower):
             self.fold = OldFold()
         self._link = link
         self.blocked_until = 0.0  # its partition cannot be read (X5)
+        self.blind = False  # nor will it ever be
 
     @property
     def blocked(self) -> bool:
-        return self._link.world.now < self.blocked_until
+        return self.blind or self._link.world.now < self.blocked_until
 
     def turn(self) -> None:
         try:
@@ -59,5 +62,8 @@ class SimFollower(ControlFollower):
             if world.now > deadline:
                 raise Unreachable(f"{what} was not folded within {timeout:g} s")
             self.turn()
-            world.tick(BLOCKED_LOOK_S if self.blocked else LOOK_S)
+            if self.blind:
+                world.wait(BLOCKED_LOOK_S)  # the others go their way meanwhile
+            else:
+                world.tick(BLOCKED_LOOK_S if self.blocked else LOOK_S)
         return self.snapshot()

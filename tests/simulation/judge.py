@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,15 @@ from simulation.shape import PARTITIONS
 from streambg.audit import audit_records
 from streambg.audit.sources import Role
 from streambg.control.fold import ControlFold
+from streambg.control.state import Supersession
+from streambg.records.batch import OK, BadBatch, decode
 from streambg.records.cutover import decode_scorer_position
 from streambg.records.source import COLORS
 
 if TYPE_CHECKING:
     from simulation.world import World
 
-_HEADER = re.compile(rb"([^/ ]+)/(\d+)@(\d+) (blue|green) (\S+) (\S+) epoch=(\d+) (route|absent|error|late)")
+_HEADER = re.compile(rb"([^/ ]+)/(\d+)@(\d+) (blue|green) (\S+) (\S+) epoch=(\d+) (route|absent|error|late|supersedes)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Judge:
         self._committed = [-1] * PARTITIONS
         self._epoch = [-1] * PARTITIONS
         self._deployments: dict[tuple[str, int], int] = {}
+        self._to_come: dict[tuple[int, int], dict[int, Seen]] = {}  # the same, as the commands want it
+        self._superseded: dict[tuple[int, int], dict[int, Seen]] = {}  # (epoch, partition) -> offset -> what was seen
 
     def _topics(self) -> tuple[str, str]:
         return self._world.topics.output, self._world.topics.dead_letters
@@ -82,23 +87,38 @@ class Judge:
 
     def _outcome(self, spot: tuple[str, int], record: Record) -> None:
         number = spot[1]
-        offset, seen = self._read(spot, record)
+        offset, seen, why = self._read(spot, record)
+        if why == "supersedes":
+            self._superseding(number, offset, seen)
+            return
         assert offset not in self.seen[number], f"I1: {number}@{offset} has a second outcome: {seen}"
         assert offset > self._last[spot], f"I2: {number}@{offset} comes behind {self._last[spot]} in {spot[0]}"
         self._last[spot] = offset
         self.seen[number][offset] = seen
 
-    def _read(self, spot: tuple[str, int], record: Record) -> tuple[int, Seen]:
+    def _read(self, spot: tuple[str, int], record: Record) -> tuple[int, Seen, str]:
         if spot[0] == self._world.topics.dead_letters:
             letter = json.loads(record.value or b"")
             _, position = letter["source"].split("/")
             partition, offset = position.split("@")
             assert int(partition) == spot[1]
-            return int(offset), Seen(letter["epoch"], "", "", b"", record.key)
+            assert not letter["supersedes"], "P36: no dead letter supersedes"
+            return int(offset), Seen(letter["epoch"], "", "", b"", record.key), ""
         match = _HEADER.fullmatch((record.headers or [("", b"")])[0][1])
         assert match is not None, f"no header: {record}"
         assert int(match[2]) == spot[1]
-        return int(match[3]), Seen(int(match[7]), match[4].decode(), match[5].decode(), record.value or b"", record.key)
+        said = Seen(int(match[7]), match[4].decode(), match[5].decode(), record.value or b"", record.key)
+        return int(match[3]), said, match[8].decode()
+
+    def _superseding(self, number: int, offset: int, seen: Seen) -> None:
+        """P36: as a command says, and once; the rest is judged at the end (`_check_superseded`)."""
+        commands = self._world.operator.history[seen.epoch].supersessions
+        assert commands, f"P36: {number}@{offset} is superseded and nobody asked for it: {seen}"
+        assert commands[-1].epoch == seen.epoch, f"P36: {number}@{offset}: epoch {seen.epoch} supersedes nothing"
+        found = self._superseded.setdefault((seen.epoch, number), {})
+        assert offset not in found, f"P36: {number}@{offset} is superseded twice by epoch {seen.epoch}"
+        assert offset > max(found, default=-1), f"P36: {number}@{offset} comes behind {max(found)}"
+        found[offset] = seen
 
     def _check_scorers(self) -> None:
         """P11: no color goes back to an older deployment."""
@@ -155,7 +175,56 @@ class Judge:
         return all(
             self._all_visible(number) and self._world.settled(number) >= self.owed(number)
             for number in range(PARTITIONS)
+        ) and all(
+            len(self._superseded.get((epoch, number), {})) >= len(rows)
+            for number in range(PARTITIONS)
+            for epoch, rows in self._to_supersede(number)
         )
+
+    def _to_supersede(self, number: int) -> Iterator[tuple[int, dict[int, Seen]]]:
+        """P36: by (epoch) what each command owes here; one whose range is not settled holds up those behind it."""
+        for command in self._world.operator.state.supersessions:
+            ranges = command.of(number)
+            if ranges and ranges[-1].end - 1 > self._world.settled(number):
+                return
+            if ranges:
+                at = (command.epoch, number)
+                self._to_come[at] = self._to_come.get(at) or self._stored(command, number)
+                yield command.epoch, self._to_come[at]
+
+    def _stored(self, command: Supersession, number: int) -> dict[int, Seen]:
+        """What the deployment has answered in the command's range, by a fold from the log's beginning (P8)."""
+        deployment, [place] = command.deployment, command.of(number)
+        covered: int | None = None
+        found: dict[int, Seen] = {}
+        for record in self._log(self._world.topics.predictions(deployment.color), number).records:
+            try:
+                batch = decode(record.value or b"") if record is not None else None
+            except BadBatch:
+                continue
+            if record is None or batch is None or record.offset >= place.answers_end:
+                continue
+            if batch.deployment != deployment.id:
+                continue
+            covered = batch.after if covered is None else covered
+            if batch.after > covered or batch.upto <= covered:
+                continue
+            for at, offset in enumerate(batch.offsets.tolist()):
+                if offset > covered and place.first <= offset < place.end and batch.statuses[at] == OK:
+                    said = (deployment.color, deployment.model, batch.values[at], batch.keys[at])
+                    found[offset] = Seen(command.epoch, *said)
+            covered = batch.upto
+        return found
+
+    def _check_superseded(self) -> None:
+        """P36: every commanded position that has a stored answer once, with it; nothing else."""
+        for number in range(PARTITIONS):
+            owed = dict(self._to_supersede(number))
+            found = {epoch: seen for (epoch, spot), seen in self._superseded.items() if spot == number}
+            for epoch in {*owed, *found}:
+                have, want = found.get(epoch, {}), owed.get(epoch, {})
+                assert have == want, f"P36: {number}: epoch {epoch} supersedes {have}, was to {want}"
+                self._world.counts["superseded"] += len(have)
 
     def standing(self) -> str:
         lines = [f"{n}: settled {self._world.settled(n)} of {self.owed(n)}" for n in range(PARTITIONS)]
@@ -171,6 +240,7 @@ class Judge:
     def final(self) -> None:
         self.look()
         self._fold_again()
+        self._check_superseded()
         report = audit_records(self.recording())
         assert report.verdict != "failed", f"audit: {report.reason}: {report.findings[:3]}"
 

@@ -19,6 +19,7 @@ from streambg.control.state import ControlState, Deployment, Phase, Standing
 from streambg.kafka import coreader
 from streambg.publishing import answers, facts, resume, tail, transaction
 from streambg.publishing import session as publishing
+from streambg.publishing.superseding import Progress, Stored
 from streambg.records.coverage import Coverage, Take
 from streambg.records.coverage import Standing as BatchStanding
 from streambg.records.cutover import ScorerPosition
@@ -239,9 +240,26 @@ def _commits_undelivered(patch: Patch) -> None:
     patch(scoring.Session, "_raise_failure", lambda _self: None)
 
 
+# -- what is published again --------------------------------------------------------------------------------------
+
+
+def _supersedes_anew(patch: Patch) -> None:
+    patch(resume, "_superseded", lambda *_: Progress())
+
+
+def _supersedes_unread(patch: Patch) -> None:
+    take = Stored.take
+
+    def wrong(self: Stored, after: int, limit: int) -> Any:
+        taken = take(self, after, limit)
+        return replace(taken, upto=self.errand.place.end - 1)
+
+    patch(Stored, "take", wrong)
+
+
 MUTANTS = (
     Mutant("no output-tail resume", "P25", 5, _no_tail),
-    Mutant("tail without dead letters", "P25", 18, _no_letters),
+    Mutant("tail without dead letters", "P25", 23, _no_letters),
     Mutant("covered := settled on restart", "P26", 36, _covered_is_settled),
     Mutant("position past unread coverage", "P26", 0, _position_past_unread),
     Mutant("a deploy that is no epoch", "P1", 0, _deploy_no_epoch),
@@ -250,9 +268,11 @@ MUTANTS = (
     Mutant("a batch with after > covered accepted", "P8", 3, _hole_accepted),
     Mutant("fallback to an aborted candidate", "P16", 0, _aborted_falls_back),
     Mutant("committing positions of unassigned partitions", "P22", 6, _unassigned_committed),
-    Mutant("a cutover outside the transaction", "P19", 4, _cutover_outside),
+    Mutant("a cutover outside the transaction", "P19", 3, _cutover_outside),
     Mutant("no new producer after a suspicious commit", "P21", 491, _no_suspicion),
     Mutant("assign() for subscribe()", "P22", 0, _assigned),
     Mutant("predictions need not be dense", "P23", 25, _not_dense),
-    Mutant("a commit that passes an undelivered batch", "P10", 164, _commits_undelivered),
+    Mutant("superseding begins anew at every takeover", "P36", 2, _supersedes_anew),
+    Mutant("superseding past answers that were not read", "P36", 2, _supersedes_unread),
+    Mutant("a commit that passes an undelivered batch", "P10", 290, _commits_undelivered),
 )

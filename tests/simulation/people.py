@@ -11,9 +11,10 @@ from simulation.log import Log
 from simulation.shape import PARTITIONS
 from streambg.control.fold import ControlFold, Entry
 from streambg.control.state import ControlState
-from streambg.records.batch import BadBatch, decode
+from streambg.records.batch import BadBatch, Head, decode, decode_head
 from streambg.records.coverage import Coverage
 from streambg.records.source import COLORS, other
+from streambg.superseding.plan import answers_place
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -30,6 +31,21 @@ VERBS = (
     "accept-gap",
 )
 FOREIGN = (b"", b"no envelope", b"[1]", b'{"format": 1, "id": "x"}', b"\x93\x01\x02\x03")
+
+
+class _Heads:
+    """A predictions partition as the search sees it (`locate.PredictionLog`)."""
+
+    def __init__(self, log: Log) -> None:
+        self.low, self.high = log.start, log.end
+        self._log = log
+
+    def head(self, offset: int) -> Head | None:
+        record = self._log.records[offset - self._log.start]
+        try:
+            return decode_head(record.value or b"") if record is not None else None
+        except BadBatch:
+            return None
 
 
 class Operator:
@@ -61,6 +77,25 @@ class Operator:
     def say(self, number: int) -> None:
         self.append(self._command(number))
 
+    def supersede(self, number: int) -> None:
+        """What anybody ever deployed answered goes out again; mostly of what is settled, or about to be (P36)."""
+        state, world = self.state, self._world
+        known = [*state.replaced, *(each for color in COLORS if (each := state.slots[color]) is not None)]
+        number, partition = divmod(number, PARTITIONS)
+        number, which = divmod(number, max(1, len(known)))
+        if not known:
+            return
+        deployment = known[-1 - which]
+        log = world.broker.logs[world.topics.predictions(deployment.color), partition]
+        end = max(1, world.settled(partition) + 1 + (2 if number % 5 == 4 else 0))
+        first = max(0, end - 1 - number % 40)
+        at, covered = answers_place(_Heads(log), deployment.id, first)
+        one = {"partition": partition, "first": first, "end": end, "answers_first": at, "covered": covered}
+        ranges = [{**one, "answers_end": log.end}]
+        self.append(
+            self._envelope("supersede", state.epoch, color=deployment.color, deployment=deployment.id, ranges=ranges)
+        )
+
     def say_late(self, number: int) -> None:
         """It was prepared now, and arrives when the world has moved on (P1, P5)."""
         value = self._command(number)
@@ -88,11 +123,14 @@ class Operator:
         """P29: what live says nobody answered, and so waits for ever, takes a rescore."""
         if not any(self._unanswered(number) for number in range(PARTITIONS)):
             return False
+        self.rescore()
+        self._world.counts["rescores owed"] += 1
+        return True
+
+    def rescore(self) -> None:
         live = self.state.live_deployment
         assert live is not None
         self._say("deploy", **self._deploy(live.color, 0))
-        self._world.counts["rescores owed"] += 1
-        return True
 
     def _unanswered(self, partition: int) -> bool:
         """Does the partition stand where live's batches begin only later, or were a sample?"""

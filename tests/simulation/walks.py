@@ -12,7 +12,7 @@ import structlog
 from simulation.people import VERBS
 from simulation.world import CORE, Op, World
 from streambg.process.frame import GC_THRESHOLDS
-from streambg.publishing import partition
+from streambg.publishing import partition, republishing
 
 DEPLOY, SHIFT = VERBS.index("deploy"), VERBS.index("shift")
 
@@ -53,8 +53,12 @@ HAND_OVER: list[Op] = [
     ("tick", 8),
     *[("spin", 0)] * 3,
 ]
+# So many commands in a walk that has any (P36): one is often still under way when the next one comes.
+SUPERSEDES = 4
 # So few that walks of some hundred events reach the limit (P20); a batch has seven rows at the most.
 WAITING_ROWS = 15
+# So few are superseded at once that a range of some ten takes several transactions (P36).
+TURN_ROWS = 3
 
 
 def walk(seed: int) -> tuple[list[Op], int]:
@@ -79,6 +83,10 @@ def walk(seed: int) -> tuple[list[Op], int]:
         ops[10:10] = [("old", chance.randrange(10_000)) for _ in range(3)]
     if seed % 8 == 1:
         ops[10:10] = HAND_OVER
+    if seed % 4 == 2:  # by a chance of its own, so that the rest of the walk stays what it was
+        own = random.Random(f"supersede {seed}")
+        for _ in range(SUPERSEDES):
+            ops.insert(own.randrange(len(begin), len(ops)), ("supersede", own.randrange(10_000)))
     return ops, broken
 
 
@@ -92,16 +100,17 @@ def run(world: World, ops: Sequence[Op], broken: int) -> Exception | None:
     """What goes wrong in a walk; None where all is right. The sessions' own log lines are left out."""
     before = structlog.get_config()
     rows, wide, thresholds = partition.MAX_WAITING_ROWS, partition.WIDE, gc.get_threshold()
+    turn = republishing.TURN_ROWS
     gc.set_threshold(*GC_THRESHOLDS)  # as the processes do; a seed costs 10 to 20 % less
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    partition.MAX_WAITING_ROWS, partition.WIDE = WAITING_ROWS, 1
+    partition.MAX_WAITING_ROWS, partition.WIDE, republishing.TURN_ROWS = WAITING_ROWS, 1, TURN_ROWS
     try:
         world.run(ops, broken)
     except Exception as error:
         return error
     finally:
         structlog.configure(**before)
-        partition.MAX_WAITING_ROWS, partition.WIDE = rows, wide
+        partition.MAX_WAITING_ROWS, partition.WIDE, republishing.TURN_ROWS = rows, wide, turn
         gc.set_threshold(*thresholds)
     return None
 

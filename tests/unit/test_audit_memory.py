@@ -40,6 +40,9 @@ class Endless:
     def span(self, role: Role, partition: int) -> Span:
         return Span(0, self.events if role != "dead-letters" else 0)
 
+    def reread(self, role: Role, partition: int, begin: int) -> Iterator[Chunk]:
+        return self.read(role, partition, begin=begin)
+
     def peek(self, role: Role, partition: int, offset: int) -> Chunk | None:
         raise AssertionError("nobody asks for a place")
 

@@ -224,7 +224,8 @@ def test_P15_superseding_records_are_counted_apart() -> None:
     log.append(again)
     recording.renumber("output")
     report = audit_records(recording)
-    assert (report.ok, report.supersedes) == (True, 1)
+    assert (report.supersedes, report.outcomes) == (1, audit_records(standard()).outcomes)
+    assert {kind: number for kind, number in report.counts.items() if number} == {Kind.UNCOMMANDED: 1}, "nobody asked"
 
 
 def test_records_from_before_the_pipeline_are_not_foreign() -> None:

@@ -42,9 +42,9 @@ def test_what_comes_later_is_said_with_what_will_test_it() -> None:
 
 
 def test_nothing_cites_a_rule_that_does_not_exist() -> None:
-    """A citation like P36 is a slip of the pen; it would never be found again."""
+    """A citation like P37 is a slip of the pen; it would never be found again."""
     files = [*(ROOT / "streambg").rglob("*.py"), *(ROOT / "consumers").rglob("*.py"), *(ROOT / "docs").rglob("*.md")]
-    beyond = re.compile(r"\bP(?:3[6-9]|[4-9][0-9])\b")
+    beyond = re.compile(r"\bP(?:3[7-9]|[4-9][0-9])\b")
     wrong = [f"{file.relative_to(ROOT)}: {found}" for file in files for found in beyond.findall(file.read_text())]
     assert wrong == []
 

@@ -9,9 +9,11 @@ import pytest
 from control_log import Log
 
 from streambg.errors import Gap
+from streambg.publishing.outcomes import Home
 from streambg.publishing.resume import Committed, Facts, Resume, Tail, epoch_floor, missing_record, needed_epoch, plan
+from streambg.publishing.superseding import Progress, Superseding
 from streambg.records.coverage import Coverage
-from streambg.records.cutover import Cutover, PublisherPosition
+from streambg.records.cutover import Cutover, PublisherPosition, Superseded
 from streambg.records.source import Color
 
 NOTHING = Committed(None, None)
@@ -204,3 +206,27 @@ def test_P27_lost_predictions_of_the_candidate_are_an_alarm_and_its_fold_never_j
 @pytest.mark.parametrize("log", [(7, 7), (7, 9), (0, 7)])
 def test_P26_a_position_at_either_end_of_the_log_is_no_gap(log: tuple[int, int]) -> None:
     assert plan(replace(FACTS, log={**FACTS.log, "blue": log}), STATE).starts["blue"][0] == 7
+
+
+def test_P36_superseding_goes_on_where_it_was_and_what_is_not_recorded_any_more_counts_as_done() -> None:
+    log = control()
+    one = {"partition": 3, "first": 510, "end": 520, "answers_first": 0, "answers_end": 9, "covered": 509}
+    assert log.say("supersede", color="blue", deployment=0, ranges=[one]).accepted
+    state = log.fold.state
+    assert plan(FACTS, state).superseded == Progress(), "not begun"
+    told = replace(FACTS, superseded=Superseded(3, 2, 514, 4))
+    assert plan(told, state).superseded == Progress(2, 514, 4)
+    assert needed_epoch(told) == 2
+    published = replace(FACTS, tail=Tail(700, 2), cutovers=[])
+    got = plan(published, state)
+    assert (got.superseded.epoch, got.superseded.recorded) == (2, False)
+    assert any("taken for done" in alarm for alarm in got.alarms)
+    partition = Superseding(Home("sensors", 3, "topic-id", "cluster-id"), got.superseded)
+    partition.control(state)
+    assert partition.errand(10_000) is None
+    note = partition.unrecorded()
+    assert note is not None
+    assert partition.unrecorded() is None
+    again = plan(replace(published, superseded=note), state)
+    assert not any("taken for done" in alarm for alarm in again.alarms), "it is said once"
+    assert plan(replace(FACTS, cutovers=[]), state).superseded == Progress(), "commanded behind the last outcome"
