@@ -30,10 +30,10 @@ NOBODY = -1
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The other side's rows of (low, high]. came: events of the input, by what they came to (`document.Came`).
+    """The other side's rows of (low, high]. came: events of the input, by what they came to (`document.Counts`).
 
     silent: events that the other side owes and has no row for; the others say nothing.
-    missing: by why (`Came`), the source offsets of the events without a row.
+    missing: by why, the source offsets of the events without a row.
     """
 
     part: Part
@@ -149,6 +149,8 @@ class AgainstPublished:
         scores = np.full((len(column), len(self._names)), np.nan)
         known = np.zeros(len(column), np.bool_)
         for (_, deployment), part in stored.items():
+            if len(part) == 0:
+                continue
             mine = np.flatnonzero(whose == deployment)
             at = np.searchsorted(part.offsets, column.offsets[mine])
             inside = at < len(part)

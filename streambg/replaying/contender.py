@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -77,14 +77,3 @@ def cut(events: Polled, size: int) -> Iterator[Polled]:
     for first in range(0, len(events.offsets), size):
         part = slice(first, first + size)
         yield Polled(events.offsets[part], events.keys[part], events.times[part], events.values[part], None)
-
-
-def joined(parts: Sequence[Polled]) -> Polled:
-    """One behind the other."""
-    return Polled(
-        [offset for part in parts for offset in part.offsets],
-        [key for part in parts for key in part.keys],
-        [time for part in parts for time in part.times],
-        [value for part in parts for value in part.values],
-        None,
-    )

@@ -19,10 +19,6 @@ from streambg.errors import UpgradeFirst
 FORMAT = 1
 REPORT_FILE, TIMING_FILE, PAGE_FILE = "report.json", "timing.json", "report.html"
 
-# What an event came to in production, beside the reasons of an output header (records/outcome.py).
-Came = Literal["route", "absent", "error", "late", "dead-letter", "unsettled", "expired", "before-origin", "lost"]
-Reproduction = Literal["reproduced", "close", "different"]
-
 
 @dataclass(frozen=True, slots=True)
 class TopicRange:
@@ -96,8 +92,9 @@ class Answering:
 class Counts:
     """Of the range. times: ms since 1970 of the first and the last event, None without any.
 
-    came: what the events came to in production (`Came`), against published only. supersedes: records republished on
-    purpose, which are not compared.
+    came: what the events came to in production, against published only: the last word of an output header (`route`,
+    `absent`, `error`, `late`), `dead-letter`, or why there is nothing to compare with: `unsettled`, `expired`,
+    `before-origin`, `lost`. supersedes: records republished on purpose, which are not compared.
     """
 
     events: int

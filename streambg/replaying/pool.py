@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -84,7 +85,8 @@ class Pool:
                 if said is None:
                     left.discard(number)
                     code = children[number].wait(STOP_S)
-                    if code not in (0, STOPPED) and failure is None:
+                    # one that was only starting ends without a word, and has nothing to write down
+                    if code not in ((0, STOPPED, -signal.SIGTERM) if asked else (0,)) and failure is None:
                         failure = StreambgError(f"a worker of the replay ended with code {code}", way_out="--resume it")
                 elif "passed" in said:
                     self._told(said["passed"])

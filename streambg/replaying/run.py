@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streambg.config import Pipeline
+from streambg.errors import StreambgError
 from streambg.kafka.reading import LogReader
 from streambg.models.contract import Row
 from streambg.models.decoding import Decode, json_rows, load_decode_hook
@@ -121,7 +122,7 @@ def _replayed(
             f"Interrupted after {passed:,} of {total:,} source offsets; what was found is kept in {place.partial}.\n"
             f"Go on with:  streambg replay --resume {place.id[:12]}"
         ) from error
-    states = [state for lane in plan.lanes if (state := place.state(lane.partition)) is not None]
+    states = [_done(place, lane.partition) for lane in plan.lanes]
     rules = Rules.from_text(pipeline.deciding_text())
     with LogReader(reader_config(pipeline), looks=True) as looks:
         shown = _examples(pipeline, plan, rules, states, looks)
@@ -130,6 +131,17 @@ def _replayed(
     write_whole(place.path / TIMING_FILE, encode(_timing(plan, states, len(shares), time.monotonic() - started)))
     place.clear()
     return made
+
+
+def _done(place: Place, partition: int) -> State:
+    state = place.state(partition)
+    if state is None or not state.done:
+        raise StreambgError(
+            f"what was found in partition {partition} is gone from {place.partial}: another replay with this id, or a "
+            "person, has removed it",
+            way_out="replay again, with nothing else at work there",
+        )
+    return state
 
 
 def _examples(

@@ -35,9 +35,11 @@ class _Followed:
     records: Iterator[list[tuple[int, bytes]]]
     side: Side
     deployment: int
+    later: int = -1  # how far a later deployment of the color has answered, as far as was read
 
     def reach(self, high: int) -> None:
-        while self.side.covered is None or self.side.covered < high:
+        """Read on until the fold reaches there; or its successor does, which began when it had ended (P10)."""
+        while (self.side.covered is None or self.side.covered < high) and self.later < high:
             records = next(self.records, None)
             if records is None:
                 return
@@ -47,8 +49,11 @@ class _Followed:
     def _offer(self, offset: int, value: bytes) -> None:
         batch = None
         try:
-            if decode_head(value).deployment == self.deployment:  # the columns of another one are not looked at
+            head = decode_head(value)
+            if head.deployment == self.deployment:  # the columns of another one are not looked at
                 batch = decode(value)
+            elif head.deployment > self.deployment:
+                self.later = max(self.later, head.upto)
         except BadBatch:
             pass
         self.side.offer(offset, len(value), batch)
