@@ -66,6 +66,10 @@ def run(
     does, ModelError, Gap where events expire while they are read, StreambgError where the disk is full.
     """
     if request.publish_to is not None:
+        if len(request.models) > 1:
+            raise ConfigError(
+                f"answers for {request.publish_to}: whose, of {len(request.models)} models?", way_out="name one model"
+            )
         check_topic(pipeline, request.publish_to)
     plan = pins.plan(pipeline, request)
     place = Place(folder, plan.identity.id)
