@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streambg.config import Pipeline
-from streambg.errors import StreambgError
+from streambg.errors import ConfigError, StreambgError
 from streambg.kafka.reading import LogReader
 from streambg.models.contract import Row
 from streambg.models.decoding import Decode, json_rows, load_decode_hook
