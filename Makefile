@@ -1,6 +1,6 @@
 # Every target makes .venv from the hash-pinned lock first; uv does it when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker statistics simulate chaos chaos-full bench bench-peers lint clean lock lock-peers
+.PHONY: help demo test test-docker test-browser statistics simulate chaos chaos-full bench bench-peers lint clean lock lock-peers lock-browser
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
@@ -30,17 +30,29 @@ test: .venv/.ready   ## every test, on real brokers and Redis servers (WORKERS=0
 test-docker: .venv/.ready   ## what needs a Docker engine: servers in containers
 	@$(BIN)/python -m pytest -m docker $(ARGS)
 
+# what the tests drive a browser with; the browser itself is the machine's (apt-get install chromium-headless-shell)
+.venv/.browser: .venv/.ready tests/browser/requirements.txt
+	@if command -v uv >/dev/null; then \
+	  uv pip install -q --python $(BIN)/python --require-hashes -r tests/browser/requirements.txt; \
+	else \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r tests/browser/requirements.txt; \
+	fi
+	@touch $@
+
+test-browser: .venv/.browser   ## a replay's report in headless Chromium (REPORT=FILE: of that one, SCREENSHOT=FILE: a picture)
+	@REPORT=$(REPORT) SCREENSHOT=$(SCREENSHOT) $(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
 simulate: .venv/.ready   ## 10,000 seeds of the simulator (ARGS="--first 10000", "--seed 77", "--mutants")
 	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds 10000 $(ARGS)
 
 statistics: .venv/.ready   ## what the gate's guarantees and its speed come to on 2,000 streams of known truth (ARGS="--only delay")
 	@PYTHONPATH=tests $(BIN)/python -m decisions $(ARGS)
 
-chaos: .venv/.ready   ## faults on real brokers, scaled to an hour (ONLY=C1: one of them)
-	@PYTHONPATH=tests:. $(BIN)/python -m chaos $(addprefix --only ,$(ONLY)) $(ARGS)
+chaos: .venv/.ready   ## faults on real brokers, scaled to an hour; goes on where it was stopped (ONLY=C1: one of them)
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos --report docs/reliability.md $(addprefix --only ,$(ONLY)) $(ARGS)
 
 chaos-full: .venv/.ready   ## the full counts, row by row; goes on where it was stopped
-	@PYTHONPATH=tests:. $(BIN)/python -m chaos --size full --results build/chaos-full.jsonl $(addprefix --only ,$(ONLY)) $(ARGS)
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos --size full --report docs/reliability.md $(addprefix --only ,$(ONLY)) $(ARGS)
 
 bench: .venv/.ready   ## streambg beside the raw client's loops on one broker (ARGS="--quick", ARGS="--only a,d")
 	@$(BIN)/streambg bench $(if $(ARGS),$(ARGS),--report docs/performance.md)
@@ -59,6 +71,9 @@ lock-peers:      ## pin the peers' environments (needs uv)
 	  (cd benchmarks/peers/requirements && \
 	   uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate -o $$name.txt $$name.in) || exit 1; \
 	done
+
+lock-browser:    ## pin what drives the browser of `make test-browser` (needs uv)
+	cd tests/browser && uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate -c ../../requirements.lock -o requirements.txt requirements.in
 
 lock: .venv/.ready   ## pin what pyproject.toml asks for (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-package streambg --extra dev --group lock -o requirements.lock pyproject.toml

@@ -12,6 +12,7 @@
     ├── UpgradeFirst              9   the control log holds a newer format than this process knows
     ├── ModelError               12   an artifact, its manifest or its code cannot be used
     ├── Hung                     13   a call into a client never returned; the process ended itself
+    ├── ContractChanged          14   a version does not keep the contract that readers of the output rely on
     └── SessionEnded              -   internal: throw this session away and start a new one (P21)
 
 Beside the tree: 0 is well; 1 is also the word of a verb that judges (`audit`, `demo`, `doctor`, `status --check`: a
@@ -97,9 +98,15 @@ class ModelError(StreambgError):
 
 
 class Hung(StreambgError):
-    """A call into a client overran its timeout by far; the watch ends the process with this code (process/watch.py)."""
+    """A call into a client overran its timeout by far (process/watch.py), or too many did (kafka/beside.py)."""
 
     exit_code = 13
+
+
+class ContractChanged(StreambgError):
+    """A version does not keep the contract that readers of the output rely on (control/contract.py)."""
+
+    exit_code = 14
 
 
 class SessionEnded(StreambgError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from streambg.doctor.facts import Binding, Clock, Facts, GroupMember
+from streambg.doctor.facts import Binding, Clock, Facts, GroupMember, Redis
 from streambg.doctor.finding import Verdict
 from streambg.topicplan.declared import Part
 
@@ -303,5 +303,17 @@ CASES: dict[str, tuple[Change, str, Verdict, tuple[str, str, str]]] = {
         "clocks",
         Verdict.WARNING,
         ("nothing was written", "P5", "again"),
+    ),
+    "a Redis that evicts": (
+        lambda f: replace(f, redis=Redis(256 << 20, "allkeys-lru")),
+        "redis",
+        Verdict.WARNING,
+        ("maxmemory-policy allkeys-lru, maxmemory 256 MB", "P33", "maxmemory-policy noeviction"),
+    ),
+    "a Redis that is away": (
+        lambda f: replace(f, redis=Redis(problem="it does not answer: refused")),
+        "redis",
+        Verdict.WARNING,
+        ("does not answer", "P33", "start it"),
     ),
 }

@@ -34,6 +34,22 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
+def renamed(folder: Path, name: str) -> Path:
+    """The reference pipeline under this name: the broker is shared with other tests."""
+    file = checkout(folder) / "pipeline.yaml"
+    text = file.read_text()
+    for usual, own in (
+        ("pipeline: shuttle", f"pipeline: {name}"),
+        ("topic: sensors", f"topic: {name}-in"),
+        ("topic: sensor-alerts", f"topic: {name}-out"),
+        ("topic: sensor-labels", f"topic: {name}-labels"),
+    ):
+        assert text.count(usual) == 1, usual
+        text = text.replace(usual, own)
+    file.write_text(text)
+    return folder
+
+
 def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in OWN} | more
 

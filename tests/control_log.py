@@ -39,7 +39,7 @@ class Log:
 def envelope(verb: str, expected: int, id: str, *, time: int = 1_000, **args: Any) -> bytes:
     return json.dumps(
         {
-            "format": format_of(verb),
+            "format": format_of(verb, args),
             "id": id,
             "verb": verb,
             "actor": "test",

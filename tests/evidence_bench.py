@@ -1,6 +1,7 @@
 """What the gate's counts cost a joined pair: `PYTHONPATH=tests:. .venv/bin/python tests/evidence_bench.py`.
 
-The join and the evidence of one partition, with and without a gate of five metrics in ten segments each, in turns.
+The join and the evidence of one partition, with and without a gate of five metrics in ten segments each, in turns; each
+poll compared at once, and gathered to steps of pairing.GATHER_ROWS.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def batches(deployment: int, rng: np.random.Generator, scores: np.ndarray, rows:
     return made
 
 
-def cost_us(counted: Gate | None, logs: dict[str, list[Batch]]) -> float:
+def cost_us(counted: Gate | None, logs: dict[str, list[Batch]], gathering: bool) -> float:
     """CPU microseconds a joined pair."""
     comparison = Comparison.begin(0, PAIR, Terms(1, 0, 0.5, counted), dict(PLACES), -1)  # type: ignore[arg-type]  # colors
     comparison.control(10)
@@ -67,7 +68,7 @@ def cost_us(counted: Gate | None, logs: dict[str, list[Batch]]) -> float:
         for color, batch in zip(("blue", "green"), pair, strict=True):
             comparison.offer(color, number, 100, batch)  # type: ignore[arg-type]  # colors
         if number % AT_ONCE == AT_ONCE - 1:
-            while comparison.advance():
+            while (not gathering or comparison.pairing.gathered()) and comparison.advance():
                 pass
     while comparison.advance():
         pass
@@ -82,11 +83,13 @@ def main() -> int:
     other = np.clip(scores + rng.normal(0, 0.01, EVENTS), 0, 1)
     for rows in BATCHES:
         logs = {"blue": batches(PAIR.blue, rng, scores, rows), "green": batches(PAIR.green, rng, other, rows)}
-        cost_us(gate(), logs)  # river is imported on the way
-        found = [(cost_us(None, logs), cost_us(gate(), logs)) for _ in range(ROUNDS)]
-        without, with_gate = np.median(found, axis=0)
-        more = with_gate - without
-        console.print(f"{rows} rows a batch: {without:.2f} us without, {with_gate:.2f} with: {more:.2f} us more a pair")
+        cost_us(gate(), logs, False)  # river is imported on the way
+        for gathering in (False, True):
+            found = [(cost_us(None, logs, gathering), cost_us(gate(), logs, gathering)) for _ in range(ROUNDS)]
+            without, with_gate = np.median(found, axis=0)
+            more, how = with_gate - without, "gathered" if gathering else "at once"
+            said = f"{without:.2f} us without, {with_gate:.2f} with: {more:.2f} us more a pair"
+            console.print(f"{rows} rows a batch, {how}: {said}")
     return 0
 
 

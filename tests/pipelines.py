@@ -36,6 +36,7 @@ from streambg.records.source import COLORS
 ROOT = Path(__file__).parent.parent
 
 MODEL = '''
+import os
 import pathlib
 import time
 import numpy as np
@@ -44,8 +45,9 @@ from streambg.models.contract import Answers
 class Linear:
     """Score from two features; `bias` tells versions apart, the other parameters misbehave on purpose.
 
-    raises_on: an id, raises_at: of every hundred ids one. noise: another answer each time it is asked. A field `large`
-    of an event: an answer of so many bytes. A file of the name `pause`: it takes the seconds that stand in it, once.
+    raises_on: an id, raises_at: of every hundred ids one. dies_from: an id that ends the process. noise: another answer
+    each time it is asked. scale: 100 for percent. A field `large` of an event: an answer of so many bytes. A file of
+    the name `pause`: it takes the seconds that stand in it, once.
     """
     def __init__(self, params=None):
         import json
@@ -54,19 +56,23 @@ class Linear:
         self.raises_on = given.get("raises_on")
         self.raises_at = given.get("raises_at")
         self.noise = given.get("noise", 0.0)
+        self.scale = given.get("scale", 1.0)
         self.pause = pathlib.Path(given.get("pause", "no pause"))
         self.fails_from = given.get("fails_from")
+        self.dies_from = given.get("dies_from")
 
     def predict_many(self, events):
         ids = [row.get("id", 0) for row in events.rows]
         if self.raises_on in ids or self.raises_at in [number % 100 for number in ids]:
             raise ValueError("no answer to this one")
+        if self.dies_from is not None and max(ids) >= self.dies_from:
+            os._exit(1)  # as code in C does that crashes
         if self.pause.exists():
             seconds = float(self.pause.read_text())
             self.pause.unlink()
             time.sleep(seconds)
         z = events.matrix(["f1", "f2"]) @ np.array([0.5, -0.3]) + self.bias
-        scores = 1 / (1 + np.exp(-z - self.noise * np.random.default_rng().normal(size=len(z))))
+        scores = self.scale / (1 + np.exp(-z - self.noise * np.random.default_rng().normal(size=len(z))))
         if self.fails_from is not None:  # an answer that is no number is an error row
             scores[[number >= self.fails_from for number in ids]] = np.nan
         sizes = [row.get("large", 0) for row in events.rows]
@@ -77,7 +83,7 @@ YAML = """
 pipeline: {name}
 kafka: {{bootstrap: "{bootstrap}"}}
 redis: {redis}
-input: {{topic: {name}-events, format: json, carry: [id]}}
+input: {{topic: {name}-events, format: json, carry: {carry}}}
 output: {{topic: {name}-answers}}
 registry: models
 model:
@@ -301,8 +307,12 @@ class Running:
         """What keeps processes up does this: a call into the client that never returned has ended one (Hung)."""
         for process in list(self.processes):
             if process.popen.poll() == Hung.exit_code:
-                self.processes.remove(process)
-                self._run(process.name, cast("list[str]", process.popen.args), process.environment)
+                self.again(process)
+
+    def again(self, process: Process) -> Process:
+        """The same command once more, after it has ended."""
+        self.processes.remove(process)
+        return self._run(process.name, cast("list[str]", process.popen.args), process.environment)
 
     def drained(self, timeout: float = 60, *, hung_start_again: bool = False) -> None:
         """Until everything that was fed is settled."""
@@ -378,17 +388,19 @@ def pipeline(
     input_config: Mapping[str, str] | None = None,
     versions: Sequence[str] = ("1", "2"),
     params: Mapping[str, Mapping[str, object]] | None = None,
+    carry: Sequence[str] = ("id",),
     more: str = "",
 ) -> Iterator[Running]:
     """Topics and a registry with models m:1, m:2 (bias = version / 10); its processes end with the block.
 
-    params: more parameters of a version's model. more: sections added to the pipeline file.
+    params: more parameters of a version's model. carry: event fields that predictions carry. more: sections added to
+    the pipeline file.
     """
     (folder / "test_models.py").write_text(MODEL)
     if input_config:
         _make_input(kafka, f"{name}-events", partitions, input_config)
     settings = json.dumps(publish or {"slots": 2})
-    text = YAML.format(name=name, bootstrap=kafka, redis=redis, publish=settings.replace('"', ""))
+    text = YAML.format(name=name, bootstrap=kafka, redis=redis, publish=settings.replace('"', ""), carry=[*carry])
     (folder / "pipeline.yaml").write_text(text + more)
     config = load(folder / "pipeline.yaml", os.environ)
     Registry.create(config.registry, Policy(python_allow=["test_models"]))

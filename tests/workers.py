@@ -17,6 +17,7 @@ TOGETHER = frozenset(
         "test_audit_broker.py",
         "test_audit_planted.py",
         "test_audit_following.py",
+        "test_cicd.py",
         "test_backfill.py",
         "test_demo.py",
         "test_doctor.py",

@@ -182,8 +182,9 @@ class _Reader:
         end, progressed = self._records.span(self.role, self.partition).end, time.monotonic()
         while self.following < end:
             messages, log_end = self._poll(self._records.consumer(self))
-            records = [message for message in messages if (message.offset() or 0) < end]
-            if len(records) < len(messages):
+            records = messages
+            if messages and (messages[-1].offset() or 0) >= end:  # in ascending order
+                records = [message for message in messages if (message.offset() or 0) < end]
                 log_end, self.moved = end, True  # what was taken from the client, and is not for now
             # the client runs ahead: it may have met an end of a round before, and nothing of what came since
             ended = log_end >= end
@@ -218,11 +219,9 @@ class _Reader:
             return [], -1
         messages = [first, *consumer.consume(RECORDS - 1, 0)]
         # what was fetched for the partition before stands in front, if the client gives it at all
-        own = first.partition() == self.partition
-        good = [message for message in messages if message.error() is None]
-        if own and len(good) == len(messages):
-            return good, -1
-        good = [message for message in good if message.partition() == self.partition]
+        if first.partition() == self.partition and not any(map(Message.error, messages)):
+            return messages, -1
+        good = [message for message in messages if message.error() is None and message.partition() == self.partition]
         log_end = -1
         for message in messages:
             error = message.error()
@@ -251,12 +250,15 @@ def chunk_of(records: list[Message], role: Role, keys_only: bool = False) -> Chu
     keys = list(map(Message.key, records))
     if keys_only:
         return Chunk(offsets, keys)
-    kinds, times = zip(*map(Message.timestamp, records), strict=True)
-    named: list[Any] = list(map(Message.headers, records)) if role == "output" else []
-    # streambg's header stands first unless somebody else wrote the record
-    headers = [found[0][1] if found and found[0][0] == HEADER else _header(found) for found in named]
     values = list(map(Message.value, records))
-    return Chunk(offsets, keys, list(times), values, headers, set(kinds) == {TIMESTAMP_LOG_APPEND_TIME})
+    if role == "output":
+        times = [timestamp for _, timestamp in map(Message.timestamp, records)]
+        named: list[Any] = list(map(Message.headers, records))
+        # streambg's header stands first unless somebody else wrote the record
+        headers = [found[0][1] if found and found[0][0] == HEADER else _header(found) for found in named]
+        return Chunk(offsets, keys, times, values, headers)
+    kinds, stamps = zip(*map(Message.timestamp, records), strict=True)
+    return Chunk(offsets, keys, list(stamps), values, log_append=set(kinds) == {TIMESTAMP_LOG_APPEND_TIME})
 
 
 def _header(headers: Any) -> bytes | None:

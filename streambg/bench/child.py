@@ -18,6 +18,8 @@ LOOPS: Mapping[str, Callable[..., raw.Window]] = {
     "consume": raw.consume,
     "copy": raw.copy,
     "copy_transactional": raw.copy_transactional,
+    "copy_plain": raw.copy_plain,
+    "copy_transactional_plain": raw.copy_transactional_plain,
     "read_all": raw.read_all,
     "audit": offline.audit,
     "merge": offline.merge,

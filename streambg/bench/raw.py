@@ -1,7 +1,8 @@
-"""The raw loops: what a person writes with confluent-kafka alone, at the settings that measured best.
+"""The raw loops: what a person writes with confluent-kafka alone. They pass bytes on and decode nothing.
 
-One `poll` waits, one `consume` takes what is there; few collections of garbage; a linger that fills batches. They
-pass bytes on, decode nothing and keep no promise but Kafka's own.
+The tuned ones are at the settings that measured best: one `poll` waits, one `consume` takes what is there; a linger
+that fills batches. The plain ones are what the client's documentation shows: one `poll` an event, the client's own
+settings. None keeps a promise but Kafka's own; all have few collections of garbage, as streambg's processes have.
 """
 
 from __future__ import annotations
@@ -117,6 +118,42 @@ def copy_transactional(bootstrap: str, topic: str, output: str, events: int) -> 
     return window
 
 
+def copy_plain(bootstrap: str, topic: str, output: str, events: int) -> Window:
+    """(b0) As (b), an event at a time."""
+    consumer, watch = _consumer(bootstrap, topic, plain=True), Stopwatch(events)
+    producer = Producer(_producing(bootstrap))
+    done, committed = False, time.monotonic()
+    while not done:
+        done = watch.add(_pass_one_on(consumer, producer, output))
+        if done or time.monotonic() - committed >= COMMIT_EVERY_S:
+            producer.flush(CALL_S)
+            consumer.commit(asynchronous=True)
+            committed = time.monotonic()
+    window = watch.window()
+    consumer.close()
+    return window
+
+
+def copy_transactional_plain(bootstrap: str, topic: str, output: str, events: int) -> Window:
+    """(c0) As (c), an event at a time."""
+    consumer, watch = _consumer(bootstrap, topic, plain=True), Stopwatch(events)
+    producer = Producer({**_producing(bootstrap), "transactional.id": output})
+    producer.init_transactions(CALL_S)
+    producer.begin_transaction()
+    done, begun = False, time.monotonic()
+    while not done:
+        done = watch.add(_pass_one_on(consumer, producer, output))
+        if done or time.monotonic() - begun >= TRANSACTION_S:
+            positions = consumer.position(consumer.assignment())
+            producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata(), CALL_S)
+            producer.commit_transaction(CALL_S)
+            producer.begin_transaction()
+            begun = time.monotonic()
+    window = watch.window()
+    consumer.close()
+    return window
+
+
 def read_all(bootstrap: str, topics: Sequence[tuple[str, int]], events: int) -> Window:
     """Read every record of `topics` (name, partitions) that a read_committed reader sees; no warm-up."""
     consumer = Consumer({**_consuming(bootstrap), "enable.partition.eof": True})
@@ -158,19 +195,37 @@ def _pass_on(producer: Producer, topic: str, messages: Sequence[Message]) -> Non
     producer.poll(0)
 
 
-def _consumer(bootstrap: str, topic: str) -> Consumer:
-    consumer = Consumer(_consuming(bootstrap))
+def _pass_one_on(consumer: Consumer, producer: Producer, topic: str) -> int:
+    """How many events came: one or none."""
+    message = consumer.poll(WAIT_S)
+    if message is None:
+        return 0
+    if message.error() is not None:
+        raise KafkaException(message.error())
+    _pass_on(producer, topic, [message])
+    return 1
+
+
+def _consumer(bootstrap: str, topic: str, *, plain: bool = False) -> Consumer:
+    consumer = Consumer(_reading(bootstrap) if plain else _consuming(bootstrap))
     consumer.subscribe([topic])
     return consumer
 
 
-def _consuming(bootstrap: str) -> dict[str, Any]:
+def _reading(bootstrap: str) -> dict[str, Any]:
+    """What the loop needs; the rest is as the client has it."""
     return {
         "bootstrap.servers": bootstrap,
         "group.id": f"raw.{time.time_ns()}",  # each run reads from the beginning
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
         "isolation.level": "read_committed",
+    }
+
+
+def _consuming(bootstrap: str) -> dict[str, Any]:
+    return {
+        **_reading(bootstrap),
         "fetch.min.bytes": 100_000,
         "fetch.wait.max.ms": 10,
         # else a queue that was full once is left alone for a second: the copy loops then wait most of their time

@@ -21,6 +21,14 @@ from streambg.bench.stage import Stage
 from streambg.bench.usage import Usage
 from streambg.records.source import Color
 
+# Row -> its loop of raw.py.
+COPIES = (
+    ("b", "copy"),
+    ("b0", "copy_plain"),
+    ("c", "copy_transactional"),
+    ("c0", "copy_transactional_plain"),
+)
+
 Told = Callable[[str], None]
 
 
@@ -104,8 +112,8 @@ class Bench:
         common = {"bootstrap": stage.bootstrap, "topic": topic, "events": count}
         if "a" in groups:
             add("a", *stage.loop("consume", **common))
-        for key, loop in (("b", "copy"), ("c", "copy_transactional")):
-            if key in groups:
+        for key, loop in COPIES:
+            if BY_KEY[key].group in groups:
                 output = next(self._names)
                 stage.create(output, PARTITIONS)
                 add(key, *stage.loop(loop, output=output, **common))
@@ -170,7 +178,7 @@ class Bench:
                         self._say(f"i{rate}", running.latency(rate, wanted.latency_s, wanted.settle_s))
             running.generator.rate = 2_000
             if "j" in groups:
-                self._say("j", running.commands(wanted.commands))
+                self._say("j", running.commands(wanted.commands, wanted.settle_s))
             if "k" in groups:
                 self._say("k2", failover.restart(running, wanted.kills))
                 running.start("publisher", "--slot", "1")

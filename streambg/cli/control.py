@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
@@ -19,11 +20,13 @@ from streambg.cli.common import (
     actor,
     connected_pipeline,
     print_json,
+    stderr,
     stdout,
 )
 from streambg.cli.completing import ColorArgument, Ref
 from streambg.control import verbs
 from streambg.control.commands import VERBS
+from streambg.control.contract import contract
 from streambg.control.fold import Entry
 from streambg.control.sender import Sent
 from streambg.control.verbs import Said
@@ -93,7 +96,7 @@ def say(sent: Sent, output: Output, **more: Any) -> None:
 
 
 @app.command(epilog="Example:  streambg deploy green fraud:8 --reason 'retrained on October'")
-def deploy(
+def deploy(  # noqa: PLR0913 - Typer's form: an option is an argument
     color: ColorArgument,
     model: Ref,
     sample: Annotated[
@@ -106,27 +109,47 @@ def deploy(
         bool, typer.Option("--gives-up-rollback", help="Take the slot kept for a rollback.")
     ] = False,
     rescore: Annotated[bool, typer.Option("--rescore", help="Give live's lost predictions again, same model.")] = False,
+    accept_contract_change: Annotated[
+        bool,
+        typer.Option("--accept-contract-change", help="Go on although it answers otherwise than live; recorded."),
+    ] = False,
     reason: ReasonOption = "",
     expected_epoch: EpochOption = None,
     pipeline: PipelineOption = DEFAULT_PIPELINE,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Put a model into a color. The first goes live at once, later ones are candidates at weight 0."""
+    """Put a model into a color. The first goes live at once, later ones are candidates at weight 0.
+
+    Before, live and the model are asked the input's newest events: where fields, types, ranges or labels of the answers
+    differ, or answers are missing, it is refused with exit code 14.
+    """
+    slot, share, begin = color_of(color), weight_of(sample) if sample is not None else None, _start_of(start)
     config = connected_pipeline(pipeline)
+    # a rescore brings nothing new: it is live's own digest (P29)
+    with stderr.status(f"Asking live and {model} the newest events ..."):
+        found = None if rescore else contract(config, model)
+    if found is not None and not accept_contract_change:
+        if found.found and output is Output.JSON:
+            print_json({"verb": "deploy", "accepted": False, "contract": asdict(found)})
+        found.or_raise()
     with verbs.client(config) as control:
         sent = verbs.deploy(
             control,
             config,
-            color_of(color),
+            slot,
             model,
             Said(actor(), reason),
-            sample=weight_of(sample) if sample is not None else None,
-            start=_start_of(start),
+            sample=share,
+            start=begin,
             gives_up_rollback=gives_up_rollback,
             rescore=rescore,
-            expected_epoch=expected_epoch,
+            contract_change=found.record() if found else (),
+            expected_epoch=found.epoch if found and expected_epoch is None else expected_epoch,
         )
-    say(sent, output)
+    say(sent, output, contract=asdict(found) if found else None)
+    if found is not None and output is Output.TEXT:
+        for line in [*found.record(), *found.notes] or [f"the contract holds on {found.compared:,} events"]:
+            stdout.print(f"  {line}", markup=False, highlight=False)
 
 
 @app.command(epilog="Example:  streambg shift 10%")
@@ -272,7 +295,9 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 
 def _short(key: str, value: Any) -> Any:
-    """A digest or ranges as tables show them; all of it is in the JSON."""
+    """A digest, ranges, and accepted changes as tables show them; all of it is in the JSON."""
+    if key == "contract_change" and isinstance(value, list):
+        return len(value)
     if key == "ranges" and isinstance(value, list):
         return ",".join(f"{each['partition']}@{each['first']}-{each['end'] - 1}" for each in value)
     return short_digest(value) if key == "digest" and isinstance(value, str) else value

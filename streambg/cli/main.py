@@ -32,10 +32,11 @@ VERBS = {
     "supersede": "supersede",
     "audit": "audit",
     "up": "up",
+    "watch-registry": "watch_registry",
     "demo": "demo",
     "bench": "bench",
 }
-GROUPS = ("broker", "topics", "models", "dead-letters", "rollout", "plan", "replay")
+GROUPS = ("broker", "topics", "models", "dead-letters", "rollout", "plan", "ci", "replay")
 
 
 def _version(asked: bool) -> None:

@@ -15,7 +15,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from streambg.cli import models_diff
+from streambg.cli import models_diff, models_pull
 from streambg.cli.common import DEFAULT_PIPELINE, Output, OutputOption, PipelineOption, print_json, stdout
 from streambg.cli.completing import Ref
 from streambg.cli.registry import RegistryOption, place_of, read_file, read_sample
@@ -39,6 +39,7 @@ class FormatChoice(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enu
     PYTHON = "python"
     RIVER = "river"
     ONNX = "onnx"
+    SKLEARN = "sklearn"
 
 
 @app.command(
@@ -46,11 +47,13 @@ class FormatChoice(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enu
 )
 def add(  # noqa: PLR0913 - Typer's form: an option is an argument
     ref: Ref,
-    format_: Annotated[FormatChoice, typer.Option("--format", help="python, river or onnx", show_default=False)],
+    format_: Annotated[
+        FormatChoice, typer.Option("--format", help="python, river, onnx or sklearn", show_default=False)
+    ],
     artifact: Annotated[
         Path | None,
         typer.Option(
-            help="The file that is copied into the registry; for river a pickle, for onnx the graph.",
+            help="The file that is copied into the registry: river a pickle, onnx the graph, sklearn a skops file.",
             show_default=False,
         ),
     ] = None,
@@ -61,6 +64,14 @@ def add(  # noqa: PLR0913 - Typer's form: an option is an argument
     ] = None,
     outputs: Annotated[
         str | None, typer.Option(help="Names with commas. Default: the pipeline's.", show_default=False)
+    ] = None,
+    type_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--type",
+            help="Format sklearn: a type in the file that skops does not trust by itself; repeated.",
+            show_default=False,
+        ),
     ] = None,
     training: Annotated[str, typer.Option(help="A note on the training data.", show_default=False)] = "",
     metric: Annotated[list[str] | None, typer.Option(help="name=value, repeated.", show_default=False)] = None,
@@ -94,6 +105,7 @@ def add(  # noqa: PLR0913 - Typer's form: an option is an argument
             training,
             {name: _number(value) for name, value in _pairs(metric, "metric")},
             tuple(library or ()),
+            tuple(type_ or ()),
         )
     )
     if output is Output.JSON:
@@ -179,7 +191,7 @@ def verify_(
         raise _failed(ref, result)
 
 
-app.registered_commands.extend(models_diff.app.registered_commands)
+app.registered_commands.extend([*models_diff.app.registered_commands, *models_pull.app.registered_commands])
 
 
 def _say(manifest: Manifest, result: Verified, sample: str) -> None:

@@ -15,23 +15,21 @@ from streambg import topicplan
 from streambg.cli.common import DEFAULT_PIPELINE, Output, OutputOption, PipelineOption, print_json, stdout
 from streambg.cli.completing import version_argument
 from streambg.cli.registry import Place, RegistryOption, place_of, read_sample
-from streambg.config import Pipeline
 from streambg.control.verbs import CLIENT, QUIET, partitions_of_input
 from streambg.errors import ConfigError, ModelError
 from streambg.kafka import profiles
 from streambg.kafka.newest import read_newest
 from streambg.models.answering import Answered, Asked, answer_in_batches
-from streambg.models.decoding import json_rows, load_decode_hook
+from streambg.models.decoding import decoder
 from streambg.models.diffing import AnswersDiff, Change, answers_diff, changes, common_output
 from streambg.models.features import FeatureCheck
 from streambg.models.manifest import Manifest
 from streambg.models.registry import Registry
+from streambg.records.batch import MAX_ROWS
 from streambg.records.source import Source
 
 # Two models of 40 us an event need 4 s for them, and at 1 KB an event they take 50 MB.
 MAX_LAST = 50_000
-# As many rows as the largest prediction batch: what a scorer under load would ask at once.
-BATCH_ROWS = 1_000
 MAX_SHOWN = 100
 
 
@@ -120,16 +118,10 @@ def _newest(place: Place, last: int) -> _Events:
     topicplan.connect(config)
     topic, partitions = config.input.topic, partitions_of_input(config)
     events = read_newest({**profiles.reader(config, CLIENT), **QUIET}, topic, partitions, last)
-    rows = _decode(config, place.registry)([event.value for event in events])
+    rows = decoder(config.input.decode, place.registry.policy().python_allow)([event.value for event in events])
     asked = Asked(rows, [event.key for event in events], [event.time for event in events])
     names = [str(Source(topic, event.partition, event.offset)) for event in events]
     return _Events(asked, names, f"the newest of {topic}, {last} wanted")
-
-
-def _decode(config: Pipeline, registry: Registry) -> Any:
-    if config.input.decode is None:
-        return json_rows
-    return load_decode_hook(config.input.decode, registry.policy().python_allow)
 
 
 def _answers(place: Place, manifests: tuple[Manifest, Manifest], events: _Events) -> AnswersDiff:
@@ -157,7 +149,7 @@ def _ask(place: Place, manifest: Manifest, asked: Asked) -> Answered:
         contract.decision_output if contract and decided else None,
         contract.decision_threshold if contract and decided else None,
     )
-    return answer_in_batches(model, asked.own(), schema, FeatureCheck(schema.features), BATCH_ROWS)
+    return answer_in_batches(model, asked.own(), schema, FeatureCheck(schema.features), MAX_ROWS)
 
 
 def _table(first: str, second: str, changed: Sequence[Change]) -> Table | str:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from streambg.cli.common import DEFAULT_PIPELINE, load_pipeline
+from streambg.cli.common import DEFAULT_PIPELINE, load_pipeline, modules_beside
 from streambg.config import Pipeline
 from streambg.control.verbs import schema
 from streambg.errors import ModelError
 from streambg.models.contract import Row, Schema
 from streambg.models.decoding import json_rows
-from streambg.models.registry import MAX_ARTIFACT_BYTES, Registry
+from streambg.models.manifest import MAX_ARTIFACT_BYTES
+from streambg.models.registry import Registry
 
 # a minute of a river model at 40 us an event, in all batch sizes
 MAX_SAMPLE_ROWS = 500_000
@@ -39,9 +39,7 @@ class Place:
 
 def place_of(pipeline: Path, registry: Path | None) -> Place:
     """The registry, and the pipeline where there is one: --registry needs none. Raises ConfigError."""
-    folder = str(pipeline.parent.resolve())
-    if folder not in sys.path:
-        sys.path.append(folder)  # a team's own modules stand beside its pipeline file, as with `python -m`
+    modules_beside(pipeline)
     if registry is not None and pipeline == DEFAULT_PIPELINE and not pipeline.exists():
         return Place(Registry(registry), None)
     loaded = load_pipeline(pipeline)

@@ -14,6 +14,7 @@ import msgspec
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from streambg.cli import replay_reports
 from streambg.cli.common import (
     DEFAULT_PIPELINE,
     Output,
@@ -22,18 +23,16 @@ from streambg.cli.common import (
     connected_pipeline,
     print_json,
     stderr,
-    stdout,
 )
 from streambg.cli.control import weight_of
-from streambg.config.values import show_weight
 from streambg.errors import ConfigError
-from streambg.looking.words import parse_since, show_time
+from streambg.looking.words import parse_since
 from streambg.replaying import run as replays
-from streambg.replaying.document import REPORT_FILE, Report, Scored
 from streambg.replaying.request import PUBLISHED, Bound, Request
 from streambg.running.stopping import Stopping
 
 app = typer.Typer()
+app.registered_commands.extend(replay_reports.app.registered_commands)
 
 FOLDER = Path("replays")
 CTRL_C = 130
@@ -77,6 +76,10 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
         typer.Option(metavar="TOPIC", help="Write the answers there, each once: a topic of its own."),
     ] = None,
     folder: Annotated[Path, typer.Option("--dir", help="Reports stand in DIR/<id>/.")] = FOLDER,
+    rows: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.parquet", help="Each event's row, for notebooks.", show_default=False),
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(metavar="ID", help="Go on with an interrupted replay; the beginning of its id will do."),
@@ -104,7 +107,7 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
             stopping.listen(at_once=_at_once)
             wished = stopping.wished.is_set
             if resume is None:
-                report = replays.run(config, request, folder, progress=progress, stopping=wished)
+                report = replays.run(config, request, folder, rows=rows, progress=progress, stopping=wished)
             else:
                 report = replays.resume(
                     config, resume, folder, workers=workers, rate=rate, progress=progress, stopping=wished
@@ -115,7 +118,8 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
     if output is Output.JSON:
         print_json({**msgspec.to_builtins(report), "exit_code": report.exit_code})
     else:
-        stdout.print("\n".join(lines(report, folder)), markup=False, highlight=False, soft_wrap=True)
+        replay_reports.print_report(report)
+        replay_reports.print_where(folder / report.id)
     raise typer.Exit(report.exit_code)
 
 
@@ -202,47 +206,3 @@ def _bars() -> Iterator[Callable[[replays.Progress], None]]:
             bars.update(task, completed=progress.passed, total=max(1, progress.total), id=progress.id[:12], rate=rate)
 
         yield show
-
-
-# -- for people --------------------------------------------------------------------------------------------------------
-
-
-def lines(report: Report, folder: Path) -> list[str]:
-    """What was replayed, against what, how it ended, and where the report is."""
-    counts, identity = report.counts, report.identity
-    when = (
-        ""
-        if counts.first_ms is None or counts.last_ms is None
-        else (f", {show_time(counts.first_ms)} to {show_time(counts.last_ms)}")
-    )
-    said = [f"replay {report.id[:12]}: {counts.events:,} events of {counts.partitions} partitions{when}"]
-    said += [
-        f"  partition {hole.partition}, {hole.offsets:,} of {hole.first} to {hole.end - 1}: {hole.what}"
-        for hole in counts.holes
-    ]
-    for scored in report.models:
-        said += _of_model(scored, identity.against)
-    return [*said, f"report: {folder / report.id / REPORT_FILE}"]
-
-
-def _of_model(scored: Scored, against: str) -> list[str]:
-    verdict, agreement, proof = scored.verdict, scored.agreement, scored.proof
-    share = agreement.agree / agreement.compared if agreement.compared else 0.0
-    said = [f"{verdict.word}: {scored.model.ref} against {against}, {verdict.events:,} events compared"]
-    said += [f"  {reason}" for reason in verdict.reasons]
-    said += [f"  {metric} is not judged: {why}" for metric, why in sorted(verdict.left_out.items())]
-    said.append(
-        f"  agreement {int(share * 10_000) / 100:.2f} %; {agreement.flips_to_yes:,} decisions turn to yes, "
-        f"{agreement.flips_to_no:,} to no; {scored.scores.errors:,} events without an answer"
-    )
-    if proof.word != "not live here":
-        said.append(
-            f"  of {proof.events:,} answers that it published itself, {proof.reproduced:,} are reproduced to the byte, "
-            f"{proof.close:,} within 1e-6, {proof.different:,} are different, {proof.other_rules:,} by other rules"
-        )
-    said += [f"    {unlike.source}: published {unlike.published}, now {unlike.replayed}" for unlike in proof.first[:3]]
-    if scored.as_if is not None:
-        whole = scored.as_if.changes[0]
-        at = show_weight(scored.as_if.weight)
-        said.append(f"  at {at} {whole.changed:,} of {whole.events:,} published answers would be others")
-    return said

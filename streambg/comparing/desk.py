@@ -26,13 +26,15 @@ log = structlog.get_logger("streambg.comparator")
 class Work:
     """One poll. `fresh`: everything compared so far is void (a new assignment, another pair); then come `begins`.
 
-    folded: the control offset folded to (P12). answer: the positions that must not be read on for now (P20).
+    folded: the control offset folded to (P12). answer: the positions that must not be read on for now (P20). all_rows:
+    compare what is there, however little; else few rows wait for more (evidence is the same, P32, at a lower cost).
     """
 
     folded: int
     fresh: bool = False
     begins: Sequence[Comparison] = ()
     fetched: Sequence[Fetched] = ()
+    all_rows: bool = True
     answer: Future[frozenset[Position]] = field(default_factory=Future)
 
 
@@ -60,7 +62,7 @@ class Desk:
             if known is not None:
                 known.offer(fetched.color, fetched.offset, len(fetched.value), self._decoded(fetched))
         for comparison in list(self.comparisons.values()):
-            while comparison.advance():
+            while (work.all_rows or comparison.pairing.gathered()) and comparison.advance():
                 yield
         work.answer.set_result(
             frozenset(

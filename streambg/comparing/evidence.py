@@ -8,7 +8,7 @@ however the logs were cut into batches and whatever crashed in between (P32).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from streambg.comparing.drift import Alarm, Drift, squashed
 from streambg.comparing.histogram import LATENCY_MS, SCORES, Histogram
-from streambg.comparing.measuring import seen_of, taken
+from streambg.comparing.measuring import numbers, seen_of, taken
 from streambg.comparing.pair import Pair, Terms
 from streambg.comparing.pairing import Rows
 from streambg.comparing.sums import SCORE_STEP_BITS, Sum, quantised
 from streambg.comparing.worst import Example, with_rows, worst_of
 from streambg.deciding import tallies
+from streambg.deciding.divergence import Divergence
 from streambg.labelling.cohorts import Awaited
 from streambg.records.gate import Gate
 from streambg.records.source import COLORS, Color
@@ -110,6 +111,7 @@ class Evidence:
         self.compared = start
         self.figures = Figures()
         self.drift = Drift(partition, start)
+        self.features: dict[str, Drift] = {}  # by carried field
         self.tallies = tallies.begun(gate, labelled=False)
         self.awaited = Awaited()
 
@@ -132,6 +134,7 @@ class Evidence:
             figures.colors[color].latency_histogram.add(part.latency.astype(np.float64))
         if len(rows):
             _compare(self, rows, terms)
+            _watch(self, rows, terms)
             if terms.gate is not None:
                 tallies.add(self.tallies, terms.gate, seen_of(rows, terms, terms.gate), terms.hooks, watch)
         self.compared = rows.high
@@ -204,6 +207,22 @@ def _scores(
     evidence.drift.feed(offsets, (squashed(left), squashed(right), disagreement))
 
 
+def _watch(evidence: Evidence, rows: Rows, terms: Terms) -> None:
+    """Carried features of the matched rows in which both colors carry a number, each color's own."""
+    for name in terms.drift:
+        if name not in evidence.features:
+            evidence.features[name] = feature(evidence.partition, evidence.compared, name)
+        blue, green = (numbers(rows, color, name) for color in COLORS)
+        which = np.flatnonzero(np.isfinite(blue) & np.isfinite(green))
+        offsets = rows.blue.offsets[rows.at_blue[which]]
+        evidence.features[name].feed(offsets, (blue[which], green[which]))
+
+
+def feature(partition: int, start: int, name: str) -> Drift:
+    """Of one carried field; nothing seen yet."""
+    return Drift(partition, start, [f"{color} {name}" for color in COLORS], len(COLORS), ranked=True)
+
+
 def _equal_values(rows: Rows, both: npt.NDArray[np.bool_], ok: int) -> int:
     """Pairs of equal bytes among the rows that are both ok."""
     blue, green = rows.blue.values, rows.green.values
@@ -224,6 +243,43 @@ def merged(parts: Sequence[Evidence]) -> Figures:
     return total
 
 
+def drifts(part: Evidence) -> list[Drift]:
+    """Of the answers, then of each feature."""
+    return [part.drift, *(drift for _, drift in sorted(part.features.items()))]
+
+
 def alarms_of(parts: Sequence[Evidence]) -> list[Alarm]:
-    """All kept alarms, by partition and then as they came."""
-    return [alarm for part in sorted(parts, key=lambda part: part.partition) for alarm in part.drift.alarms]
+    """All kept alarms, by partition and then as they came: of the answers, then of each feature."""
+    ordered = sorted(parts, key=lambda part: part.partition)
+    return [alarm for part in ordered for drift in drifts(part) for alarm in drift.alarms]
+
+
+@dataclass(frozen=True, slots=True)
+class Diverged:
+    """The last whole window of a stream against the stream's first events, where that is furthest over partitions."""
+
+    partition: int
+    stream: str
+    since: int
+    upto: int
+    divergence: Divergence
+
+
+def diverged(parts: Sequence[Evidence]) -> list[Diverged]:
+    """One a stream, in the order of streams; of equal ones the lowest partition."""
+    found = dict[str, Diverged]()
+    for part in sorted(parts, key=lambda part: part.partition):
+        for each in divergences(part):
+            known = found.get(each.stream)
+            if known is None or each.divergence.psi > known.divergence.psi:
+                found[each.stream] = each
+    return list(found.values())
+
+
+def divergences(part: Evidence) -> Iterator[Diverged]:
+    """Of every stream that has a whole window."""
+    for drift in drifts(part):
+        for stream, windows in zip(drift.streams, drift.windows, strict=False):
+            last, divergence = windows.last, windows.divergence
+            if last is not None and divergence is not None:
+                yield Diverged(part.partition, stream, last.since, last.upto, divergence)

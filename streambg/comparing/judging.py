@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streambg.comparing.comparison import Comparison
-from streambg.comparing.evidence import COUNTS, Evidence, alarms_of, merged
-from streambg.comparing.pair import gate_of, pair_of
+from streambg.comparing.drift import alike
+from streambg.comparing.evidence import COUNTS, Evidence, alarms_of, diverged, merged
+from streambg.comparing.pair import gate_in_force, pair_of
 from streambg.control.state import ControlState, Deployment, Phase
 from streambg.deciding import bounds, coverage, tallies
 from streambg.deciding.coverage import Coverage
-from streambg.deciding.record import FORMAT, Drifted, VerdictRecord, digest_of
+from streambg.deciding.record import FORMAT, Distance, Drifted, VerdictRecord, digest_of
 from streambg.deciding.tallies import Merged
 from streambg.deciding.verdict import Findings, decide
 from streambg.labelling import cohorts
@@ -51,12 +52,13 @@ class Material:
     drifted: tuple[Drifted, ...] = ()
     labels: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     by_label: Coverage | None = None
+    distances: tuple[Distance, ...] = ()
 
 
 def case_of(state: ControlState) -> Case | None:
     """None: nobody is under test, or the deploy declared no metrics. Raises UpgradeFirst for a newer gate."""
     live, beside = state.live_deployment, state.other_deployment
-    gate = None if state.rules is None else gate_of(state.rules)
+    gate = gate_in_force(state)
     if live is None or beside is None or gate is None or pair_of(state) is None:
         return None
     if state.phase is Phase.CANDIDATE:
@@ -89,12 +91,42 @@ def material_of(
         counts,
         measured,
         tuple(obstacles),
-        tuple(
-            Drifted(each.partition, each.stream, each.since, each.at, each.before, each.after)
-            for each in alarms_of(parts)[-TOLD_DRIFTS:]
-        ),
+        _drifted(parts),
         {each.partition: (each.start, each.position) for each in labelled},
         by_label,
+        tuple(
+            Distance(
+                each.partition,
+                each.stream,
+                each.since,
+                each.upto,
+                each.divergence.psi,
+                each.divergence.expected_psi,
+                each.divergence.limit,
+                each.divergence.js,
+                each.divergence.expected_js,
+            )
+            for each in diverged(parts)
+        ),
+    )
+
+
+def _drifted(parts: Sequence[Evidence]) -> tuple[Drifted, ...]:
+    alarms = alarms_of(parts)
+    return tuple(
+        Drifted(
+            each.partition,
+            each.stream,
+            each.since,
+            each.at,
+            each.before,
+            each.after,
+            each.measure,
+            each.value,
+            each.limit,
+            alike(each, alarms),
+        )
+        for each in alarms[-TOLD_DRIFTS:]
     )
 
 
@@ -128,6 +160,8 @@ def judge(case: Case, material: Material, pipeline: str, at_ms: int) -> VerdictR
         verdict.blocked_labels,
         verdict.only_a_person,
         material.drifted,
+        {str(partition): position for partition, (_, position) in sorted(material.labels.items())},
+        material.distances,
     )
 
 

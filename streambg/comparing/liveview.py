@@ -16,7 +16,7 @@ import msgspec
 import redis
 
 from streambg.comparing.comparison import Comparison
-from streambg.comparing.evidence import alarms_of, merged
+from streambg.comparing.evidence import alarms_of, diverged, drifts, merged
 from streambg.comparing.pair import Pair
 from streambg.comparing.snapshot import Snapshot, SnapshotWire, from_wire, to_wire
 from streambg.comparing.summary import Summary, summarize
@@ -122,7 +122,8 @@ def _age(pair: Pair) -> tuple[int, int]:
 def summary_of(snapshots: Sequence[Snapshot], live: Color) -> Summary:
     """Over partitions of one pair, e.g. of `read_evidence` where Redis is down."""
     parts = [snapshot.evidence for snapshot in snapshots]
-    return summarize(merged(parts), live, tuple(alarms_of(parts)), sum(part.drift.alarm_count for part in parts))
+    count = sum(drift.alarm_count for part in parts for drift in drifts(part))
+    return summarize(merged(parts), live, tuple(alarms_of(parts)), count, tuple(diverged(parts)))
 
 
 def read_live_view(redis_url: str, pipeline: str) -> LiveView | None:

@@ -14,6 +14,7 @@ from streambg.records.batch import Carried
 from streambg.records.gate import Gate
 from streambg.records.source import Color
 
+Floats = npt.NDArray[np.float64]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
@@ -50,6 +51,12 @@ def carried(rows: Rows, name: str) -> list[Carried]:
         return blue
     green = _column(rows, "green", name)
     return [other if value is None else value for value, other in zip(blue, green, strict=True)]
+
+
+def numbers(rows: Rows, color: Color, name: str) -> Floats:
+    """A field of the matched events as this color carries it; NaN where that is no number. float64 (n,)."""
+    column = _column(rows, color, name)
+    return np.array([value if type(value) in (int, float) else np.nan for value in column], np.float64)
 
 
 def _column(rows: Rows, color: Color, name: str) -> list[Carried]:

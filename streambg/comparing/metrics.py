@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from prometheus_client import Counter, Gauge
 
 from streambg.comparing.comparison import Comparison
-from streambg.comparing.evidence import COUNTS
+from streambg.comparing.evidence import COUNTS, divergences, drifts
 from streambg.deciding.verdict import Word
 from streambg.kafka.coreader import Position
 from streambg.labelling.evidence import COUNTS as LABEL_COUNTS
@@ -26,11 +26,16 @@ DROPPED = Gauge("streambg_evidence_dropped_batches", "Batches the fold dropped",
 WAITING = Gauge("streambg_comparator_waiting_rows", "Rows that wait for the other color", ["partition", "color"])
 LAG = Gauge("streambg_comparator_lag_records", "Prediction batches in the log, not read yet", ["partition", "color"])
 DRIFT = Gauge("streambg_evidence_drift_alarms", "ADWIN alarms of the pair in force", ["partition"])
+DISTANCE = Gauge(
+    "streambg_evidence_drift_distance",
+    "The last window of a stream against the stream's first events: psi, js, and what chance makes of psi",
+    ["partition", "stream", "measure"],
+)
 LABELS = Gauge("streambg_labels", "Labels of the pair in force by what became of them", ["partition", "what"])
 LABELS_WAITING = Gauge("streambg_labels_waiting", "Labels read that wait for their events", ["partition"])
 LABELS_POSITION = Gauge("streambg_labels_position", "Offset that is counted next", ["partition"])
 VERDICT = Gauge("streambg_verdict", "1 for the verdict in force", ["word"])
-BY_PARTITION = (EVENTS, COMPARED, COVERED, DROPPED, WAITING, LAG, DRIFT)
+BY_PARTITION = (EVENTS, COMPARED, COVERED, DROPPED, WAITING, LAG, DRIFT, DISTANCE)
 
 
 def show(comparisons: Mapping[int, Comparison], lags: Mapping[Position, int], not_batches: Mapping[str, int]) -> None:
@@ -43,7 +48,11 @@ def show(comparisons: Mapping[int, Comparison], lags: Mapping[Position, int], no
         for what in COUNTS:
             EVENTS.labels(partition, what).set(figures.counts[what])
         COMPARED.labels(partition).set(evidence.compared)
-        DRIFT.labels(partition).set(evidence.drift.alarm_count)
+        DRIFT.labels(partition).set(sum(drift.alarm_count for drift in drifts(evidence)))
+        for each in divergences(evidence):
+            DISTANCE.labels(partition, each.stream, "psi").set(each.divergence.psi)
+            DISTANCE.labels(partition, each.stream, "expected psi").set(each.divergence.expected_psi)
+            DISTANCE.labels(partition, each.stream, "js").set(each.divergence.js)
         for color in COLORS:
             side = comparison.side(color)
             WAITING.labels(partition, color).set(side.rows)

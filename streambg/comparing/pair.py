@@ -44,6 +44,7 @@ class Terms:
     """What is compared: `column` of the scores (the decision's output, else the first), and the decision's threshold.
 
     gate: what is counted for a decision; None: the deploy declared no metrics. hooks: the team's functions, by kind.
+    drift: the carried fields that are watched for drift.
 
     The last accepted `deploy` carried the rules, and every accepted `deploy` makes a new pair: so a pair has one set
     of terms for all its life, and evidence is a pure function of the two logs.
@@ -54,6 +55,7 @@ class Terms:
     threshold: float | None = None
     gate: Gate | None = None
     hooks: Mapping[str, Hook] = field(default_factory=dict, compare=False)
+    drift: tuple[str, ...] = ()
 
 
 def pair_of(state: ControlState) -> Pair | None:
@@ -70,7 +72,14 @@ def terms_of(state: ControlState) -> Terms:
     if state.rules is None:
         raise ValueError("there are no rules before the first deploy")
     rules = state.rules
-    return Terms(len(rules.outputs), rules.decision_output or 0, rules.decision_threshold, gate_of(rules))
+    column, threshold = rules.decision_output or 0, rules.decision_threshold
+    return Terms(len(rules.outputs), column, threshold, gate_in_force(state), drift=rules.drift)
+
+
+def gate_in_force(state: ControlState) -> Gate | None:
+    """What decides about the candidate, held against the noise that its deploy carried. Raises UpgradeFirst."""
+    gate = None if state.rules is None else gate_of(state.rules)
+    return None if gate is None else gate.above(state.noise)
 
 
 def gate_of(rules: Rules) -> Gate | None:

@@ -12,6 +12,7 @@ import gc
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -28,6 +29,7 @@ from streambg.comparing.site import Site
 from streambg.control.follower import ControlFollower
 from streambg.errors import SessionEnded, StreambgError, Unreachable
 from streambg.kafka.coreader import Position
+from streambg.kafka.identity import Identity
 from streambg.kafka.membership import Place
 from streambg.labelling.desk import Work as LabelWork
 from streambg.labelling.process import Labels
@@ -228,17 +230,18 @@ class Comparator:
 
     def _sessions_until_stopped(self) -> None:
         """SessionEnded and Unreachable start over, other errors end the process."""
-        place = Place(self.site.consumer, self.site.admin)
+        place, topics = Place(self.site.consumer, self.site.admin), Identity(self.site.admin, self.site.ways_out)
         pause = FIRST_PAUSE_S
         while not self._stopping.is_set():
             started = time.monotonic()
             self._sessions += 1
             metrics.SESSIONS.inc()
             try:
+                topics.require()
                 place.look()
-                self._session = Session(self.site, self._follower, self._reader, self._hand_over)
-                with place.kept(self._session):
-                    self._session.run(self._stopping.is_set, self._stopping.wait)
+                self._session = session = Session(self.site, self._follower, self._reader, self._hand_over)
+                with place.kept(session):
+                    session.run(partial(self._turn, topics, place, session), self._stopping.wait)
                 return
             except (SessionEnded, Unreachable) as error:
                 self._ended = error.what
@@ -249,6 +252,12 @@ class Comparator:
                 self._session = None
             self._stopping.wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def _turn(self, topics: Identity, place: Place, session: Session) -> bool:
+        """Between two polls; is it to stop?"""
+        topics.look()
+        place.share_out(topics.partitions(*self.site.predictions.values()), session)
+        return self._stopping.is_set()
 
     def _hand_over(self, work: Work) -> frozenset[Position]:
         """Blocks until the desk is done: one poll is under way at a time. Raises what comparing raised."""

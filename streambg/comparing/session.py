@@ -34,6 +34,8 @@ POLL_S = 0.1
 # After a poll that was not full: batches of a quiet pipeline have a few rows each, and one look at ten of them costs
 # what one look at one does (0.3 ms a partition). Nobody waits for evidence this long.
 GATHER_S = 0.05
+# So long few rows wait for more of them (pairing.GATHER_ROWS): verdicts are given once a second.
+ALL_ROWS_EVERY_S = 0.5
 # How often a partition whose pair has not answered yet is looked at again.
 LOOK_AGAIN_S = 1.0
 LAGS_EVERY_S = 1.0
@@ -61,7 +63,7 @@ class Session:
         self._fresh = True
         self._begins: list[Comparison] = []
         self.lags: dict[Position, int] = {}  # records in the log that are not read yet, as the last fetch knew it
-        self._lags_due = 0.0
+        self._lags_due = self._all_rows_due = 0.0
         self.unanswered: list[tuple[int, Color]] = []
         self.total = 0  # partitions of the predictions, as of the last assignment
         self._unplaced: dict[int, float] = {}  # partition -> when to look again, monotonic seconds
@@ -107,7 +109,10 @@ class Session:
         self._look()
         self._place_due()
         fetched = self._reader.poll(POLL_S, POLL_RECORDS)
-        work = Work(self._folded, self._fresh, self._begins, fetched)
+        all_rows = time.monotonic() >= self._all_rows_due
+        if all_rows:
+            self._all_rows_due = time.monotonic() + ALL_ROWS_EVERY_S
+        work = Work(self._folded, self._fresh, self._begins, fetched, all_rows)
         self._fresh, self._begins = False, []
         self._balance(self._hand_over(work))
         if time.monotonic() >= self._lags_due:
@@ -131,6 +136,7 @@ class Session:
     def _look(self) -> None:
         """Another pair than before: every partition is placed anew."""
         snapshot = self._follower.snapshot()
+        snapshot.require_lease(time.monotonic())
         if snapshot.folded == self._folded:
             return
         self._folded = snapshot.folded

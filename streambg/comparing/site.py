@@ -8,6 +8,7 @@ from pathlib import Path
 
 from streambg.config.sections import Pipeline
 from streambg.kafka import profiles
+from streambg.kafka.identity import ANSWER_AGAIN, JUDGE_ANEW, RESTORE
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color
 
@@ -35,6 +36,7 @@ class Site:
     producer: ClientConfig
     admin: ClientConfig
     rules: str  # `Rules.short` of its own pipeline file, said in the live view (P4)
+    ways_out: Mapping[str, str]  # topic -> how a person goes on where it was made again
 
 
 def member(pipeline: Pipeline, slot: int) -> str:
@@ -61,4 +63,9 @@ def site_of(pipeline: Pipeline, slot: int) -> Site:
         {**profiles.idempotent_producer(pipeline, name), "compression.type": "lz4"},
         profiles.admin(pipeline, f"{name}.admin"),
         Rules.short(pipeline.deciding_digest()),
+        {
+            pipeline.topics.control: RESTORE,
+            **{pipeline.topics.predictions(color): ANSWER_AGAIN for color in COLORS},
+            **({} if pipeline.labels is None else {pipeline.labels.topic: JUDGE_ANEW}),
+        },
     )

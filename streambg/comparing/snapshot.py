@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import msgspec
 
 from streambg.comparing.drift import RIVER, Alarm, Detector, DetectorState, Drift, Marks
-from streambg.comparing.evidence import COUNTS, ColorEvidence, Evidence, Figures
+from streambg.comparing.evidence import COUNTS, ColorEvidence, Evidence, Figures, feature
 from streambg.comparing.histogram import LATENCY_MS, SCORES, Histogram, Scale
 from streambg.comparing.pair import Pair
 from streambg.comparing.side import Place
 from streambg.comparing.sums import Sum
 from streambg.comparing.tallywire import TallyWire, tallies_of, tally_wires
+from streambg.comparing.windows import Windows
 from streambg.comparing.worst import Example
 from streambg.errors import UpgradeFirst
 from streambg.labelling.cohorts import Awaited, Cohort
@@ -93,6 +94,7 @@ class DriftWire(msgspec.Struct):
     marks: list[list[tuple[int, int]]]
     alarms: list[Alarm]
     alarm_count: int
+    windows: list[Windows] | None = None
 
 
 class AwaitedWire(msgspec.Struct):
@@ -120,6 +122,7 @@ class SnapshotWire(msgspec.Struct):
     drift: DriftWire
     tallies: dict[str, TallyWire] | None = None
     awaited: AwaitedWire | None = None
+    features: dict[str, DriftWire] = {}
 
 
 class _Format(msgspec.Struct):
@@ -173,6 +176,7 @@ def to_wire(snapshot: Snapshot) -> SnapshotWire:
         _drift(evidence.drift),
         tally_wires(evidence.tallies),
         _awaited(evidence.awaited),
+        {name: _drift(drift) for name, drift in sorted(evidence.features.items())},
     )
 
 
@@ -201,6 +205,7 @@ def _drift(drift: Drift) -> DriftWire:
         drift.marks.levels,
         drift.alarms,
         drift.alarm_count,
+        drift.windows,
     )
 
 
@@ -236,7 +241,11 @@ def from_wire(wire: SnapshotWire, detectors: bool = True) -> Snapshot:
         _exact(wire.times),
         list(wire.worst),
     )
-    evidence.drift = _drift_from(wire, detectors)
+    evidence.drift = _restored(Drift(wire.partition, wire.drift.start), wire.drift, wire.compared, detectors)
+    evidence.features = {
+        name: _restored(feature(wire.partition, each.start, name), each, wire.compared, detectors)
+        for name, each in wire.features.items()
+    }
     evidence.tallies = tallies_of(wire.tallies or {})
     if wire.awaited is not None:
         cohorts = [Cohort(*cohort) for cohort in wire.awaited.cohorts]
@@ -256,19 +265,19 @@ def _histogram(scale: Scale, wire: HistogramWire) -> Histogram:
     return Histogram.from_sparse(scale, wire.buckets, wire.counts)
 
 
-def _drift_from(wire: SnapshotWire, detectors: bool) -> Drift:
+def _restored(drift: Drift, stored: DriftWire, compared: int, detectors: bool) -> Drift:
     """The detectors as they were; new ones from `compared` on where another river wrote them or a block is damaged."""
-    stored = wire.drift
-    drift = Drift(wire.partition, stored.start)
     drift.marks = Marks(stored.events, stored.marks)
     drift.alarms, drift.alarm_count, drift.restarts = stored.alarms, stored.alarm_count, stored.restarts
+    if stored.windows is not None:
+        drift.windows = stored.windows
     if not detectors:
         return drift
     try:
-        if stored.river != RIVER or len(stored.detectors) != len(drift.detectors):
+        if stored.river != RIVER or len(stored.detectors) != len(drift.detectors) or stored.windows is None:
             raise ValueError(f"detectors of river {stored.river}")
         drift.detectors = [Detector(state) for state in stored.detectors]
     except ValueError:
-        drift.start = wire.compared
+        drift.start = compared
         drift.restarts += 1
     return drift

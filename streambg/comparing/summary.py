@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from streambg.comparing.drift import Alarm
-from streambg.comparing.evidence import SCORE_STEP, ColorEvidence, Figures
+from streambg.comparing.evidence import SCORE_STEP, ColorEvidence, Diverged, Figures
 from streambg.comparing.histogram import Histogram
 from streambg.comparing.worst import Example
 from streambg.records.source import COLORS, Color, other
@@ -39,7 +39,7 @@ class Summary:
 
     coverage: matched events among all that a color has a row for. contradicted: the candidate has a row for an offset
     that live says is not in the input; `candidate.unanswered` also counts live's rows that the candidate passed over
-    (P9 for the color that is the candidate now).
+    (P9 for the color that is the candidate now). diverged: how far each stream is from its beginning.
     """
 
     matched: int
@@ -64,6 +64,7 @@ class Summary:
     worst: tuple[Example, ...]
     alarms: tuple[Alarm, ...]
     alarm_count: int
+    diverged: tuple[Diverged, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for `--output json`; bytes become base64 text."""
@@ -71,7 +72,13 @@ class Summary:
         return plain
 
 
-def summarize(figures: Figures, live: Color, alarms: tuple[Alarm, ...] = (), alarm_count: int = 0) -> Summary:
+def summarize(
+    figures: Figures,
+    live: Color,
+    alarms: tuple[Alarm, ...] = (),
+    alarm_count: int = 0,
+    diverged: tuple[Diverged, ...] = (),
+) -> Summary:
     """`live`: the live color now; evidence itself knows none."""
     counts, candidate = figures.counts, other(live)
     toward_green = candidate == "green"
@@ -106,6 +113,7 @@ def summarize(figures: Figures, live: Color, alarms: tuple[Alarm, ...] = (), ala
         worst=tuple(figures.worst),
         alarms=alarms,
         alarm_count=alarm_count,
+        diverged=diverged,
     )
 
 

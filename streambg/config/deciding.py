@@ -110,6 +110,12 @@ class MetricSection(Section):
         return re.fullmatch(HOOK, self.kind) is not None
 
 
+class AA(Section):
+    """A candidate is held against how much live differs from itself, seen on so many events."""
+
+    events: Whole = Field(default=3_000, ge=1)
+
+
 class Alpha(Section):
     promote: Percent = Field(default=0.05, gt=0, le=0.5)
     abort: Percent = Field(default=0.01, gt=0, le=0.5)

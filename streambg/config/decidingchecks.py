@@ -15,7 +15,8 @@ from streambg.records.gate import KINDS, OTHER
 
 
 def deciding_contradictions(pipeline: Pipeline) -> list[Problem]:
-    return [*_labels(pipeline), *_segments(pipeline), *_metrics(pipeline), *_rollout(pipeline)]
+    looks = (_labels, _segments, _metrics, _aa, _drift, _rollout)
+    return [problem for look in looks for problem in look(pipeline)]
 
 
 def _labels(pipeline: Pipeline) -> Iterator[Problem]:
@@ -61,6 +62,23 @@ def _metrics(pipeline: Pipeline) -> Iterator[Problem]:
             if field not in pipeline.segments:
                 near = _near(field, pipeline.segments)
                 yield Problem((*at, "segments"), f"`{field}` is not declared in `segments`{near}")
+
+
+def _aa(pipeline: Pipeline) -> Iterator[Problem]:
+    kinds = [KINDS[metric.kind] for metric in pipeline.metrics.values() if metric.kind in KINDS]
+    if pipeline.aa is not None and all(kind.directed for kind in kinds):
+        yield Problem(("aa",), "no metric lies between the colors: declare a `flip_rate` or a `score_shift`")
+
+
+def _drift(pipeline: Pipeline) -> Iterator[Problem]:
+    at: At = ("drift", "features")
+    yield from repeated(at, pipeline.drift.features)
+    for name in pipeline.drift.features:
+        kind = pipeline.model.features.get(name, "number")
+        if name not in pipeline.input.carry:
+            yield Problem(at, _not_carried(name, pipeline))
+        elif kind != "number":
+            yield Problem(at, f"`{name}` is a {kind}; drift is watched of numbers")
 
 
 def _near(wrong: str, right: Iterable[str]) -> str:

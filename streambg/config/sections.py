@@ -20,10 +20,11 @@ from pydantic import (
 from streambg.config import names
 from streambg.config.base import Name, Section, TopicName
 from streambg.config.decided import gate_of, plan_of
-from streambg.config.deciding import HOOK, Labels, Metrics, Rollout, Segments
+from streambg.config.deciding import AA, HOOK, Labels, Metrics, Rollout, Segments
 from streambg.config.notify import Notify
 from streambg.config.redaction import Settings, redact, redact_text
 from streambg.config.values import Millis, Number, Wait, Whole
+from streambg.records.batch import MAX_CARRY_FIELDS
 from streambg.records.gate import Gate, canonical
 from streambg.records.rules import Rules
 from streambg.rollout.plan import Plan
@@ -125,6 +126,12 @@ class Contract(Section):
     decision: Decision
 
 
+class Drift(Section):
+    """Carried fields that are watched for drift, beside scores and disagreement."""
+
+    features: tuple[Name, ...] = Field(default=(), max_length=MAX_CARRY_FIELDS)
+
+
 class Transaction(Section):
     every_ms: Millis = Field(default=50, alias="every", ge=MIN_TRANSACTION_MS, le=MAX_TRANSACTION_MS)
     records: Whole = Field(default=TRANSACTION_RECORDS, ge=1, le=MAX_TRANSACTION_RECORDS)
@@ -138,10 +145,13 @@ class Late(Section):
 
 
 class Publish(Section):
+    """`slow_link`: ordinary commits take longer than 2 s here, and are no reason for suspicion (P21)."""
+
     transaction: Transaction = Field(default_factory=Transaction)
     late: Late = Field(default_factory=Late)
     live_failed: Literal["dead-letter", "candidate"] = "dead-letter"
     slots: Whole = Field(default=2, ge=1, le=MAX_SLOTS)
+    slow_link: bool = False
 
 
 class Pipeline(Section):
@@ -158,6 +168,8 @@ class Pipeline(Section):
     labels: Labels | None = None
     segments: Segments = Field(default_factory=dict)
     metrics: Metrics = Field(default_factory=dict)
+    aa: AA | None = None
+    drift: Drift = Field(default_factory=Drift)
     rollout: Rollout = Field(default_factory=Rollout)
     notify: Notify = Field(default_factory=Notify)
     _file: Path = PrivateAttr(default=Path("pipeline.yaml"))
@@ -228,6 +240,8 @@ class Pipeline(Section):
             "live_failed": self.publish.live_failed,
             "gate": gate and gate.data(),
         }
+        if self.drift.features:  # without them as older versions write it
+            deciding["drift"] = self.drift.features
         return canonical(deciding)
 
     def deciding_digest(self) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from streambg.records.gate import Gate, Noise
 from streambg.records.rules import Rules
 from streambg.rollout.plan import Plan
 
@@ -29,12 +31,16 @@ FORMATS: dict[int, tuple[str, ...]] = {
     ),
     4: ("supersede",),
 }
-NEWEST_FORMAT = max(FORMATS)
+# Arguments that came later than their verb, with the format that has them: whoever uses one needs new readers, too.
+LATER_ARGS: dict[tuple[str, str], int] = {("deploy", "contract_change"): 4, ("deploy", "noise"): 4}
+NEWEST_FORMAT = max(*FORMATS, *LATER_ARGS.values())
 # A command that lands later than this was prepared for another world (P5).
 EXPIRES_MS = 30_000
 # Enough for a reason a person types, far below the record limit.
 MAX_TEXT = 2_000
 MAX_ID = 64
+# More than a person reads before accepting them; a version with more has another contract altogether.
+MAX_CHANGES = 50
 # A range takes some 120 bytes: with as many as these a command stays far below the record limit.
 MAX_RANGES = 1_000
 # Whoever takes over a partition that stands still reads back over what was superseded last (P25), within the 15 s that
@@ -44,37 +50,62 @@ MAX_SUPERSEDED = 1_000_000
 VERBS = tuple(verb for verbs in FORMATS.values() for verb in verbs)
 
 
-def format_of(verb: str) -> int:
-    """The oldest format that has the verb; the newest where none has it."""
-    return next((number for number, verbs in FORMATS.items() if verb in verbs), NEWEST_FORMAT)
+def format_of(verb: str, args: Iterable[str] = ()) -> int:
+    """The oldest format that has the verb and these arguments of it; the newest where none has the verb."""
+    of_verb = next((number for number, verbs in FORMATS.items() if verb in verbs), NEWEST_FORMAT)
+    return max([of_verb, *(LATER_ARGS.get((verb, name), of_verb) for name in args)])
 
 
 class _Args(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class DeployArgs(_Args):
-    """`rules` is the text of the sections that decide (P4).
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
+
+class NoiseArgs(_Args):
+    """How much the live model, of this digest, differs from itself, as an A/A phase has measured (records/gate.py)."""
+
+    digest: Digest
+    events: Annotated[int, Field(ge=1)]
+    floors: dict[str, Annotated[float, Field(ge=0, lt=1)]]
+
+
+class DeployArgs(_Args):
+    """`rules` is the text of the sections that decide (P4); `noise` what their gate is held against (format 4).
+
+    contract_change: where the version does not keep live's contract, in words, and a person accepted it (format 4).
     The first deploy's alone: `start`, the first source offset owed per partition (P11), and `output`, where the log of
     the output ended: what stands below is from before this pipeline (P25).
     """
 
     color: Literal["blue", "green"]
     model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*:[a-z0-9][a-z0-9._-]*$", max_length=200)]
-    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    digest: Digest
     rules: Annotated[str, Field(max_length=200_000)]
     start: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     output: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     sample: Annotated[int, Field(ge=1, le=10_000)] | None = None
     gives_up_rollback: bool = False
     rescore: bool = False
+    contract_change: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]], Field(max_length=MAX_CHANGES)
+    ] = Field(default_factory=list)
+    noise: NoiseArgs | None = None
 
     @field_validator("rules")
     @classmethod
     def _rules_hold(cls, text: str) -> str:
         Rules.from_text(text)
         return text
+
+    @model_validator(mode="after")
+    def _above_the_noise(self) -> Self:
+        gate = Rules.from_text(self.rules).gate
+        found = None if gate is None else Gate.from_data(gate)
+        if self.noise is not None and found is not None:
+            found.above(Noise(self.noise.digest, self.noise.events, self.noise.floors))
+        return self
 
     @field_validator("start", "output")
     @classmethod
@@ -238,6 +269,9 @@ class Envelope(BaseModel):
 
     def parsed(self) -> Args:
         """The verb's own arguments. Raises ValueError with one line that says what is wrong."""
+        if early := [name for name in self.args if LATER_ARGS.get((self.verb, name), 1) > self.format]:
+            # as a process reads it that knows no newer format: both must come to the same (P5)
+            raise ValueError(f"{early[0]}: format {self.format} does not have it")
         try:
             return ARGS[self.verb].model_validate(self.args)
         except ValidationError as error:

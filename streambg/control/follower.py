@@ -13,7 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 
 from streambg.control.fold import ControlFold, Entry
 from streambg.control.state import ControlState
-from streambg.errors import Gap, StreambgError, Unreachable
+from streambg.errors import Gap, SessionEnded, StreambgError, Unreachable
 from streambg.kafka.clients import KAFKA, Clients
 from streambg.kafka.errors import is_denied, translate
 
@@ -40,6 +40,13 @@ class Snapshot:
 
     def age(self, now: float) -> float:
         return now - self.fresh_at
+
+    def require_lease(self, now: float) -> None:
+        """P6: raises SessionEnded where it is older than the lease."""
+        if self.age(now) > LEASE_S:
+            raise SessionEnded(
+                f"the control log was last read to its end {self.age(now):.0f} s ago, the lease is {LEASE_S:g} s (P6)"
+            )
 
 
 def _stopped(error: BaseException) -> StreambgError:

@@ -27,6 +27,7 @@ from streambg.control.state import (
     SupersededRange,
     Supersession,
 )
+from streambg.records.gate import Noise
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color, other
 
@@ -55,7 +56,9 @@ def _deployment(offset: int, args: DeployArgs, rescores: int | None = None) -> D
 
 def _ruled(state: ControlState, args: DeployArgs) -> ControlState:
     rules = Rules.from_text(args.rules)
-    return replace(state, rules=rules, rules_digest=Rules.digest_of(args.rules))
+    said = args.noise
+    noise = Noise(said.digest, said.events, said.floors) if said is not None else None
+    return replace(state, rules=rules, rules_digest=Rules.digest_of(args.rules), noise=noise)
 
 
 def deploy_first(state: ControlState, offset: int, args: Args) -> Verdict:

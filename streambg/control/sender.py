@@ -103,7 +103,7 @@ class ControlClient:
     ) -> Sent:
         """Append one command and fold up to it. Raises OutcomeUnknown where it may or may not have landed."""
         envelope = Envelope(
-            format=format_of(verb),
+            format=format_of(verb, args),
             id=command_id or str(uuid.uuid4()),
             verb=verb,
             actor=actor,

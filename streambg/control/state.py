@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from streambg.control.rollouts import Rollout
+from streambg.records.gate import Noise
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color, other
 
@@ -118,6 +119,8 @@ class ControlState:
     # the sections of the pipeline file that decide, as the last deploy carried them (P4)
     rules: Rules | None = None
     rules_digest: str = ""
+    # how much live differs from itself, as the last deploy carried it (P4)
+    noise: Noise | None = None
     # where the pipeline's first deploy began: the origin of the guarantee in each partition (P11, P27)
     origin: Mapping[int, int] = field(default_factory=dict)
     # where the log of the output ended then; empty where that deploy did not say

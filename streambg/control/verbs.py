@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from streambg.comparing.verdict_log import read_verdicts
 from streambg.config import Pipeline
 from streambg.control import readiness
 from streambg.control.fold import Entry
 from streambg.control.follower import ControlFollower
+from streambg.control.noise import Asked, noise_for
 from streambg.control.sender import FOLD_TIMEOUT_S, ControlClient, Sent
 from streambg.control.state import ControlState, Phase
 from streambg.errors import Misconfigured, Refused
 from streambg.kafka import admin, profiles
 from streambg.models.contract import Schema
 from streambg.models.registry import Registry
+from streambg.records.gate import Noise
 from streambg.records.source import Color
 
 # A candidate that keeps up is a few milliseconds behind live, and a scorer that was just started answers within some
@@ -70,7 +73,7 @@ def entries(pipeline: Pipeline, ignore_records: Collection[int] = ()) -> list[En
     return found
 
 
-def deploy(
+def deploy(  # noqa: PLR0913 - each is an argument of the command
     control: ControlClient,
     pipeline: Pipeline,
     color: Color,
@@ -81,11 +84,13 @@ def deploy(
     start: Start | None = None,
     gives_up_rollback: bool = False,
     rescore: bool = False,
+    contract_change: Sequence[str] = (),
     expected_epoch: int | None = None,
 ) -> Sent:
     """Put `model` (name:version of the registry) into `color`. The first deploy goes live at once.
 
-    `sample` in hundredths of a percent; `start` only with the first deploy (default `latest`).
+    `sample` in hundredths of a percent; `start` only with the first deploy (default `latest`); `contract_change`: the
+    mismatches with live's contract that were accepted (control/contract.py), recorded and not looked at.
     Raises ModelError, Refused (before anything is sent), OutcomeUnknown, Unreachable.
     """
     state = control.state()
@@ -105,10 +110,24 @@ def deploy(
         "gives_up_rollback": gives_up_rollback,
         "rescore": rescore,
     }
+    if (noise := _noise(pipeline, state, manifest.digest)) is not None:
+        args["noise"] = {"digest": noise.digest, "events": noise.events, "floors": dict(noise.floors)}
+    if contract_change:  # only whoever needs it needs readers that know it (P5)
+        args["contract_change"] = list(contract_change)
     if state.phase is Phase.EMPTY:
         args["start"] = {str(partition): at for partition, at in resolve(pipeline, start or "latest").items()}
         args["output"] = {str(partition): end for partition, end in output_ends(pipeline).items()}
     return _send(control, "deploy", args, said, state, expected_epoch)
+
+
+def _noise(pipeline: Pipeline, state: ControlState, digest: str) -> Noise | None:
+    """Where the file declares `aa`. Raises Refused where live was not measured against itself."""
+    gate = pipeline.gate()
+    if pipeline.aa is None or gate is None or state.live_deployment is None:
+        return None
+    reader = {**profiles.reader(pipeline, CLIENT), **QUIET}
+    records = read_verdicts(reader, pipeline.topics.verdicts)
+    return noise_for(state, digest, Asked(gate, pipeline.aa.events), records)
 
 
 def shift(

@@ -16,7 +16,11 @@ FORMAT = 1
 
 
 class Drifted(msgspec.Struct, frozen=True):
-    """A stream's mean changed from `before` to `after`; source offsets: about `since`, noticed `at`."""
+    """A stream's mean changed from `before` to `after`; source offsets: about `since`, noticed `at`.
+
+    measure: `mean` (ADWIN), or `psi` of a window against the stream's first events; value reached the limit. alike:
+    the other color's stream did the same: it is the input that drifts.
+    """
 
     partition: int
     stream: str
@@ -24,10 +28,31 @@ class Drifted(msgspec.Struct, frozen=True):
     at: int
     before: float
     after: float
+    measure: str = "mean"
+    value: float = 0.0
+    limit: float = 0.0
+    alike: bool = False
 
     @property
     def key(self) -> str:
-        return f"{self.partition}/{self.stream}/{self.at}"
+        return f"{self.partition}/{self.stream}/{self.measure}/{self.at}"
+
+
+class Distance(msgspec.Struct, frozen=True):
+    """How far the last window of a stream, source offsets [since, upto], lies from the stream's first events.
+
+    In the partition where that is furthest; expected_*: what chance alone makes of it (deciding/divergence.py).
+    """
+
+    partition: int
+    stream: str
+    since: int
+    upto: int
+    psi: float
+    expected_psi: float
+    limit: float
+    js: float
+    expected_js: float
 
 
 class VerdictRecord(msgspec.Struct, frozen=True):
@@ -37,7 +62,8 @@ class VerdictRecord(msgspec.Struct, frozen=True):
     compared: source offset by partition; events: matched in all, coverage: of what was owed. ready: all is there to
     promote, even where only a person may. noise: of two deployments with one digest (A/A), by metric that lies between
     the colors: its mean is at most this share of the range, which may be declared as its `floor`. at_ms: ms since 1970.
-    drifted: the last drift alarms, which decide nothing.
+    drifted: the last drift alarms, distances: how far each stream is from its beginning; both decide nothing. labels:
+    by partition of their topic, the offset counted next.
     """
 
     format: int
@@ -62,6 +88,8 @@ class VerdictRecord(msgspec.Struct, frozen=True):
     blocked_labels: tuple[str, ...] = ()
     only_a_person: str = ""
     drifted: tuple[Drifted, ...] = ()
+    labels: dict[str, int] = {}
+    distances: tuple[Distance, ...] = ()
 
     @property
     def verdict(self) -> Verdict:

@@ -27,6 +27,9 @@ from streambg.rollout.plan import Plan
 DEPLOY_AT = 0.04
 # The stream does not pass this share before all is decided: what follows shows what was decided.
 UNTIL = 0.9
+# Every step of the plan waits for events of its own: so many times what the later ones ask for is kept for them,
+# however late this machine is with its decisions. What is sent and not compared when a step is entered counts for it.
+KEPT_FOR_LATER = 1.25
 # From the start to the last decision: three steps of some seconds each, labels that come a horizon later; the story
 # of the candidate that goes silent waits for 20 s more.
 DECIDED_S = 150.0
@@ -75,21 +78,23 @@ class Told:
 
 def play_story(cast: Cast, story: Story, labeller: Labeller) -> None:
     """Until the rollout has ended as stories do, or the time is up. Raises StreambgError where it cannot begin."""
-    events, sender = cast.sender.events, cast.sender
+    events, sender, plan = cast.sender.events, cast.sender, _plan(cast, story)
     until = int(UNTIL * events)
-    sender.allow(until if story.shift_at is None else int(story.shift_at * events))
+    end = until if story.shift_at is None else int(story.shift_at * events)
+    sender.allow(_may_send(plan, 0, end))
     _deploy(cast, "blue", "the first deployment goes live at once", start="earliest")
     sender.start()
     labeller.start()
+    cast.until(lambda: cast.watcher.found().first_seen_ms is not None, READY_S)
+    cast.start_the_rest()
     cast.until(lambda: sender.sent >= DEPLOY_AT * events, READY_S)
     _deploy(cast, "green", story.words)
-    plan = _plan(cast, story)
     sent = rollouts.start(cast.control, cast.pipeline, Said(ACTOR, story.words), plan=plan).or_raise()
     cast.screen.note("rollout start: from here on nobody says a word", "bold")
     cast.in_force[0] = sent.state.summary()
     stopped = False
     try:
-        stopped = _watch(cast, story, until)
+        stopped = _watch(cast, story, end, until)
     finally:
         if stopped and cast.supervisor is not None:
             cast.supervisor.send(CANDIDATE, signal.SIGCONT)
@@ -111,7 +116,12 @@ def _plan(cast: Cast, story: Story) -> Plan:
     return replace(plan, steps=tuple(replace(step, within_ms=story.within_s * 1_000) for step in plan.steps))
 
 
-def _watch(cast: Cast, story: Story, until: int) -> bool:
+def _may_send(plan: Plan, step: int, end: int) -> int:
+    """So many events while this step is in force, of `end` until the candidate is live."""
+    return end - int(KEPT_FOR_LATER * sum(each.events for each in plan.steps[step + 1 :]))
+
+
+def _watch(cast: Cast, story: Story, end: int, until: int) -> bool:
     """Until it has ended; was the candidate's scorer stopped?"""
     deadline, said, stopped = time.monotonic() + DECIDED_S, "", False
     promoted_at: int | None = None
@@ -124,6 +134,8 @@ def _watch(cast: Cast, story: Story, until: int) -> bool:
         if rollout.summary() != said:
             said = rollout.summary()
             cast.screen.note(said, "bold")
+            if rollout.stage is Stage.RUNNING:
+                cast.sender.allow(_may_send(rollout.plan, rollout.step, end))
         if rollout.stage is Stage.WATCHING and promoted_at is None:
             promoted_at = cast.sender.sent
             cast.sender.allow(until)

@@ -56,6 +56,11 @@ class Cast:
         """What is known of our processes, by name."""
         return self.supervisor.seen() if self.supervisor is not None else {}
 
+    def start_the_rest(self) -> None:
+        """What no event waits for is started once events flow."""
+        if self.supervisor is not None:
+            self.supervisor.release()
+
     def until(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Wait for it; False after `timeout` seconds. Raises as `healthy`."""
         deadline = time.monotonic() + timeout
@@ -81,6 +86,8 @@ def play(cast: Cast) -> list[Done]:
         if number == 0:
             cast.sender.start()
         done[-1] = _with_effect(cast, done[-1])
+        if number == 0:
+            cast.start_the_rest()
     return done
 
 

@@ -14,7 +14,7 @@ from streambg.config import Pipeline, load
 from streambg.control import verbs
 from streambg.demo import attached, places, reckoning
 from streambg.demo.data import FEATURES, MACHINES, TRAINING_ROWS, Row, Stream, load_rows
-from streambg.demo.deciding import Told, play_story, tell
+from streambg.demo.deciding import CANDIDATE, Told, play_story, tell
 from streambg.demo.labelling import Labeller
 from streambg.demo.live import Live
 from streambg.demo.measure import Sampler
@@ -218,8 +218,12 @@ def _processes(wanted: Wanted, screen: Screen, surroundings: Mapping[str, str], 
         log.flush()
         screen.note(f"{name} {text}", "dim" if level == "info" else "yellow")
 
-    processes = plan.processes(1, 1, [free_port() for _ in plan.names(1, 1)])
-    supervisor = Supervisor(processes, wanted.file, surroundings, heard, said)
+    # nothing is deployed in green before events flow
+    processes = [
+        replace(process, late=process.late or process.name == CANDIDATE)
+        for process in plan.processes(1, 1, [free_port() for _ in plan.names(1, 1)])
+    ]
+    supervisor = Supervisor(processes, wanted.file, surroundings, heard, said, hold=True)
     supervisor.start()
     stack.callback(supervisor.stop)
     return supervisor

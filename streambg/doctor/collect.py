@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
+import redis
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, but not by the package's own stubs
     AclBindingFilter,
@@ -18,7 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, bu
     ResourceType,
 )
 
-from streambg.config import Pipeline
+from streambg.config import Pipeline, redact_text
 from streambg.control import verbs
 from streambg.control.fold import Entry
 from streambg.doctor.facts import (
@@ -29,6 +30,7 @@ from streambg.doctor.facts import (
     Group,
     GroupMember,
     Question,
+    Redis,
     Topic,
 )
 from streambg.errors import StreambgError
@@ -139,6 +141,7 @@ def collect(
         control_begin=begin or 0,
         clocks=[*_senders(commands or []), *(asking.ask("answers", lambda: _scorers(pipeline, topics)) or [])],
         files=files or [],
+        redis=asking.ask("redis", lambda: _redis(pipeline.redis)) if pipeline.labels is not None else None,
         unasked=asking.unasked,
     )
 
@@ -256,6 +259,16 @@ def _scorers(pipeline: Pipeline, topics: Mapping[str, Topic]) -> list[Clock]:
                 if batch is not None and kind == TIMESTAMP_LOG_APPEND_TIME:
                     seen.append((f"the scorer of {name}/{number}", appended_ms - batch.scored_at))
     return _fastest(seen)
+
+
+def _redis(address: str) -> Redis:
+    """By INFO: a Redis that somebody else runs often knows no CONFIG."""
+    try:
+        with redis.Redis.from_url(address, socket_timeout=ASK_S, socket_connect_timeout=ASK_S) as client:
+            memory: Any = client.info("memory")
+    except (redis.RedisError, OSError) as error:
+        return Redis(problem=redact_text(f"it does not answer: {error}"))
+    return Redis(int(memory["maxmemory"]), str(memory["maxmemory_policy"]))
 
 
 def _fastest(seen: Iterable[tuple[str, int]]) -> list[Clock]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from streambg.doctor import access, cluster, members, topics
+from streambg.doctor import access, cluster, members, topics, waiting
 from streambg.doctor.facts import Facts, Question, Wanted
 from streambg.doctor.finding import Finding, Verdict
 
@@ -45,6 +45,7 @@ CHECKS: tuple[Check, ...] = (
     Check("groups", members.groups, ("groups",)),
     Check("files", members.files, ("files",)),
     Check("clocks", members.clocks, ("commands", "answers")),
+    Check("redis", waiting.redis, ("redis",)),
 )
 NAMES = tuple(check.name for check in CHECKS)
 

@@ -9,8 +9,11 @@ from typing import Literal
 from streambg.topicplan.acls import INTERNAL, Acl, AclRole
 from streambg.topicplan.declared import Declared, Part
 
-# What is asked of the cluster; each may be denied on its own, and then only the checks that need it stay open.
-Question = Literal["topics", "internal", "brokers", "acls", "groups", "control", "commands", "answers", "files"]
+# What is asked of the cluster and of Redis; each may be denied on its own, and then only the checks that need it stay
+# open.
+Question = Literal[
+    "topics", "internal", "brokers", "acls", "groups", "control", "commands", "answers", "files", "redis"
+]
 
 # Kafka's own topics that positions and transactions live in.
 OFFSETS, TRANSACTIONS = INTERNAL
@@ -82,13 +85,22 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
+class Redis:
+    """limit: its `maxmemory` in bytes, 0 for none. problem: why it did not say."""
+
+    limit: int = 0
+    policy: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that the checks look at.
 
     secured: Kafka's own tools need a login. topics: by name, only those that exist. planned: what `streambg topics
     apply` would set, by topic. acls: None where the cluster has no authorizer; needed: each role's rights.
-    control_begin: the control log's first offset. files: who runs another pipeline file, in words. unasked: why a
-    question has no answer.
+    control_begin: the control log's first offset. files: who runs another pipeline file, in words. redis: None where
+    the pipeline has no labels. unasked: why a question has no answer.
     """
 
     pipeline: str
@@ -107,6 +119,7 @@ class Facts:
     control_begin: int = 0
     clocks: Sequence[Clock] = ()
     files: Sequence[str] = ()
+    redis: Redis | None = None
     unasked: Mapping[Question, str] = field(default_factory=dict)
 
     @property

@@ -25,6 +25,19 @@ EVERY_S = 2.0
 # A broker that has just started may not know a topic yet; one that nobody knows for so long was deleted. With EVERY_S
 # and a broker that is slow to answer, a process halts within 30 s.
 GONE_S = 10.0
+# How a person goes on where a topic was deleted and made again under a running pipeline.
+NEW_PIPELINE = "start a new pipeline name for the new topic"
+RESTORE = "restore the control log, or start a new pipeline name"
+ANSWER_AGAIN = (
+    "start the processes again, then `streambg deploy` the candidate anew, or `--rescore` the live model (P29)"
+)
+GO_ON = (
+    "start the processes again: they go on behind the last settled offset; what was published before is gone with the "
+    "topic, and the audit says so"
+)
+JUDGE_ANEW = (
+    "start the comparators again, then `streambg deploy` the candidate anew: its evidence begins with the new topic"
+)
 
 _UNKNOWN = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
 

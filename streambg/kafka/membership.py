@@ -53,6 +53,12 @@ def instances(admin: AdminClient, group: str) -> set[str]:
     return {str(member.group_instance_id) for member in _described(admin, group) if member.group_instance_id}
 
 
+def lives(admin: AdminClient, group: str) -> dict[str, str]:
+    """Instance id -> member id of the group's static members: another one with every start. Raises KafkaException."""
+    found = [member for member in _described(admin, group) if member.group_instance_id]
+    return {str(member.group_instance_id): member.member_id for member in found}
+
+
 class Session(Protocol):
     """A session as its group sees it."""
 

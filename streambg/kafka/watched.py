@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
+from streambg.kafka.beside import beside
 from streambg.process.watch import WATCH
 
 # Calls without a timeout of their own end within the client's: connections are given up after 10 s (profiles.py).
@@ -64,7 +66,12 @@ class WatchedConsumer(Consumer):
 
 
 class WatchedProducer(Producer):
-    """A producer; `produce` and `poll` are the client's own."""
+    """A producer; `produce` and `poll` are the client's own.
+
+    `left_behind`: a call into it has not returned, so nothing else may be asked of it.
+    """
+
+    left_behind = False
 
     def init_transactions(self, timeout: float = -1) -> None:
         with WATCH.call("init_transactions", timeout):
@@ -73,12 +80,11 @@ class WatchedProducer(Producer):
     def send_offsets_to_transaction(
         self, positions: list[TopicPartition], group_metadata: Any, timeout: float = -1
     ) -> None:
-        with WATCH.call("send_offsets_to_transaction", timeout):
-            super().send_offsets_to_transaction(positions, group_metadata, timeout)
+        call = partial(super().send_offsets_to_transaction, positions, group_metadata, timeout)
+        beside("send_offsets_to_transaction", timeout, call, self._leave)
 
     def commit_transaction(self, timeout: float = -1) -> None:
-        with WATCH.call("commit_transaction", timeout):
-            super().commit_transaction(timeout)
+        beside("commit_transaction", timeout, partial(super().commit_transaction, timeout), self._leave)
 
     def abort_transaction(self, timeout: float = -1) -> None:
         with WATCH.call("abort_transaction", timeout):
@@ -89,8 +95,13 @@ class WatchedProducer(Producer):
             return super().flush(timeout)
 
     def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
+        if self.left_behind:
+            return
         with WATCH.call("purge", UNTIMED_S):
             super().purge(in_queue, in_flight, blocking)
+
+    def _leave(self) -> None:
+        self.left_behind = True
 
     def close(self) -> bool:
         with WATCH.call("close", UNTIMED_S):

@@ -10,7 +10,7 @@ from confluent_kafka import Message
 
 from streambg.config import Pipeline
 from streambg.kafka.reading import LogReader
-from streambg.models.decoding import Decode, json_rows, load_decode_hook
+from streambg.models.decoding import decoder
 from streambg.models.registry import Registry
 from streambg.records.bucket import field_bytes
 from streambg.records.source import Source
@@ -40,9 +40,7 @@ def by_field(pipeline: Pipeline, name: str, value: str) -> Match:
 
     Raises ModelError where the pipeline's decode hook cannot be loaded.
     """
-    decode: Decode = json_rows
-    if pipeline.input.decode is not None:
-        decode = load_decode_hook(pipeline.input.decode, Registry(pipeline.registry).policy().python_allow)
+    decode = decoder(pipeline.input.decode, Registry(pipeline.registry).policy().python_allow)
     wanted = value.encode()
 
     def match(messages: list[Message]) -> list[Message]:

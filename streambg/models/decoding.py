@@ -54,6 +54,11 @@ def _why_not_json(error: Exception) -> str:
     return f"not JSON: {str(error)[:MAX_QUOTED]}"
 
 
+def decoder(entry: str | None, allowed: Sequence[str]) -> Decode:
+    """JSON where no hook is declared, else the hook (see load_decode_hook, also for what it raises)."""
+    return json_rows if entry is None else load_decode_hook(entry, allowed)
+
+
 def load_decode_hook(entry: str, allowed: Sequence[str]) -> Decode:
     """`module:function` as a Decode; the function takes one value (bytes) and returns a dict.
 

@@ -21,7 +21,7 @@ DAMAGED = "the file was put there by hand or damaged: restore it, or remove the 
 
 
 def read_below(root: Path, parts: tuple[str, ...], limit: int) -> bytes:
-    """The bytes of root/part/.../part, read once; no part may be a symbolic link, the last is a plain file.
+    """The bytes of root/part/.../part, read once; no part may be a symbolic link, the last is a plain file of one name.
 
     Raises FileNotFoundError, ModelError (a link, no plain file, over `limit` bytes, not readable).
     """
@@ -40,6 +40,12 @@ def read_below(root: Path, parts: tuple[str, ...], limit: int) -> bytes:
         about = os.fstat(file)
         if not stat.S_ISREG(about.st_mode):
             raise ModelError(f"{path} is no plain file", way_out=DAMAGED)
+        if about.st_nlink > 1:
+            raise ModelError(
+                f"{path} is a hard link: the file has {about.st_nlink} names, and who may write to another one may "
+                "write to this version",
+                way_out="add the version anew: streambg models add copies the file",
+            )
         if about.st_size > limit:
             raise ModelError(f"{path} has {about.st_size} bytes, the limit is {limit}", way_out=DAMAGED)
         with open(file, "rb", closefd=False) as stream:

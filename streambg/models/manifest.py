@@ -3,9 +3,9 @@
     digest = "sha256:" + hex(sha256(canonical JSON of {artifact, entry, features, format, outputs, source}))
 
 `artifact` and `source` are SHA-256 hex digests of the artifact's bytes and (format python) of the source file of the
-entry's module, null where there is none; `features` is a list of [name, type] in declared order. So whoever exchanges
-the artifact, the code or the contract gets another digest than the one in the control log. Not covered: what the
-module imports, notes, metrics, library versions.
+entry's module, null where there is none; `features` is a list of [name, type] in declared order. Format sklearn has
+`types` in it, too. So whoever exchanges the artifact, the code or the contract gets another digest than the one in the
+control log. Not covered: what the module imports, notes, metrics, library versions, where it came from.
 """
 
 from __future__ import annotations
@@ -34,15 +34,18 @@ PART = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{MAX_PART - 1}}}")
 FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
 # a note and some metrics; a file of another kind under this name is refused before it is parsed
 MAX_YAML_BYTES = 1024 * 1024
+# The bytes, the model made of them and the other color's stand in one process's memory for a moment.
+MAX_ARTIFACT_BYTES = 1024**3
 
-Format = Literal["python", "river", "onnx"]
+Format = Literal["python", "river", "onnx", "sklearn"]
 _ANEW = "the file was edited or damaged; remove the version's folder and add it anew: streambg models add"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Manifest(BaseModel):
     """One version's `model.yaml`. `source_sha256`: the entry's module (format python only). `opset`: the operator sets
-    of the graph by domain (format onnx only).
+    of the graph by domain (format onnx only). `types`: what the artifact may hold beyond what skops trusts by itself
+    (format sklearn only). `origin`: where it was pulled from, for people.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -58,8 +61,10 @@ class Manifest(BaseModel):
     features: dict[str, FeatureType]
     outputs: list[str]
     opset: dict[str, int] | None = None
+    types: list[Annotated[str, Field(max_length=200)]] | None = None
     libraries: dict[str, str] = Field(default_factory=dict)
     training: str = ""
+    origin: str | None = None
     metrics: dict[str, float | int | str] = Field(default_factory=dict)
     created: datetime
 
@@ -69,21 +74,31 @@ class Manifest(BaseModel):
             raise ValueError("artifact and artifact_sha256 come together")
         if self.artifact in (FILE, REGISTRY_FILE):
             raise ValueError(f"an artifact cannot be named {self.artifact}")
-        if self.format != "python" and (self.artifact is None or self.entry or self.source_sha256):
-            raise ValueError(f"format {self.format} has an artifact and no entry")
-        if self.format == "river":
-            if len(self.outputs) != 1 or not self.features or "river" not in self.libraries:
-                raise ValueError("format river has features, one output, and its river version under libraries")
-        elif self.format == "onnx":
-            if not self.features or not self.opset or "onnxruntime" not in self.libraries:
-                raise ValueError("format onnx has features, opset, and its onnxruntime version under libraries")
-        elif self.entry is None or self.source_sha256 is None or ENTRY.fullmatch(self.entry) is None:
-            raise ValueError("format python has an entry `package.module:Class` and source_sha256")
+        if (why := self._lacks()) is not None:
+            raise ValueError(f"format {self.format} has {why}")
         try:
             self.schema_of(None, None)
         except ModelError as error:
             raise ValueError(error.what) from error
         return self
+
+    def _lacks(self) -> str | None:
+        """What a manifest of this format holds, where this one does not hold it."""
+        if self.types is not None and self.format != "sklearn":
+            return "no types"
+        if self.format == "python":
+            fits = self.entry is not None and self.source_sha256 is not None and ENTRY.fullmatch(self.entry) is not None
+            return None if fits else "an entry `package.module:Class` and source_sha256"
+        if self.artifact is None or self.entry or self.source_sha256:
+            return "an artifact and no entry"
+        if self.format == "river":
+            fits = len(self.outputs) == 1 and bool(self.features) and "river" in self.libraries
+            return None if fits else "features, one output, and its river version under libraries"
+        if self.format == "onnx":
+            fits = bool(self.features) and bool(self.opset) and "onnxruntime" in self.libraries
+            return None if fits else "features, opset, and its onnxruntime version under libraries"
+        fits = bool(self.features) and self.types is not None and "scikit-learn" in self.libraries
+        return None if fits else "features, types, and its scikit-learn version under libraries"
 
     @property
     def ref(self) -> str:
@@ -92,7 +107,7 @@ class Manifest(BaseModel):
     @property
     def digest(self) -> str:
         """What the control log calls this version (see the head of this module)."""
-        contract = {
+        contract: dict[str, object] = {
             "artifact": self.artifact_sha256,
             "entry": self.entry,
             "features": [[name, kind] for name, kind in self.features.items()],
@@ -100,6 +115,8 @@ class Manifest(BaseModel):
             "outputs": self.outputs,
             "source": self.source_sha256,
         }
+        if self.types is not None:
+            contract["types"] = self.types
         return "sha256:" + sha256(msgspec.json.encode(contract, order="deterministic"))
 
     def schema_of(self, decision_output: str | None, decision_threshold: float | None) -> Schema:

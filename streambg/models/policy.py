@@ -10,7 +10,8 @@ from streambg.errors import ConfigError, ModelError
 
 # More than the cores of any machine that scores; a number above it was meant for something else.
 MAX_ONNX_THREADS = 256
-WAY_OUT = "it holds `allow_pickle: true|false`, `python_allow: [module, ...]`, `onnx_threads: 1`"
+WAY_OUT = "it holds `allow_pickle: true|false`, `python_allow: [module, ...]`, `onnx_threads: 1`, "
+"`skops_allow: [module.Type, ...]`, `mlflow: URI`"
 
 
 class Policy(BaseModel):
@@ -20,6 +21,8 @@ class Policy(BaseModel):
 
     allow_pickle: bool = False
     python_allow: list[str] = []
+    skops_allow: list[str] = []
+    mlflow: str | None = None
     onnx_threads: int = Field(default=1, ge=1, le=MAX_ONNX_THREADS)
 
 

@@ -5,14 +5,14 @@
     allow_pickle: false          # true: format river may be loaded
     python_allow: [acme.models]  # modules that format python may load, with those below them
     onnx_threads: 1              # format onnx: threads of one operator
+    skops_allow: [acme.Scaler]   # types that format sklearn may make, beyond those that skops trusts by itself
+    mlflow: http://host:5000     # where `streambg models pull` asks
 """
 
 from __future__ import annotations
 
 import errno
-import importlib.metadata
 import os
-import platform
 import re
 import tempfile
 from collections.abc import Mapping
@@ -23,13 +23,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from streambg import __version__
 from streambg.errors import ModelError
 from streambg.models.contract import Model
 from streambg.models.folder import DAMAGED, read_below, sync_folder, write_folder
 from streambg.models.formats import load_python, load_river, source_sha256
+from streambg.models.libraries import recorded_versions
 from streambg.models.manifest import (
     FILE,
+    MAX_ARTIFACT_BYTES,
     MAX_YAML_BYTES,
     PART,
     REGISTRY_FILE,
@@ -44,16 +45,15 @@ from streambg.models.manifest import (
 from streambg.models.onnxfile import read_opsets
 from streambg.models.onnxmodel import load_onnx
 from streambg.models.policy import Policy, read_policy
-
-# The distribution that a format's answers come from, by format.
-_LIBRARIES: Mapping[Format, tuple[str, ...]] = {"python": (), "river": ("river",), "onnx": ("onnxruntime",)}
-# The bytes, the model made of them and the other color's stand in one process's memory for a moment.
-MAX_ARTIFACT_BYTES = 1024**3
+from streambg.models.sklearnmodel import load_sklearn
 
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """What `add` needs. `created`: the time of adding. `libraries`: distributions whose versions are recorded too."""
+    """What `add` needs. `created`: the time of adding. `libraries`: distributions whose versions are recorded too.
+
+    `types`: format sklearn, see `Manifest`. `origin`: where it was pulled from.
+    """
 
     ref: str
     format: Format
@@ -66,6 +66,8 @@ class NewVersion:
     training: str = ""
     metrics: Mapping[str, float | int | str] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Registry:
         registry = Registry(path)
         path.mkdir(parents=True, exist_ok=True)
         lines = f"allow_pickle: {str(policy.allow_pickle).lower()}\npython_allow: [{', '.join(policy.python_allow)}]\n"
+        if policy.skops_allow:
+            lines += f"skops_allow: [{', '.join(policy.skops_allow)}]\n"
         if policy.onnx_threads != Policy().onnx_threads:
             lines += f"onnx_threads: {policy.onnx_threads}\n"
         try:
@@ -167,6 +171,19 @@ class Registry:
             )
         return LoadedModel(manifest, self._make(manifest, self._artifact(manifest), self.policy()))
 
+    def mismatch(self, ref: str, expected_digest: str) -> str | None:
+        """Why no scorer that reads this registry can load what was deployed; None: it stands there, byte for byte.
+
+        Nothing is loaded. Raises ModelError where the version is not here, or cannot be read: that says nothing of it.
+        """
+        manifest = self.get(ref)
+        if manifest.digest != expected_digest:
+            return f"{ref} in {self.path} has the digest {manifest.digest}, {expected_digest} was deployed"
+        data = self._bytes(manifest)
+        if data is not None and (found := sha256(data)) != manifest.artifact_sha256:
+            return f"{ref} in {self.path}: {manifest.artifact} has the SHA-256 {found}, not {manifest.artifact_sha256}"
+        return None
+
     def add(self, new: NewVersion) -> Manifest:
         """Write a version, all of it or nothing; it must load here first. The same content again changes nothing.
 
@@ -220,8 +237,10 @@ class Registry:
             "features": dict(new.features),
             "outputs": list(new.outputs),
             "opset": opset,
-            "libraries": _versions(new.format, new.libraries),
+            "libraries": recorded_versions(new.format, new.libraries),
+            "types": sorted(set(new.types)) if new.format == "sklearn" or new.types else None,
             "training": new.training,
+            "origin": new.origin,
             "metrics": dict(new.metrics),
             "created": new.created,
         }
@@ -248,13 +267,18 @@ class Registry:
             way_out="versions never change; add it under a new version",
         )
 
-    def _artifact(self, manifest: Manifest) -> bytes | None:
+    def _bytes(self, manifest: Manifest) -> bytes | None:
         if manifest.artifact is None:
             return None
         try:
-            data = read_below(self.path, (manifest.name, manifest.version, manifest.artifact), MAX_ARTIFACT_BYTES)
+            return read_below(self.path, (manifest.name, manifest.version, manifest.artifact), MAX_ARTIFACT_BYTES)
         except FileNotFoundError as error:
             raise ModelError(f"{manifest.ref}: the artifact {manifest.artifact} is missing", way_out=DAMAGED) from error
+
+    def _artifact(self, manifest: Manifest) -> bytes | None:
+        data = self._bytes(manifest)
+        if data is None:
+            return None
         if (found := sha256(data)) != manifest.artifact_sha256:
             raise ModelError(
                 f"{manifest.ref}: {manifest.artifact} has the SHA-256 {found}, {FILE} says {manifest.artifact_sha256}",
@@ -268,20 +292,9 @@ class Registry:
             return load_river(manifest, artifact or b"", policy.allow_pickle)
         if manifest.format == "onnx":
             return load_onnx(manifest, artifact or b"", policy.onnx_threads)
+        if manifest.format == "sklearn":
+            return load_sklearn(manifest, artifact or b"", policy.skops_allow)
         return load_python(manifest, artifact, policy.python_allow)
-
-
-def _versions(format_: Format, more: tuple[str, ...]) -> dict[str, str]:
-    versions = {"python": platform.python_version(), "streambg": __version__}
-    for name in dict.fromkeys(("numpy", *_LIBRARIES[format_], *more)):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError as error:
-            raise ModelError(
-                f"the library {name!r} is not installed here, so it has no version to record",
-                way_out="install it, or leave --library out",
-            ) from error
-    return versions
 
 
 def _natural(ref: str) -> tuple[str, list[tuple[int, str]]]:

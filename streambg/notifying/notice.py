@@ -108,12 +108,14 @@ def of_verdict(pipeline: str, word: str, reasons: tuple[str, ...], pair: str, ep
 
 def of_drift(pipeline: str, drifted: Drifted, pair: str, epoch: int, time_ms: int) -> Notice:
     """A drift alarm: what changed, since which source offset, from what to what. It decides nothing."""
-    where = f"{drifted.stream} in partition {drifted.partition} since offset {drifted.since}"
+    what = f"input ({drifted.stream}, and the other color alike)" if drifted.alike else drifted.stream
+    where = f"{what} in partition {drifted.partition} since offset {drifted.since}"
+    reached = f"{drifted.measure} {drifted.value:.3g}, the limit is {drifted.limit:.3g}"
     return Notice(
         pipeline,
         "alarm",
         "warning",
-        f"{pipeline}: drift of the {where}: mean {drifted.before:.4g}, now {drifted.after:.4g}",
+        f"{pipeline}: drift of the {where}: mean {drifted.before:.4g}, now {drifted.after:.4g} ({reached})",
         time_ms,
         epoch,
         f"{pair}/{drifted.key}",

@@ -10,23 +10,13 @@ from streambg.config import Pipeline
 from streambg.control.follower import ControlFollower
 from streambg.errors import ConfigError
 from streambg.kafka import profiles
+from streambg.kafka.identity import ANSWER_AGAIN, GO_ON, NEW_PIPELINE, RESTORE
 from streambg.process.slots import Slots
 from streambg.publishing.facts import Site as PublisherSite
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color
 from streambg.scoring.session import Site as ScorerSite
 from streambg.topicplan import Role
-
-# How a person goes on where a topic was deleted and made again under a running pipeline.
-NEW_PIPELINE = "start a new pipeline name for the new topic"
-RESTORE = "restore the control log, or start a new pipeline name"
-ANSWER_AGAIN = (
-    "start the processes again, then `streambg deploy` the candidate anew, or `--rescore` the live model (P29)"
-)
-GO_ON = (
-    "start the processes again: they go on behind the last settled offset; what was published before is gone with the "
-    "topic, and the audit says so"
-)
 
 
 def slots(pipeline: Pipeline, role: Role) -> Slots:
@@ -66,6 +56,7 @@ def publisher(pipeline: Pipeline, slot: int) -> PublisherSite:
         reader=profiles.reader(pipeline, f"{name}.reader"),
         producer=profiles.transactional_producer(pipeline, name),
         admin=profiles.admin(pipeline, f"{name}.admin"),
+        trusted_s=profiles.trusted_ms(pipeline) / 1_000,
         every_s=pipeline.publish.transaction.every_ms / 1_000,
         records=pipeline.publish.transaction.records,
         input_timestamps=pipeline.output.timestamp == "input",

@@ -42,6 +42,7 @@ class Site:
     reader: ClientConfig
     producer: ClientConfig
     admin: ClientConfig
+    trusted_s: float  # a transactional call that takes longer ends the session (P21)
     every_s: float
     records: int
     input_timestamps: bool  # output.timestamp: input

@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import logging
 
-# A commit takes 4-9 ms on one broker (measured, p50), transactions on three nodes up to 6 s while one dies. What takes
-# longer than this may have been retried inside the client.
-SLOW_CALL_S = 2.0
-
 # librdkafka's facilities for a lost connection and for a request without an answer
 _SIGNS = ("FAIL", "REQTMOUT")
 _BOOTSTRAP = "/bootstrap"
@@ -58,8 +54,11 @@ class TroubleLog(logging.Handler):
         self.signs.clear()
 
 
-def suspicion(slow_s: float, signs: list[str], limit_s: float = SLOW_CALL_S) -> str | None:
-    """Why the session must end before its next transaction; None where nothing speaks against it."""
+def suspicion(slow_s: float, signs: list[str], limit_s: float) -> str | None:
+    """Why the session must end before its next transaction; None where nothing speaks against it.
+
+    What takes longer than `limit_s` may have been retried inside the client.
+    """
     if slow_s > limit_s:
         return f"a transactional call took {slow_s:.1f} s, the limit is {limit_s:g} s"
     if signs:

@@ -23,7 +23,7 @@ from streambg.publishing.outcomes import Records
 from streambg.publishing.suspicion import TroubleLog, suspicion
 from streambg.records.cutover import Superseded, encode_cutover
 
-# librdkafka's own timeout of a transactional call; SLOW_CALL_S ends the session long before a second try could matter.
+# Of a flush, and of the calls of an assignment. The transactional ones end when they are no longer trusted (P21).
 CALL_TIMEOUT_S = 5.0
 INIT_TIMEOUT_S = 30.0
 
@@ -131,7 +131,7 @@ class Transaction:
 
     def commit(self, positions: list[TopicPartition], group_metadata: Any) -> None:
         """Outputs, cutovers and positions at once (P26); then judge whether to trust it (P21)."""
-        producer = self._at_hand
+        producer, trusted_s = self._at_hand, self._site.trusted_s
         assert self._open_since is not None
         started = self._clients.now()
         # The broker may still be writing the last transaction's markers and then answers CONCURRENT_TRANSACTIONS. The
@@ -141,11 +141,11 @@ class Transaction:
         producer.flush(CALL_TIMEOUT_S)
         CRASH.at("after-flush")
         CRASH.at("before-offsets")
-        producer.send_offsets_to_transaction(positions, group_metadata, CALL_TIMEOUT_S)
+        producer.send_offsets_to_transaction(positions, group_metadata, trusted_s)
         sent = self._clients.now()
         CRASH.at("after-offsets")
         CRASH.at("before-commit")
-        producer.commit_transaction(CALL_TIMEOUT_S)
+        producer.commit_transaction(trusted_s)
         done = self._clients.now()
         CRASH.at("after-commit")
         self._meter.committed(self.count, done - self._open_since)
@@ -156,7 +156,7 @@ class Transaction:
     def _distrust(self, slowest_call_s: float) -> None:
         """P21, judged after each commit and before each begin."""
         self._at_hand.poll(0)
-        doubt = suspicion(slowest_call_s, self.trouble.signs)
+        doubt = suspicion(slowest_call_s, self.trouble.signs, self._site.trusted_s)
         if doubt:
             raise SessionEnded(f"suspicion: {doubt} (P21)")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
@@ -86,6 +86,19 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class Noise:
+    """How much a model differs from itself: what an A/A phase has measured, as a candidate's `deploy` carries it (P4).
+
+    digest: of the model that was blue and green then. events: the pairs that it was seen on. floors: by metric that
+    lies between the colors, at most so large a share of its range.
+    """
+
+    digest: str
+    events: int
+    floors: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class LabelTerms:
     """Labels as the gate sees them. `topic` is the user's.
 
@@ -127,6 +140,27 @@ class Gate:
     def metric(self, name: str) -> Metric:
         """Raises KeyError."""
         return {metric.name: metric for metric in self.metrics}[name]
+
+    @property
+    def between(self) -> tuple[Metric, ...]:
+        """What lies between the colors, and has a noise floor: flips, shifts."""
+        return tuple(metric for metric in self.metrics if not metric.directed)
+
+    def above(self, noise: Noise | None) -> Gate:
+        """Held against the measured floors, where these are above the declared ones.
+
+        Raises ValueError where a margin and its floor leave nothing that could be shown.
+        """
+        if noise is None:
+            return self
+        floors = {metric.name: max(metric.floor, noise.floors.get(metric.name, 0.0)) for metric in self.between}
+        metrics = tuple(replace(metric, floor=floors.get(metric.name, metric.floor)) for metric in self.metrics)
+        for metric in metrics:
+            largest = max(metric.margin or 0.0, metric.segment_margin or 0.0)
+            if largest + metric.floor >= 1:
+                both = f"the margin {largest:.2%} and the noise {metric.floor:.2%}"
+                raise ValueError(f"{metric.name}: {both} are more than all there is")
+        return replace(self, metrics=metrics)
 
     @property
     def deciding(self) -> tuple[Metric, ...]:

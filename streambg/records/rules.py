@@ -27,6 +27,7 @@ class Rules(msgspec.Struct, frozen=True):
     late_live_ms, late_candidate_ms: how long an answer is waited for; None: for ever (P18).
     live_failed: may the candidate answer where live cannot, at weight > 0 (P16)?
     gate: what decides about a candidate, as plain values (`Gate.from_data`); None: nothing was declared.
+    drift: carried fields whose drift is watched.
     """
 
     outputs: tuple[str, ...]
@@ -37,6 +38,7 @@ class Rules(msgspec.Struct, frozen=True):
     live_failed: Literal["dead-letter", "candidate"] = "dead-letter"
     decision: _Decision | None = None
     gate: dict[str, Any] | None = None
+    drift: tuple[str, ...] = ()
 
     @property
     def decision_output(self) -> int | None:

@@ -41,6 +41,11 @@ class LabelTable:
         self._size = 0
         self._keys, self._times, self._values = np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0)
 
+    @property
+    def key(self) -> str:
+        """The carried field that a label shares with its event."""
+        return self._terms.key
+
     def take(self, times: Sequence[int], values: Sequence[bytes | None]) -> None:
         """Records of the labels' topic, in the order of their partition. Raises ConfigError for too many."""
         keys: list[int] = []

@@ -25,6 +25,8 @@ from streambg.replaying.against import Against, Baseline
 from streambg.replaying.contender import Contender
 from streambg.replaying.labels import LabelTable, labelled
 from streambg.replaying.proof import Fetch, Prover, polled_of
+from streambg.replaying.rowing import rows_of
+from streambg.replaying.rows import RowsBatch
 from streambg.replaying.state import Missing, ModelState, Shown, State
 from streambg.scoring.batching import Polled
 
@@ -58,8 +60,9 @@ class Rule:
 class PartitionReplay:
     """`step` with one window after the other; `state` is consistent in between.
 
-    fetch: events that lie outside of the window and of the one before it. publish: takes each window's events, the
-    model's rows of them and the source offset that it reaches to; there is one model then.
+    fetch: events that lie outside of the window and of the one before it. rows: who wants the first model's rows.
+    publish: takes each window's events, the model's rows of them and the source offset that it reaches to; there is
+    one model then.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class PartitionReplay:
         rule: Rule,
         labels: LabelTable | None,
         fetch: Fetch,
+        rows: Callable[[RowsBatch], None] | None = None,
         publish: Publish | None = None,
     ) -> None:
         self.state = state
@@ -79,6 +83,7 @@ class PartitionReplay:
         self._rule = rule
         self._labels = labels
         self._fetch = fetch
+        self._rows = rows
         self._before: Polled | None = None
 
     def step(self, events: Polled, high: int) -> None:
@@ -97,6 +102,8 @@ class PartitionReplay:
             if baseline is None:  # the same for all of them: what an event carries does not depend on who answers it
                 baseline = self._against.take(low, high, events, part)
                 self._take(baseline)
+                if self._rows is not None:
+                    self._rows(rows_of(state.partition, baseline, part, self._labels))
             self._compare(candidate, model, _rows(low, high, baseline, part), baseline, events)
         self._before = events
         state.upto = high

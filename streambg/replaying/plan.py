@@ -74,6 +74,7 @@ class Deployed:
 class Plan:
     """deployed: by epoch, what stood in both slots. asks: of the pipeline file that the models are asked by.
 
+    rows: the file that every event's row is wanted in, None: nobody wants them.
     publish_to: where the model's answers go, too; no part of the identity, for the report is the same.
     """
 
@@ -86,6 +87,7 @@ class Plan:
     asks: str
     compacted: bool
     started_ms: int
+    rows: str | None = None
     publish_to: str | None = None
 
     def by_id(self) -> dict[tuple[str, int], Deployed]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streambg.config import Pipeline
@@ -14,9 +14,10 @@ from streambg.models.contract import Row
 from streambg.models.decoding import Decode, json_rows, load_decode_hook
 from streambg.models.registry import Registry
 from streambg.records.rules import Rules
-from streambg.replaying import pins
+from streambg.replaying import html, pins
 from streambg.replaying.backfill import check_topic
 from streambg.replaying.document import (
+    PAGE_FILE,
     REPORT_FILE,
     TIMING_FILE,
     Example,
@@ -26,11 +27,13 @@ from streambg.replaying.document import (
     encode,
 )
 from streambg.replaying.examples import examples_of
+from streambg.replaying.lane_rows import layout_of, write_rows
 from streambg.replaying.place import Place, find, write_whole
 from streambg.replaying.plan import Plan
 from streambg.replaying.pool import Pool, share_out
 from streambg.replaying.reading import Stopped, reader_config
 from streambg.replaying.request import Request
+from streambg.replaying.rows import check_file
 from streambg.replaying.state import State
 from streambg.replaying.summing import Found, report
 from streambg.replaying.work import Worker
@@ -57,25 +60,37 @@ def run(
     request: Request,
     folder: Path,
     *,
+    rows: Path | None = None,
     progress: Told | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Report:
     """Replay, and write `<folder>/<id>/`. Call it on the main thread where there are several workers.
 
-    stopping: asked between two windows; then Interrupted is raised, and `resume` goes on. Raises what `pins.plan`
-    does, ModelError, Gap where events expire while they are read, StreambgError where the disk is full.
+    rows: a Parquet file for each event's row, of one model. stopping: asked between two windows; then Interrupted is
+    raised, and `resume` goes on. Raises what `pins.plan` does, ModelError, Gap where events expire while they are read,
+    StreambgError where the disk is full.
     """
+    if rows is not None:
+        _check_rows(rows, request)
     if request.publish_to is not None:
         if len(request.models) > 1:
             raise ConfigError(
                 f"answers for {request.publish_to}: whose, of {len(request.models)} models?", way_out="name one model"
             )
         check_topic(pipeline, request.publish_to)
-    plan = pins.plan(pipeline, request)
+    plan = replace(pins.plan(pipeline, request), rows=None if rows is None else str(rows.absolute()))
     place = Place(folder, plan.identity.id)
     place.clear()
     place.write_plan(plan)
     return _replayed(pipeline, plan, place, folder, request.workers, request.rate, progress, stopping)
+
+
+def _check_rows(rows: Path, request: Request) -> None:
+    if len(request.models) > 1:
+        raise ConfigError(
+            f"rows are of one model; {len(request.models)} are named", way_out="replay them one after the other"
+        )
+    check_file(rows)
 
 
 def resume(
@@ -131,6 +146,10 @@ def _replayed(
     with LogReader(reader_config(pipeline), looks=True) as looks:
         shown = _examples(pipeline, plan, rules, states, looks)
     made = report(Found(plan, rules, states, shown))
+    if plan.rows is not None:
+        layout = layout_of(plan, rules, tuple(pipeline.input.carry))
+        write_rows(Path(plan.rows), layout, place, [lane.partition for lane in plan.lanes])
+    write_whole(place.path / PAGE_FILE, html.render(made).encode())
     write_whole(place.path / REPORT_FILE, encode(made))
     write_whole(place.path / TIMING_FILE, encode(_timing(plan, states, len(shares), time.monotonic() - started)))
     place.clear()

@@ -25,6 +25,7 @@ from streambg.replaying.against import Against, AgainstColor, AgainstModel, Agai
 from streambg.replaying.backfill import Sink, Stamp
 from streambg.replaying.contender import Contender, Spent
 from streambg.replaying.labels import LabelTable
+from streambg.replaying.lane_rows import LaneRows, layout_of
 from streambg.replaying.partition import Candidate, PartitionReplay, Rule
 from streambg.replaying.place import Place
 from streambg.replaying.plan import (
@@ -162,15 +163,30 @@ class Worker:
         with Reading(self._pipeline, lane, pace) as reading:
             outputs = loaded.rule.terms.outputs
             with closing(Stored(reading.stored, outputs)) as stored:
-                replay = self._partition(lane, loaded, reading, stored, state)
-                self._windows(replay, reading, lambda: before + time.monotonic() - started)
+                with self._rows(lane, loaded, state) as rows:
+                    replay = self._partition(lane, loaded, reading, stored, state, rows)
+                    self._windows(replay, reading, lambda: before + time.monotonic() - started, rows)
                 state.supersedes = reading.drained().supersedes
         state.done, state.seconds = True, before + time.monotonic() - started
         if self._sink is not None:
             self._sink.end(lane.partition)
         self._place.write_state(state)
 
-    def _windows(self, replay: PartitionReplay, reading: Reading, seconds: Callable[[], float]) -> None:
+    def _rows(self, lane: Lane, loaded: Loaded, state: State) -> AbstractContextManager[LaneRows | None]:
+        if self._plan.rows is None:
+            return nullcontext()
+        layout = layout_of(self._plan, loaded.rules, tuple(self._pipeline.input.carry))
+        return LaneRows(self._place, lane.partition, state.upto, layout)
+
+    def _checkpoint(self, state: State, rows: LaneRows | None) -> None:
+        """Rows first: those that no checkpoint knows are written again."""
+        if rows is not None:
+            rows.keep(state.upto)
+        self._place.write_state(state)
+
+    def _windows(
+        self, replay: PartitionReplay, reading: Reading, seconds: Callable[[], float], rows: LaneRows | None
+    ) -> None:
         state, written = replay.state, time.monotonic()
         windows = reading.windows(state.upto)
         while True:
@@ -179,7 +195,7 @@ class Worker:
             except BaseException:
                 # between two windows the state is whole: whatever ends the reading, it is kept
                 state.seconds = seconds()
-                self._place.write_state(state)
+                self._checkpoint(state, rows)
                 raise
             if window is None:
                 return
@@ -188,18 +204,21 @@ class Worker:
             self._told(state.upto - before)
             if time.monotonic() - written >= CHECKPOINT_S:
                 state.seconds = seconds()
-                self._place.write_state(state)
+                self._checkpoint(state, rows)
                 written = time.monotonic()
 
-    def _partition(self, lane: Lane, loaded: Loaded, reading: Reading, stored: Stored, state: State) -> PartitionReplay:
+    def _partition(
+        self, lane: Lane, loaded: Loaded, reading: Reading, stored: Stored, state: State, rows: LaneRows | None
+    ) -> PartitionReplay:
         outputs, partition = loaded.rule.terms.outputs, lane.partition
         candidates = []
         for answerer, model, found in zip(loaded.models, self._plan.identity.models, state.models, strict=True):
             contender = Contender(answerer, partition, outputs, found.spent)
             candidates.append(Candidate(contender, self._prover(contender, model.digest, partition)))
         against = self._against(lane, loaded, reading, stored, state)
+        wanted = None if rows is None else rows.write
         publish = partial(self._publish, partition) if self._sink is not None else None
-        return PartitionReplay(state, candidates, against, loaded.rule, loaded.labels, reading.fetch, publish)
+        return PartitionReplay(state, candidates, against, loaded.rule, loaded.labels, reading.fetch, wanted, publish)
 
     def _publish(self, partition: int, events: Polled, part: Part, high: int) -> None:
         """Every event has one row of the model, in the same order."""

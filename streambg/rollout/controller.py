@@ -22,16 +22,16 @@ from streambg.comparing.told import Told, told
 from streambg.config import Pipeline
 from streambg.control import readiness, verbs
 from streambg.control.fold import Entry
-from streambg.control.follower import LEASE_S
 from streambg.control.rollouts import Rollout
 from streambg.control.sender import ControlClient
 from streambg.control.state import ControlState
 from streambg.deciding.record import VerdictRecord
-from streambg.errors import OutcomeUnknown, Refused, SessionEnded, Unreachable
+from streambg.errors import OutcomeUnknown, Refused, Unreachable
 from streambg.kafka import profiles
 from streambg.notifying.notice import of_command, of_drift, of_verdict
 from streambg.notifying.sender import Sender
 from streambg.process.frame import Frame
+from streambg.rollout.broken import Broken
 from streambg.rollout.decide import Act, Ask, Decision, Wait, decide
 from streambg.rollout.look import Facts, look_of
 from streambg.rollout.verdicts import Verdicts
@@ -66,6 +66,7 @@ class Controller:
         self._ignore_records = ignore_records
         self._sender = sender
         self._reader = profiles.reader(pipeline, NAME)
+        self._broken = Broken(pipeline, self._reader)
         self._frame = Frame("controller", metrics_port, self._health)
         self._news_from = int(time.time() * 1_000) - NEWS_MS
         self._appended: dict[int, int] = {}  # epoch -> append time of its record, ms since 1970
@@ -92,9 +93,7 @@ class Controller:
             verdicts.read(LOOK_EVERY_S)  # what stands there is read before anything is decided
             while not self._frame.stopping:
                 snapshot = control.follower.snapshot()
-                age = snapshot.age(time.monotonic())
-                if age > LEASE_S:
-                    raise SessionEnded(f"the control log was not read to its end for {age:.0f} s (P6)")
+                snapshot.require_lease(time.monotonic())
                 self._turn(control, verdicts, snapshot.state)
                 self._frame.wait(LOOK_EVERY_S)
 
@@ -116,7 +115,8 @@ class Controller:
             STEP.set(0)
             return
         STEP.set(rollout.step + 1)
-        facts = Facts(int(time.time() * 1_000), self._appended[rollout.entered], found, state.paused)
+        now_ms, broken = int(time.time() * 1_000), self._broken.of(state.candidate)
+        facts = Facts(now_ms, self._appended[rollout.entered], found, state.paused, broken=broken)
         decision = self._decide(rollout, facts, state)
         if type(decision) is not type(self._decision):
             log.info("decides", rollout=rollout.summary(), decision=type(decision).__name__, why=_why(decision))

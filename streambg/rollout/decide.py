@@ -31,7 +31,7 @@ class Look:
     entered_ms: append time of the record that entered the step or stage. word, reasons: the verdict over the step's
     gates; evidence: its digest; events: pairs compared; written_ms: when the newest evidence was written, None: there
     is none. harm: why the candidate is to be taken back after its promote. lags: why the candidate does not keep up.
-    check: did the step's address answer 2xx; None: not asked.
+    check: did the step's address answer 2xx; None: not asked. broken: why it is taken for broken without any evidence.
     """
 
     now_ms: int
@@ -45,6 +45,7 @@ class Look:
     harm: str | None = None
     lags: tuple[str, ...] = ()
     check: bool | None = None
+    broken: str | None = None
 
     @property
     def elapsed_ms(self) -> int:
@@ -104,8 +105,8 @@ def decide(rollout: Rollout, look: Look) -> Decision:
 
 
 def _running(rollout: Rollout, look: Look) -> Decision:
-    if look.word == "abort":
-        return Act("rollout-abort", _because(look))
+    if (abort := _abort(look)) is not None:
+        return abort
     step = rollout.plan.steps[rollout.step]
     undecided = _undecided(rollout, step, look)
     if undecided:
@@ -118,6 +119,13 @@ def _running(rollout: Rollout, look: Look) -> Decision:
     if step.check is not None and not look.check:
         return Wait((f"{step.check} has not answered 2xx",))
     return Act("rollout-advance", _because(look))
+
+
+def _abort(look: Look) -> Act | None:
+    """Harm, or a candidate that is broken; what then becomes of it the plan says (`on_abort`)."""
+    if look.word == "abort":
+        return Act("rollout-abort", _because(look))
+    return None if look.broken is None else Act("rollout-abort", _short(look.broken))
 
 
 def _undecided(rollout: Rollout, step: Step, look: Look) -> tuple[str, ...]:
@@ -159,8 +167,8 @@ def _waits(rollout: Rollout, step: Step, look: Look) -> tuple[str, ...]:
 
 def _held(rollout: Rollout, look: Look) -> Decision:
     """Held is not unwatched: harm still aborts."""
-    if look.word == "abort":
-        return Act("rollout-abort", _because(look))
+    if (abort := _abort(look)) is not None:
+        return abort
     return Wait(("held: streambg rollout approve, skip or stop; or abort", *look.reasons))
 
 

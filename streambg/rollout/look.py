@@ -25,6 +25,7 @@ class Facts:
     paused: bool
     lags: tuple[str, ...] = ()
     check: bool | None = None
+    broken: str | None = None
 
 
 def look_of(rollout: Rollout, facts: Facts) -> Look:
@@ -47,6 +48,7 @@ def look_of(rollout: Rollout, facts: Facts) -> Look:
         harm="; ".join(reasons) if harmful else None,
         lags=facts.lags,
         check=facts.check,
+        broken=facts.broken,
     )
 
 

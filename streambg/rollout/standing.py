@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streambg.comparing.judging import case_of
-from streambg.comparing.told import told
+from streambg.comparing.told import Told, told
 from streambg.config import Pipeline
 from streambg.control import verbs
 from streambg.control.fold import Entry
@@ -25,10 +25,14 @@ FIRST_READ_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """state: as the control log says now. decision: what a controller would do; None: no rollout is under way."""
+    """state: as the control log says now. decision: what a controller would do; None: no rollout is under way.
+
+    told: the last verdict about the pair in force; None: nobody is to be judged.
+    """
 
     state: ControlState
     decision: Decision | None
+    told: Told | None = None
 
     @property
     def kind(self) -> str:
@@ -92,5 +96,5 @@ def _standing(state: ControlState, verdicts: Verdicts, appended: dict[int, int])
     case, now_ms = case_of(state), int(time.time() * 1_000)
     found = told(verdicts.read(), case, now_ms) if case else None
     return Standing(
-        state, decide(rollout, look_of(rollout, Facts(now_ms, appended[rollout.entered], found, state.paused)))
+        state, decide(rollout, look_of(rollout, Facts(now_ms, appended[rollout.entered], found, state.paused))), found
     )

@@ -13,18 +13,22 @@ from streambg.records.source import COLORS
 # Far more members than the partitions of anything that is run on one machine; each is a Python process of 60 MB.
 MAX_MEMBERS = 16
 PACKAGE = "consumers"
-# One of each, and nothing waits for them.
+# One of each, and no event waits for them.
 LAST = ("comparator", "controller")
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One child: `name` labels its lines, `port` is where it serves /metrics and /healthz on loopback."""
+    """One child: `name` labels its lines, `port` is where it serves /metrics and /healthz on loopback.
+
+    late: it is started when the others have come up.
+    """
 
     name: str
     module: str
     arguments: tuple[str, ...]
     port: int
+    late: bool = False
 
     def argv(self, pipeline_file: Path, python: str = sys.executable) -> list[str]:
         """The command line; it is run in the directory of the pipeline file."""
@@ -64,9 +68,9 @@ def processes(scorers: int, publishers: int, ports: Sequence[int]) -> tuple[Proc
         name, port = next(labels)
         made.append(Process(name, "publisher", ("--slot", str(slot)), port))
     name, port = next(labels)
-    made.append(Process(name, "comparator", ("--slot", "0"), port))
+    made.append(Process(name, "comparator", ("--slot", "0"), port, late=True))
     name, port = next(labels)
-    made.append(Process(name, "controller", (), port))
+    made.append(Process(name, "controller", (), port, late=True))
     return tuple(made)
 
 

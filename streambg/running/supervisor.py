@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Literal
 
 from streambg.errors import StreambgError
 from streambg.running.child import Child
@@ -19,6 +20,9 @@ from streambg.running.restarts import LONGEST_DELAY, Leave, after_end, words
 
 # From SIGTERM to SIGKILL: a process that ends in order commits and leaves its group, 0.2-1.5 s measured.
 GRACE = 10.0
+# How long the late ones wait at most. The others come up in 2 s where the processors are theirs (0.7 s of a processor's
+# time each); the late ones would take 2.5 s of it meanwhile.
+HOLD = 10.0
 # How often children are looked at that neither write nor close their pipe. The usual end closes the pipe and is
 # seen at once.
 TICK = 0.1
@@ -60,11 +64,13 @@ class _Post:
     child: Child | None = None
     due: float | None = 0.0
     short_lives: int = 0
+    heard: bool = False  # it has said a line
 
 
 class Supervisor:
     """Its thread starts every child and outlives them all; other threads only ask. One use: start, stop.
 
+    The late ones are started when each of the others has said a line, or, where `hold`, when `release` says so.
     `on_line(name, line)` and `say(name, text, level)` are called on that thread. What they raise ends everything.
     """
 
@@ -75,14 +81,18 @@ class Supervisor:
         environment: Mapping[str, str],
         on_line: Callable[[str, str], None],
         say: Callable[[str, str, str], None],
+        *,
+        hold: bool = False,
     ) -> None:
         self._file = pipeline_file.absolute()
         # lines as they are written, not as a buffer fills
         self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
         self._on_line, self._say = on_line, say
-        self._posts = {process.name: _Post(Seen(process)) for process in processes}
+        self._held = hold
+        late = time.monotonic() + HOLD
+        self._posts = {process.name: _Post(Seen(process), due=late if process.late else 0.0) for process in processes}
         self._snapshot: dict[str, Seen] = {name: post.seen for name, post in self._posts.items()}
-        self._asked: SimpleQueue[tuple[str, signal.Signals] | None] = SimpleQueue()
+        self._asked: SimpleQueue[tuple[str, signal.Signals] | Literal["release"] | None] = SimpleQueue()
         self._bell: tuple[int, ...] = os.pipe()  # wakes the thread; empty once `stop` is through
         self._bell_lock = threading.RLock()  # reentrant: a signal handler may ring while this thread rings
         self._selector = selectors.DefaultSelector()
@@ -91,7 +101,7 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Start them all; returns at once."""
+        """Start them all, the late ones behind the others; returns at once."""
         self._thread.start()
 
     def seen(self) -> Mapping[str, Seen]:
@@ -101,6 +111,10 @@ class Supervisor:
     def send(self, name: str, number: signal.Signals) -> None:
         """A signal to the process that runs under this name now; an end that follows counts as not asked for."""
         self._ask((name, number))
+
+    def release(self) -> None:
+        """Start the late ones, where they were not started yet."""
+        self._ask("release")
 
     def ended(self, timeout: float = 0.0) -> bool:
         """Have all ended for good? Waits up to `timeout` seconds. Raises what ended the supervisor itself."""
@@ -125,7 +139,7 @@ class Supervisor:
         self._ask(None)
         self._ask(None)
 
-    def _ask(self, what: tuple[str, signal.Signals] | None) -> None:
+    def _ask(self, what: tuple[str, signal.Signals] | Literal["release"] | None) -> None:
         self._asked.put(what)
         with self._bell_lock:
             if self._bell:
@@ -153,6 +167,9 @@ class Supervisor:
     def _obey(self) -> None:
         while not self._asked.empty():
             what = self._asked.get()
+            if what == "release":
+                self._release()
+                continue
             if what is not None:
                 post = self._posts[what[0]]
                 if post.child is not None:
@@ -205,6 +222,15 @@ class Supervisor:
     def _pass_on(self, post: _Post, lines: Sequence[str]) -> None:
         for line in lines:
             self._on_line(post.seen.process.name, line)
+        if lines and not post.heard:
+            post.heard = True
+            if not self._held and all(each.heard for each in self._posts.values() if not each.seen.process.late):
+                self._release()
+
+    def _release(self) -> None:
+        for post in self._posts.values():
+            if post.seen.process.late and not post.seen.lives and post.due is not None:
+                post.due = 0.0
 
     def _bury(self) -> None:
         for post in self._posts.values():

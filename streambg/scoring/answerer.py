@@ -11,7 +11,7 @@ import numpy as np
 from streambg.control.state import Deployment
 from streambg.models.answering import answer_rows
 from streambg.models.contract import Model, Row, Schema
-from streambg.models.decoding import json_rows, load_decode_hook
+from streambg.models.decoding import decoder
 from streambg.models.features import FeatureCheck
 from streambg.models.registry import Registry
 from streambg.scoring.batching import Polled, Scored, carry_columns, of_kept, sampled
@@ -68,8 +68,6 @@ def load_answerer(registry: Registry, deployment: Deployment, carry: tuple[str, 
     rules = deployment.rules
     loaded = registry.load(deployment.model, deployment.digest)
     schema = loaded.manifest.schema_of(rules.decision.output if rules.decision else None, rules.decision_threshold)
-    decode: Decode = json_rows
-    if rules.decode is not None:
-        decode = load_decode_hook(rules.decode, registry.policy().python_allow)
+    decode = decoder(rules.decode, registry.policy().python_allow)
     more = () if rules.bucket_field is None or rules.bucket_field in carry else (rules.bucket_field,)
     return Answerer(deployment.id, loaded.model, schema, decode, Fields((*carry, *more), rules.bucket_field), topic)

@@ -148,6 +148,8 @@ class Session:
         deployment = self.deployment
         first = self._consumer.poll(POLL_S)
         self._raise_failure()
+        # P6. After waiting: the follower's thread has had a turn behind a model that let none
+        self._follower.snapshot().require_lease(self.site.clients.now())
         if first is not None and deployment is not None:
             more = self._consumer.consume(self._limit - 1, 0) if self._limit > 1 else []
             self._answer([first, *more], deployment.sample)

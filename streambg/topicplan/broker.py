@@ -21,7 +21,7 @@ from streambg.kafka import profiles
 from streambg.kafka.admin import ASK_S, await_reachable, broker_count, describe
 from streambg.kafka.errors import translate
 from streambg.topicplan.declared import Declared, Role, load_topics
-from streambg.topicplan.plan import Action, Found, diff, faults
+from streambg.topicplan.plan import Action, Found, diff, faults, steps
 
 CLIENT = "streambg.topics"
 # A broker that is up answers in milliseconds; a process that may start before its broker asks again.
@@ -79,31 +79,42 @@ def refuse_impossible(actions: Sequence[Action]) -> None:
 
 
 def apply(admin: AdminClient, actions: Sequence[Action], told: Told = lambda _: None) -> None:
-    """Do it one topic after another, in the order of P13; `told` hears of each when every broker shows it.
+    """Do it in the order of P13, what is to be created together in one request; `told` hears of each topic when every
+    broker shows it.
 
     Raises Misconfigured where something is impossible (then nothing is done) or the broker does not do it, Denied,
     Unreachable. What was done before an error stays; applying again goes on from there.
     """
     refuse_impossible(actions)
-    for action in actions:
-        if action.kind == "unchanged":
-            continue
-        _perform(admin, action)
-        _await_shown(admin, action)
-        told(action)
+    for step in steps(actions):
+        if step[0].kind == "create":
+            _create(admin, step)
+        else:
+            _change(admin, step[0])
+        for action in step:
+            _await_shown(admin, action)
+            told(action)
 
 
-def _perform(admin: AdminClient, action: Action) -> None:
+def _create(admin: AdminClient, actions: Sequence[Action]) -> None:
+    topics = [
+        NewTopic(
+            action.name,
+            num_partitions=action.partitions or 1,
+            replication_factor=action.replication,
+            config=dict(action.config),
+        )
+        for action in actions
+    ]
+    for name, future in admin.create_topics(topics, operation_timeout=CREATE_S, request_timeout=CREATE_S).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            raise translate(error, f"create {name}") from error
+
+
+def _change(admin: AdminClient, action: Action) -> None:
     try:
-        if action.kind == "create":
-            topic = NewTopic(
-                action.name,
-                num_partitions=action.partitions or 1,
-                replication_factor=action.replication,
-                config=dict(action.config),
-            )
-            admin.create_topics([topic], operation_timeout=CREATE_S, request_timeout=CREATE_S)[action.name].result()
-            return
         if action.partitions is not None:
             grown = [NewPartitions(action.name, action.partitions)]
             admin.create_partitions(grown, operation_timeout=CREATE_S, request_timeout=CREATE_S)[action.name].result()

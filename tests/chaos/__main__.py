@@ -1,13 +1,19 @@
-"""Faults on a real broker: `python -m chaos [--only ROW] [--size short|scaled|full] [--report docs/reliability.md]`."""
+"""Faults on a real broker: `python -m chaos [--only ROW] [--size short|scaled|full] [--report docs/reliability.md]`.
+
+Each row's result is kept, so a run that was stopped goes on where it was; rows that failed are run again, and those
+that `--only` names.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import string
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -16,44 +22,59 @@ from rich.table import Table
 from chaos.report import write
 from chaos.running import play
 from chaos.scenario import ALL, FULL, SCALED, SHORT
-from chaos.table import HEAD, Result, broken_off, cells
+from chaos.table import HEAD, SIZES, Result, broken_off, cells
 from streambg.errors import StreambgError
 
-SIZES = {"short": SHORT, "scaled": SCALED, "full": FULL}
+RESULTS = Path("build/chaos.jsonl")
+COUNTS = dict(zip(SIZES, (SHORT, SCALED, FULL), strict=True))
 console = Console()
 
 
 def main() -> int:
     options = argparse.ArgumentParser(prog="make chaos", description=__doc__)
-    options.add_argument("--only", action="append", default=[], metavar="ROW", help="this scenario; may be given again")
-    options.add_argument("--size", choices=list(SIZES), default="scaled", help="how many injections, how many events")
+    options.add_argument(
+        "--only", action="append", default=[], metavar="ROW", help="a row, or all of a letter; may be given again"
+    )
+    options.add_argument("--size", choices=SIZES, default="scaled", help="how many injections, how many events")
+    options.add_argument("--again", action="store_true", help="also the rows that have succeeded in this size before")
     options.add_argument("--seed", type=int, default=int(time.time()), help="of the faults; printed, so it replays")
-    options.add_argument("--results", type=Path, help="JSON lines; a row that stands there in this size is left out")
+    options.add_argument("--results", type=Path, default=RESULTS, help=f"JSON lines, one a run ({RESULTS})")
     options.add_argument("--logs", type=Path, help="keep each row's files here: its processes' logs, its pipeline")
-    options.add_argument("--report", type=Path, help="write the table into this page")
+    options.add_argument("--report", type=Path, help="renew the rows of the table in this page")
     chosen = options.parse_args()
-    unknown = set(chosen.only) - set(ALL)
+    unknown = [word for word in chosen.only if not rows(word)]
     if unknown:
         options.error(f"no scenario {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
-    results = [result for result in _done(chosen.results) if result.size == chosen.size]
-    commit = _commit()
     logs = chosen.logs.resolve() if chosen.logs is not None else None
-    console.print(f"seed {chosen.seed}, size {chosen.size}, commit {commit}")
-    for row in chosen.only or list(ALL):
-        if any(result.row == row for result in results):
-            continue
-        console.print(f"{row}: {ALL[row].fault} ...")
-        result = replace(_played(row, SIZES[chosen.size], chosen.seed, logs), size=chosen.size, commit=commit)
-        results.append(result)
-        console.print(f"  {', '.join(cells(result)[2:])} ({result.took_s:.0f} s)", highlight=False)
-        if chosen.results is not None:
-            chosen.results.parent.mkdir(parents=True, exist_ok=True)
-            with chosen.results.open("a") as lines:
-                lines.write(json.dumps(result.as_json()) + "\n")
-    console.print(_table(results))
-    if chosen.report is not None:
-        write(chosen.report, results, chosen.size, chosen.seed)
-    return 0 if all(result.ok for result in results) else 1
+    results, commit = _done(chosen.results), _commit()
+    wanted = list(dict.fromkeys(row for word in chosen.only for row in rows(word)))
+    done = {row: result for result in results for row in [result.row] if result.size == chosen.size}
+    due = wanted or [row for row in ALL if chosen.again or row not in done or not done[row].ok]
+    console.print(f"seed {chosen.seed}, size {chosen.size}, commit {commit}: {len(due)} of {len(ALL)} rows")
+    if len(due) < len(ALL) and not wanted:
+        console.print(f"the others stand in {chosen.results}; --again runs them, too")
+    for number, row in enumerate(due, 1):
+        console.print(f"{row} ({number} of {len(due)}): {ALL[row].fault} ...")
+        played = _played(row, COUNTS[chosen.size], chosen.seed, logs)
+        done[row] = replace(played, size=chosen.size, commit=commit, day=f"{datetime.now(UTC):%Y-%m-%d}")
+        results.append(done[row])
+        console.print(f"  {', '.join(cells(done[row])[2:])}", highlight=False)
+        chosen.results.parent.mkdir(parents=True, exist_ok=True)
+        with chosen.results.open("a") as lines:
+            lines.write(json.dumps(done[row].as_json()) + "\n")
+        if chosen.report is not None:
+            write(chosen.report, results)  # after each row: an hour without an interruption is rare
+    shown = [done[row] for row in ALL if row in (wanted or done)]
+    console.print(_table(shown))
+    failed = [result.row for result in shown if not result.ok]
+    took_min = sum(result.took_s for result in shown) / 60
+    console.print(f"{len(shown)} rows, {took_min:.0f} min in all, {len(failed)} failed: {', '.join(failed) or '-'}")
+    return 1 if failed else 0
+
+
+def rows(word: str) -> list[str]:
+    """The row of that name, or the rows whose letter it is."""
+    return [row for row in ALL if word in (row, row.rstrip(string.digits))]
 
 
 def _played(row: str, size: int, seed: int, logs: Path | None) -> Result:
@@ -73,8 +94,8 @@ def _commit() -> str:
     return subprocess.run(asked, capture_output=True, text=True, cwd=Path(__file__).parent, check=False).stdout.strip()
 
 
-def _done(file: Path | None) -> list[Result]:
-    if file is None or not file.exists():
+def _done(file: Path) -> list[Result]:
+    if not file.exists():
         return []
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     return [Result(**{name: value for name, value in row.items() if name != "ok"}) for row in rows]

@@ -23,7 +23,7 @@ def kill_broker(world: World, count: int) -> bool:
     return max(world.recoveries) <= 30
 
 
-@scenario("B2", "broker restarted cleanly", "recovery <= 15 s", counts=(1, 4, 10))
+@scenario("B2", "broker restarted cleanly", "recovery <= 15 s", counts=(1, 3, 10))
 def restart_broker(world: World, count: int) -> bool:
     for _ in range(count):
         world.pause(2, 5)
@@ -47,7 +47,7 @@ def freeze_broker(world: World, count: int) -> bool:
     return True
 
 
-@scenario("B7", "broker's disk full", "fails closed, 0/0 after space returns", counts=(1, 2, 5), home="small disk")
+@scenario("B7", "broker's disk full", "fails closed, 0/0 after space returns", counts=(1, 1, 5), home="small disk")
 def disk_full(world: World, count: int) -> bool:
     """Kafka halts where it cannot write; the pipeline's processes wait for it."""
     ended = {name: len(world.members[name].ended) for name in world.members.names()}

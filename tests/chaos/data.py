@@ -126,7 +126,7 @@ def _answered(world: World, poison: int) -> bool:
 OVERTAKEN = Halt("D1", "retention takes what a stopped scorer has not read", "halt with the exact gap, then 0/0")
 
 
-@trial(OVERTAKEN.name, OVERTAKEN.fault, counts=(1, 2, 5))
+@trial(OVERTAKEN.name, OVERTAKEN.fault, counts=(1, 1, 5))
 def retention(bootstrap: str, count: int, folder: Path) -> Result:
     """Whoever is behind ends and names the gap; a person gives it up, and everything behind it is answered."""
     return OVERTAKEN.run(bootstrap, count, folder, _overtake)

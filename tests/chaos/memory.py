@@ -36,7 +36,7 @@ CATCH_UP_S = 300.0
     "M1",
     "green's scorer stopped until it is far behind, then woken",
     "RSS +<= 64 MB, live p99 +<= 10 %",
-    counts=(20_000, 150_000, 1_000_000),
+    counts=(20_000, 100_000, 1_000_000),
     rates=(2_000.0, 5_000.0, 8_000.0),
 )
 def far_behind(world: World, count: int) -> bool:
@@ -74,7 +74,7 @@ def _far_behind(world: World, count: int) -> bool:
     "M2",
     "a reader of the output stopped, then woken",
     "no effect upstream; it reads all",
-    counts=(1, 2, 5),
+    counts=(1, 1, 5),
 )
 def slow_reader_of_output(world: World, count: int) -> bool:
     run, unmoved = world.run, True

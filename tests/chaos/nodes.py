@@ -84,7 +84,7 @@ def two_of_three(world: World, count: int) -> bool:
     "B6",
     "nodes restarted all the time, cleanly and by kill -9 in turn",
     "10,000 events, 200 a transaction, 0/0",
-    counts=(1, 2, 6),
+    counts=(1, 1, 6),
     home="cluster",
     rates=(BOUNCED_RATE,) * 3,
     events=(BOUNCED_EVENTS,) * 3,

@@ -17,7 +17,7 @@ from streambg.kafka.profiles import MAX_POLL_INTERVAL_MS
 QUIET_S = 10.0
 
 
-@scenario("Z3", "two publishers with one slot", "one ends <= 10 s with its reason, no ping-pong", counts=(1, 3, 10))
+@scenario("Z3", "two publishers with one slot", "one ends <= 10 s with its reason, no ping-pong", counts=(1, 2, 10))
 def one_slot_twice(world: World, count: int) -> bool:
     """Neither is started again by itself: that is what the exit code is for."""
     reached = True
@@ -55,7 +55,7 @@ def _one_gone(world: World, names: tuple[str, str]) -> bool:
     "R4",
     "the live model works twice as long as the group waits for a poll",
     "alarm <= 1 s after that, 0/0",
-    counts=(1, 2, 5),
+    counts=(1, 1, 5),
     params={"1": {"pause": "pause"}},
 )
 def slow_model(world: World, count: int) -> bool:

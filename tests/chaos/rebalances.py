@@ -31,7 +31,7 @@ def publisher_churn(world: World, count: int) -> bool:
     return world.compared(meanwhile, steady) >= 0.5
 
 
-@scenario("R2", "a second scorer of each color comes and goes", "0/0", counts=(1, 4, 25))
+@scenario("R2", "a second scorer of each color comes and goes", "0/0", counts=(1, 3, 25))
 def scorer_churn(world: World, count: int) -> bool:
     for color in ("blue", "green"):
         world.members.start(f"{color}.1", "scorer", "--color", color, "--slot", "1")
@@ -60,7 +60,7 @@ def _churn(world: World, names: list[str], count: int) -> None:
     "R5",
     "4 publishers, 3 of them die with a transaction open",
     "the last one publishes everything <= 21 s",
-    counts=(1, 2, 5),
+    counts=(1, 1, 5),
     publishers=4,
 )
 def dangling_transactions(world: World, count: int) -> bool:

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import platform
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from pathlib import Path
 
 import confluent_kafka
 
-from chaos.table import Result, markdown
+from chaos.scenario import ALL
+from chaos.table import Result, best, cells, line, markdown, rows_of
 from streambg import __version__
 from streambg.servers.kafka_config import KAFKA_VERSION
 
+# Kills, zombies, connections, brokers, rebalances, control, data, memory, clocks, liveness, scenarios of a rollout.
+GROUPS = "KZCBRXDMTLS"
 BEGIN, END = "<!-- generated: faults -->", "<!-- end of generated -->"
 
 
-def write(page: Path, results: list[Result], size: str, seed: int) -> None:
-    """Raises ValueError where the page has no markers."""
+def write(page: Path, results: Iterable[Result]) -> None:
+    """A row that is not among the results stays as it is. Raises ValueError where the page has no markers."""
     text = page.read_text()
     before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    table, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{page} needs the lines {BEGIN!r} and {END!r}")
-    page.write_text(f"{before}{BEGIN}\n\n{heading(size, seed)}\n\n{markdown(results)}\n{END}{after}")
+    rows = rows_of(table) | {row: line(cells(result)) for row, result in best(results).items()}
+    order = sorted(ALL, key=lambda row: (GROUPS.index(row[0]), row))
+    page.write_text(f"{before}{BEGIN}\n\n{heading(len(rows))}\n\n{markdown(rows, order)}\n{END}{after}")
 
 
-def heading(size: str, seed: int) -> str:
-    client = confluent_kafka.version()
+def heading(rows: int) -> str:
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}, size `{size}`, seed {seed}; streambg {__version__}, "
-        f"Apache Kafka {KAFKA_VERSION}, confluent-kafka {client},\nPython {platform.python_version()}, two cores."
+        f"{rows} of {len(ALL)} rows. The newest are of streambg {__version__}, Apache Kafka {KAFKA_VERSION}, "
+        f"confluent-kafka {confluent_kafka.version()},\nPython {platform.python_version()}, two cores; "
+        "the last column has the size, the seconds that the row took, the commit and the day."
     )

@@ -23,7 +23,9 @@ from chaos import (  # noqa: F401 - their rows enter the list
     places,
     rebalances,
     recreated,
+    refusals,
     repeats,
+    stories,
 )
 from chaos.cluster import Cluster
 from chaos.disk import small_disk
@@ -111,8 +113,14 @@ def broker_on_a_small_disk(_seed: int) -> Iterator[Place]:
         yield broker.bootstrap, {"broker": broker, "launch": Launch(), "disk": disk}
 
 
+@contextmanager
+def nothing(_seed: int) -> Iterator[Place]:
+    yield "", {}
+
+
 PLACES: dict[Home, Callable[[int], AbstractContextManager[Place]]] = {
     "broker": proxied_broker,
     "cluster": three_nodes,
     "small disk": broker_on_a_small_disk,
+    "its own": nothing,
 }

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 Inject = Callable[["World", int], bool]
 Run = Callable[[str, int, Path], "Result"]
 Params = Mapping[str, Mapping[str, object]]  # of the models, by version
-Home = Literal["broker", "cluster", "small disk"]
+Home = Literal["broker", "cluster", "small disk", "its own"]
 SHORT, SCALED, FULL = 0, 1, 2
 # of the three sizes: events of a run (the short form's load lasts a few seconds beside its faults), events a second
-EVENTS = (6_000, 30_000, 100_000)
+EVENTS = (6_000, 24_000, 100_000)
 RATES = (500.0, 1_000.0, 2_000.0)
 
 
@@ -30,8 +30,8 @@ class Scenario:
 
     counts: injections of the short form (in `make test`), of `make chaos` and of `make chaos-full`. load: what flows
     meanwhile, so many events at least, at the rates of the three sizes. proxied: the roles whose connections go through
-    a proxy. params: more parameters of the models. home: one broker behind that proxy, three nodes, or a broker whose
-    disk is soon full.
+    a proxy. params: more parameters of the models. home: one broker behind that proxy, three nodes, a broker whose disk
+    is soon full, or none: the row brings its own.
     """
 
     row: str
@@ -84,11 +84,11 @@ def scenario(
     return enter
 
 
-def trial(row: str, fault: str, *, counts: tuple[int, int, int]) -> Callable[[Run], Run]:
+def trial(row: str, fault: str, *, counts: tuple[int, int, int], home: Home = "broker") -> Callable[[Run], Run]:
     """The same for a row that is no world under load."""
 
     def enter(run: Run) -> Run:
-        ALL[row] = Trial(fault, run, counts)
+        ALL[row] = Trial(fault, run, counts, home)
         return run
 
     return enter

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+SIZES = ("short", "scaled", "full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,8 +15,8 @@ class Result:
 
     gap_s: the longest time without an outcome; recover_s: 95th percentile from a fault, or its end, to the next
     outcome of every partition. met: was the figure to beat reached? note: what else was seen. planted: the product was
-    broken on purpose, and what is counted was to be found. took_s: of the whole run. size and commit: what was run, and
-    of which code.
+    broken on purpose, and what is counted was to be found. took_s: of the whole run. size, commit and day: what was
+    run, of which code, and when.
     """
 
     row: str
@@ -33,6 +36,7 @@ class Result:
     took_s: float = 0.0
     size: str = ""
     commit: str = ""
+    day: str = ""
 
     @property
     def ok(self) -> bool:
@@ -66,6 +70,7 @@ HEAD = (
     "recovery p95",
     "figure to beat",
     "",
+    "run",
 )
 
 
@@ -85,14 +90,35 @@ def cells(result: Result) -> list[str]:
         recover,
         result.figure,
         f"{verdict}{': ' + result.note if result.note else ''}",
+        f"{result.size}, {result.took_s:.0f} s, {result.commit}, {result.day}",
     ]
 
 
-def markdown(results: list[Result]) -> str:
+def line(values: Iterable[str]) -> str:
+    return f"| {' | '.join(values)} |"
+
+
+def rows_of(text: str) -> dict[str, str]:
+    """The rows of a table that `markdown` wrote, by their names; none of a table with another head."""
+    rows = [each for each in text.splitlines() if each.startswith("|")]
+    if rows[:1] != [line(HEAD)]:
+        return {}
+    return {each.split("|")[1].strip(): each for each in rows[2:]}
+
+
+def markdown(rows: Mapping[str, str], order: Collection[str]) -> str:
     """The table of docs/reliability.md."""
-    lines = [" | ".join(HEAD), " | ".join("---" for _ in HEAD)]
-    lines += [" | ".join(cells(result)) for result in results]
-    return "\n".join(f"| {line} |" for line in lines) + "\n"
+    return "\n".join([line(HEAD), line("---" for _ in HEAD), *(rows[name] for name in order if name in rows)]) + "\n"
+
+
+def best(results: Iterable[Result]) -> dict[str, Result]:
+    """Of each row the newest of its largest size; `results` are in the order in which they came."""
+    found: dict[str, Result] = {}
+    for result in results:
+        before = found.get(result.row)
+        if before is None or SIZES.index(result.size) >= SIZES.index(before.size):
+            found[result.row] = result
+    return found
 
 
 def percentile(values: list[float], share: float) -> float | None:

@@ -26,15 +26,18 @@ def test_a_row_and_its_raw_loop_on_few_events() -> None:
     assert verb.end(120) == 0, verb.said
     said = verb.json()
     rows = {row["row"]: row for row in said["rows"]}
-    assert set(rows) == {"b", "d"}
+    assert set(rows) == {"b", "b0", "d"}
     assert rows["d"]["ratio_to"] == "b"
+    assert rows["d"]["plain_ratio_to"] == "b0"
     for row in rows.values():
         (run,) = row["runs"]
         assert set(run) == {"events_per_s", "client_us", "broker_us", "peak_mb"}
         assert all(value > 0 for value in run.values())
-    raw, own = (rows[key]["median"]["events_per_s"] for key in ("b", "d"))
+    raw, plain, own = (rows[key]["median"]["events_per_s"] for key in ("b", "b0", "d"))
     assert rows["d"]["median"]["ratio"] == pytest.approx(own / raw)
-    assert {(goal["row"], goal["figure"]) for goal in said["goals"]} == {("d", "ratio"), ("d", "peak_mb")}
+    assert rows["d"]["median"]["plain_ratio"] == pytest.approx(own / plain)
+    judged = {(goal["row"], goal["figure"]) for goal in said["goals"]}
+    assert judged == {("d", "ratio"), ("d", "plain_ratio"), ("d", "peak_mb")}
     assert said["settings"]["events"] == 60_000
     assert {"processor", "python", "broker", "librdkafka"} <= set(said["machine"])
 

@@ -20,6 +20,7 @@ ROWS = {
     "B1": 80,
     "C1": 70,
     "X3": 60,
+    "S2": 50,
     "K1": 50,
     "Z1": 40,
 }
@@ -30,7 +31,10 @@ SEED = 7
 
 @pytest.mark.parametrize("row", [pytest.param(row, marks=pytest.mark.timeout(4 * s)) for row, s in ROWS.items()])
 def test_nothing_is_lost_or_doubled(row: str) -> None:
-    """I1-I6: P1, P5, P8, P14, P17-P26 under kills, late requests, a dead broker, garbage and poison."""
+    """I1-I6: P1, P5, P8, P14, P17-P26 under kills, late requests, a dead broker, garbage and poison.
+
+    P30, P32, P33: S2 decides as one does whom nobody kills.
+    """
     result = play(row, SHORT, SEED)
     assert result.ok or (row in TIMED and result.clean), cells(result)
     assert result.injections > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from checkout import Verb, checkout
+from checkout import Verb, checkout, renamed
 from pipelines import pipeline
 
 from streambg.demo.attached import require_empty
@@ -13,22 +13,6 @@ from streambg.errors import ConfigError
 from streambg.servers.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
-
-
-def renamed(folder: Path, name: str) -> Path:
-    """The reference pipeline under this name: the broker is shared with other tests."""
-    file = checkout(folder) / "pipeline.yaml"
-    text = file.read_text()
-    for usual, own in (
-        ("pipeline: shuttle", f"pipeline: {name}"),
-        ("topic: sensors", f"topic: {name}-in"),
-        ("topic: sensor-alerts", f"topic: {name}-out"),
-        ("topic: sensor-labels", f"topic: {name}-labels"),
-    ):
-        assert text.count(usual) == 1, usual
-        text = text.replace(usual, own)
-    file.write_text(text)
-    return folder
 
 
 def test_the_demo_plays_on_running_processes_and_leaves_them_alone(

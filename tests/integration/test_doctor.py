@@ -10,10 +10,12 @@ import pytest
 from confluent_kafka import Consumer
 from confluent_kafka.admin import NewPartitions
 from pipelines import Running, pipeline
+from redis import Redis
 from typer.testing import CliRunner
 from waiting import until
 
 from streambg.cli.main import build
+from streambg.doctor.collect import _redis
 from streambg.errors import ConfigError
 from streambg.topicplan import Action, apply
 from streambg.topicplan.broker import read
@@ -114,6 +116,19 @@ def test_a_pipeline_without_topics_is_told_to_apply(run: Running, kafka: str, tm
     assert done.exit_code == 1
     assert "nobody.control" in done.stdout
     assert "streambg topics apply" in done.stdout
+
+
+def test_redis_says_what_it_does_when_it_is_full(redis_url: str) -> None:
+    """It is asked where the pipeline has labels."""
+    with Redis.from_url(redis_url) as client:
+        before = client.config_get("maxmemory*")
+        assert _redis(redis_url).policy == before["maxmemory-policy"]
+        client.config_set("maxmemory-policy", "volatile-ttl")
+        try:
+            assert _redis(redis_url).policy == "volatile-ttl"
+        finally:
+            client.config_set("maxmemory-policy", before["maxmemory-policy"])
+    assert "does not answer" in _redis("redis://127.0.0.1:1/0").problem
 
 
 def test_a_wrong_word_is_told_the_right_ones(run: Running) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from pipelines import Running, pipeline
@@ -20,6 +21,7 @@ from waiting import until
 from streambg.cli.main import build
 from streambg.errors import ConfigError, Refused, StreambgError
 from streambg.replaying.document import Report, decode
+from streambg.replaying.html import render
 from streambg.replaying.pins import plan
 from streambg.replaying.request import Bound, Request
 from streambg.replaying.run import Interrupted, Progress, resume, run
@@ -178,7 +180,7 @@ def test_the_verdict_is_the_exit_code(world: World) -> None:
         assert told["exit_code"] == code
     text = world.cli("--model", "m:1", "--model", "m:7", "--as-if-weight", "50")
     assert text.exit_code == 10
-    for said in ("abort: m:7 against published", "flips: harm", "slow is not judged", "at 50 %", "report.json"):
+    for said in ("m:7 against what was published: abort", "flips: harm", "Not judged here: slow", "a weight of 50 %"):
         assert said in text.stdout
 
 
@@ -246,7 +248,62 @@ def test_what_was_interrupted_goes_on_to_the_same_bytes(world: World, labelled: 
         replay = passed[-1].id
         report = resume(world.run.pipeline, replay[:12], world.folder, workers=workers)
         assert world.bytes_of(report) == whole
-        assert sorted(path.name for path in (world.folder / replay).iterdir()) == ["report.json", "timing.json"]
+        names = sorted(path.name for path in (world.folder / replay).iterdir())
+        assert names == ["report.html", "report.json", "timing.json"]
+
+
+def test_each_event_has_its_row_whatever_was_interrupted(world: World, tmp_path: Path) -> None:
+    """One file from two workers and an interruption: every event once, as production answered and as the model does."""
+    path, passed = tmp_path / "rows.parquet", list[Progress]()
+    asked = Request(("m:2",), labels=True, rate=20_000.0, workers=2)
+    with pytest.raises(Interrupted):
+        run(
+            world.run.pipeline,
+            asked,
+            world.folder,
+            rows=path,
+            progress=passed.append,
+            stopping=lambda: bool(passed and passed[-1].passed),
+        )
+    assert list(tmp_path.iterdir()) == [], "nothing half-written"
+    report = resume(world.run.pipeline, passed[-1].id, world.folder, workers=2)
+    rows = pq.read_table(path).to_pylist()
+    assert len({(row["partition"], row["offset"]) for row in rows}) == len(rows) == report.counts.events
+    letters = report.counts.came["dead-letter"]
+    assert Counter(row["outcome"] for row in rows) == {"answer": len(rows) - letters, "error": letters}
+    both = report.models[0].agreement
+    answered = [row for row in rows if row["against_ok"] and row["model_ok"]]
+    decided = [(row["against_decision"], row["model_decision"]) for row in answered]
+    assert decided.count((False, True)) == both.flips_to_yes
+    assert decided.count((True, False)) == both.flips_to_no
+    by_deployment = Counter(row["against_deployment"] for row in rows if row["against_ok"])
+    assert by_deployment == Counter({each.deployment: each.events for each in report.counts.answering})
+    assert sum(row["label"] is not None for row in rows) == report.models[0].labels.matched  # type: ignore[union-attr] # asked for
+    examples = {each.source: each for each in report.models[0].examples}
+    topic = world.run.pipeline.topics.input
+    seen = {f"{topic}/{row['partition']}@{row['offset']}": row for row in rows}
+    assert {seen[source]["model_score_p"] for source in examples} == {each.model.score for each in examples.values()}
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
+    with pytest.raises(ConfigError, match="2 are named"):
+        run(world.run.pipeline, Request(("m:1", "m:2")), world.folder, rows=path)
+
+
+def test_what_was_replayed_is_listed_shown_and_compared(world: World) -> None:
+    ids = [world.replay(model, begin=Bound(offset=1)).id for model in ("m:1", "m:7")]
+
+    def said(*words: str) -> Any:
+        asked = ["replay", *words, "--dir", str(world.folder), "--output", "json"]
+        return json.loads(CliRunner().invoke(build(()), asked, catch_exceptions=False).stdout)
+
+    listed = {each["id"]: each for each in said("list")}
+    assert [listed[replay]["models"][0]["model"] for replay in ids] == ["m:1", "m:7"]
+    assert said("show", ids[1][:12])["identity"]["id"] == ids[1]
+    page = (world.folder / ids[1] / "report.html").read_text()
+    assert page == render(decode((world.folder / ids[1] / "report.json").read_bytes()))
+    parts = said("diff", ids[0][:12], ids[1][:12])["parts"]
+    differing = {part["part"]: {line["what"] for line in part["lines"]} for part in parts}
+    assert differing["inputs"] == differing["counts"] == set()
+    assert {"model", "digest", "verdict", "agree"} <= differing["m:1 / m:7"]
 
 
 def test_a_topic_that_was_made_again_is_not_gone_on_with(world: World) -> None:

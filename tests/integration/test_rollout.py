@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipelines import Running, pipeline
+from pipelines import Process, Running, pipeline
 from typer.testing import CliRunner, Result
 from waiting import until
 
@@ -87,6 +87,27 @@ def by_controller(run: Running) -> list[str]:
         for entry in entries(run)
         if entry.envelope is not None and entry.accepted and entry.envelope.actor == "rollout controller"
     ]
+
+
+def last_reason(run: Running) -> str:
+    """Of the last command that the controller sent."""
+    envelopes = [entry.envelope for entry in entries(run) if entry.accepted and entry.envelope is not None]
+    return [each.reason for each in envelopes if each.actor == "rollout controller"][-1]
+
+
+class KeptUp:
+    """A process that is started again whenever it ended: asked in the main thread, which its lives are tied to."""
+
+    def __init__(self, run: Running, process: Process) -> None:
+        self._run, self._life = run, process
+
+    def until(self, condition: Callable[[Rollout], bool]) -> Callable[[Rollout], bool]:
+        def asked(now: Rollout) -> bool:
+            if self._life.popen.poll() is not None:
+                self._life = self._run.again(self._life)
+            return condition(now)
+
+        return asked
 
 
 def cli(run: Running, *words: str) -> Result:
@@ -185,6 +206,26 @@ def test_a_bad_candidate_is_aborted_and_one_that_says_nothing_is_held(
             # a person takes over in the middle
             run.say("abort")
             assert rollout(run).stage is Stage.TAKEN_OVER
+
+            # one whose code ends the process; what keeps processes up starts it again
+            run.model("7", bias=0.1, dies_from=run.sent + 100)
+            run.say("deploy", "green", "m:7")
+            begin(run)
+            scorer = KeptUp(run, green)
+            loop = reaches(run, scorer.until(lambda now: not now.active), "the crash loop is noticed")
+            assert loop.stage is Stage.ABORTED
+            assert "crash loop: 5 starts of the candidate's scorers" in last_reason(run)
+
+            # and one whose bytes are others than those that were deployed
+            run.model("6", bias=0.1)
+            run.say("deploy", "green", "m:6")
+            artifact = run.pipeline.registry / "m" / "6" / "params.json"
+            artifact.unlink()
+            artifact.write_text('{"bias": 9}')
+            begin(run)
+            exchanged = reaches(run, scorer.until(lambda now: not now.active), "the mismatch is noticed")
+            assert exchanged.stage is Stage.ABORTED
+            assert "digest mismatch: m:6" in last_reason(run)
         run.drained()
         run.expect_exactly_once()
 

@@ -23,6 +23,7 @@ from waiting import until
 from streambg.comparing.probe import Probe
 from streambg.comparing.site import site_of
 from streambg.deciding.bets import BETS, WEIGHTS
+from streambg.errors import Refused
 from streambg.kafka import profiles
 from streambg.records.batch import decode
 from streambg.records.batch import encode as encode_batch
@@ -81,9 +82,9 @@ class Scoring:
 
 
 @contextmanager
-def compared(folder: Path, kafka: str, name: str) -> Iterator[tuple[Running, Scoring, Process]]:
+def compared(folder: Path, kafka: str, name: str, more: str = METRICS) -> Iterator[tuple[Running, Scoring, Process]]:
     (folder / "test_metrics.py").write_text(FUNCTION)
-    with pipeline(folder, kafka, name, partitions=PARTITIONS, more=METRICS) as run:
+    with pipeline(folder, kafka, name, partitions=PARTITIONS, more=more) as run:
         policy = run.pipeline.registry / "registry.yaml"
         policy.write_text(policy.read_text().replace("test_models", "test_models, test_metrics"))
         yield run, Scoring(run), run.with_port(run.start("comparator"))
@@ -150,6 +151,40 @@ def test_a_good_candidate_is_promoted_a_bad_one_aborted_and_silence_is_never_a_p
         text = streambg(run.folder, "verdict")
         assert text.returncode == 10
         assert text.stdout.startswith("abort: green m:1 against blue m:1, ")
+
+
+def test_P4_a_candidate_is_held_against_the_noise_of_live_against_itself(
+    kafka: str, unique: str, tmp_path: Path
+) -> None:
+    """Without an A/A phase a candidate is refused; its deploy carries what was measured, the verdict goes by it."""
+    with compared(tmp_path, kafka, unique, METRICS + "aa: {events: 3000}\n") as (run, scoring, process):
+        blue = run.say("deploy", "blue", "m:1", start="earliest").epoch
+        with pytest.raises(Refused, match="m:1 was seen against itself on 0 events, 3,000 are needed"):
+            run.say("deploy", "green", "m:2")
+        second = run.say("deploy", "green", "m:1").epoch
+        scoring.answer("blue", blue, -1, 1_500, blue_score)
+        scoring.answer("green", second, -1, 1_500, like_blue)
+        _, said = verdict(run, "--wait", "--timeout", "20s")
+        until(lambda: verdict(run)[1].get("events") == 3_002, 20, "a verdict of everything")
+        noise = verdict(run)[1]["noise"]
+        assert said["deployment"] == second
+        assert 0.005 < noise["flips"] < 0.02
+
+        green = run.say("deploy", "green", "m:2").epoch
+        with run.control() as client:
+            state = client.state()
+        assert state.noise is not None
+        assert (state.noise.events, dict(state.noise.floors)) == (3_002, noise)
+        scoring.answer("blue", blue, 1_500, 2_500, blue_score)
+        scoring.answer("green", green, 1_500, 2_500, like_blue)
+        until(lambda: over_http(process)[1].get("deployment") == green, 30, "a verdict of the candidate")
+        until(lambda: over_http(process)[1].get("events") == 2_000, 30, "of everything")
+        flips = next(test for test in over_http(process)[1]["tests"] if test["metric"] == "flips")
+        differ, margin = round(-flips["mean"] * flips["events"]), 0.04 + noise["flips"]
+        gains = [(flips["events"] - differ) * np.log1p(bet * margin / (1 - margin)) for bet in BETS]
+        losses = [differ * np.log1p(-bet) for bet in BETS]
+        expected = float(np.logaddexp.reduce(np.log(WEIGHTS) + np.array(gains) + np.array(losses)))
+        assert flips["log_good"] == pytest.approx(expected, abs=0.02)
 
 
 def recomputed(run: Running, page: dict[str, Any]) -> None:

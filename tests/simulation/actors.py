@@ -51,6 +51,7 @@ class Process:
         self.world, self.broker, self.name, self.counts = world, broker, name, counts
         self.busy = False
         self.old = False  # it runs the code before the newest format, until that stops it
+        self.blind = False  # it cannot read the control log, for ever
         self.due = 0.0
         self.session: Any = None
         self._pause = FIRST_PAUSE_S
@@ -64,6 +65,7 @@ class Process:
         self.session = None
         config = sites.profiles.reader(pipeline(), f"{self.name}.control", follow=True)
         self.follower = SimFollower(self.link, self.clients, config, pipeline().topics.control, self.old)
+        self.follower.blind = self.blind
 
     def follow(self) -> None:
         """The follower's thread has a turn."""
@@ -73,6 +75,9 @@ class Process:
     def step(self) -> None:
         if not self.busy and self.world.now >= self.due:
             self._guarded(self._turn)
+
+    def go_blind(self) -> None:
+        self.blind = self.follower.blind = True
 
     def crash(self) -> bool:
         """kill -9 between two steps; False where it stands still within one."""

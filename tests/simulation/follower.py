@@ -36,10 +36,11 @@ class SimFollower(ControlFollower):
             self.fold = OldFold()
         self._link = link
         self.blocked_until = 0.0  # its partition cannot be read (X5)
+        self.blind = False  # nor will it ever be
 
     @property
     def blocked(self) -> bool:
-        return self._link.world.now < self.blocked_until
+        return self.blind or self._link.world.now < self.blocked_until
 
     def turn(self) -> None:
         try:
@@ -61,5 +62,8 @@ class SimFollower(ControlFollower):
             if world.now > deadline:
                 raise Unreachable(f"{what} was not folded within {timeout:g} s")
             self.turn()
-            world.tick(BLOCKED_LOOK_S if self.blocked else LOOK_S)
+            if self.blind:
+                world.wait(BLOCKED_LOOK_S)  # the others go their way meanwhile
+            else:
+                world.tick(BLOCKED_LOOK_S if self.blocked else LOOK_S)
         return self.snapshot()

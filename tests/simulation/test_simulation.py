@@ -9,6 +9,7 @@ import pytest
 from simulation.mutants import MUTANTS, Mutant, applied
 from simulation.walks import as_text, failure, from_text, liveness_walk, run, shrink, walk
 from simulation.world import World
+from streambg.control.follower import Snapshot
 from streambg.publishing.deadlines import Deadlines
 
 SEEDS = 500
@@ -26,7 +27,9 @@ def test_P7_to_P34_hold_in_every_walk(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_L1_a_core_goes_on_when_all_others_are_gone_for_ever() -> None:
-    """I6, P14, P18, P24: one publisher and one scorer of the live color drain the input, whoever else is dead."""
+    """I6, P6, P14, P18, P24: one publisher and one scorer of the live color drain the input, whoever else is dead or
+    cannot read the control log.
+    """
     stuck = {seed: told for seed in range(LIVENESS_SEEDS) if (told := failure(seed, liveness_walk)) is not None}
     assert not stuck, f"again: PYTHONPATH=tests python -m simulation --liveness --seed {min(stuck)}: {stuck}"
 
@@ -34,6 +37,12 @@ def test_L1_a_core_goes_on_when_all_others_are_gone_for_ever() -> None:
 def test_L1_a_publisher_that_waits_for_ever_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """P18: without deadlines the keys of a candidate whose scorers are gone wait for ever."""
     monkeypatch.setattr(Deadlines, "fired", lambda *_: [])
+    assert any("I6" in (failure(seed, liveness_walk) or "") for seed in range(8))
+
+
+def test_L1_a_scorer_without_a_lease_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P6: one that cannot read the control log would keep its partitions, and answer for a deployment of before."""
+    monkeypatch.setattr(Snapshot, "require_lease", lambda *_: None)
     assert any("I6" in (failure(seed, liveness_walk) or "") for seed in range(8))
 
 

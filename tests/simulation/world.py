@@ -197,10 +197,16 @@ class World(Faults):
         while self.network:
             self.do_deliver(0)
         self.operator.something_live()
-        dead = self._broken(broken)
+        dead, blind = self._broken(broken)
         for process in dead:
             process.crash()
             process.due = float("inf")
+        for process in blind:
+            process.go_blind()
+        if blind:
+            self.operator.rescore()  # what they do not see: who is live answers under another deployment now
+            for number in range(PARTITIONS):
+                self.do_grow(number)
         reached, quiet = -2, 0
         for turn in range(HEAL_TURNS):
             self.tick(HEAL_TURN_S)
@@ -216,8 +222,10 @@ class World(Faults):
                 quiet = 0
         raise AssertionError(f"I6: not drained: {self.judge.standing()}")
 
-    def _broken(self, number: int) -> list[Any]:
-        """Liveness: one part is never healed. Whoever is live keeps one scorer, and one publisher is left."""
+    def _broken(self, number: int) -> tuple[list[Any], list[Any]]:
+        """Liveness: who is dead and who cannot read the control log, for ever. Whoever is live keeps one scorer, and
+        one publisher is left.
+        """
         live = self.operator.state.live
         assert live is not None
         if number >= CORE:
@@ -229,17 +237,23 @@ class World(Faults):
             [self.scorers[live][number % SCORERS]],
             self.scorers["green" if live == "blue" else "blue"],
         ]
-        return choices[number % len(choices)]
+        return choices[number % len(choices)], []
 
-    def _all_but_a_core(self, number: int) -> list[Any]:
-        """One publisher and one scorer of the live color go on; of the others any number, but not none, is gone."""
+    def _all_but_a_core(self, number: int) -> tuple[list[Any], list[Any]]:
+        """One publisher and one scorer of the live color go on; of the others any number, but not none, is gone: dead,
+        or alive without the control log (P6).
+        """
         assert self.operator.state.live is not None
         number, publisher = divmod(number, PUBLISHERS)
         number, scorer = divmod(number, SCORERS)
         core = (self.publishers[publisher], self.scorers[self.operator.state.live][scorer])
         others = [process for process in self.processes if process not in core]
-        which = 1 + number % (2 ** len(others) - 1)
-        return [process for index, process in enumerate(others) if which >> index & 1]
+        blind, which = divmod(number, 2 ** len(others) - 1)
+        gone = [(index, process) for index, process in enumerate(others) if (which + 1) >> index & 1]
+        return (
+            [process for index, process in gone if not blind >> index & 1],
+            [process for index, process in gone if blind >> index & 1],
+        )
 
     def settled(self, partition: int) -> int:
         """By the committed positions."""

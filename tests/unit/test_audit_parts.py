@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from streambg.audit.answers import Lane, State
 from streambg.audit.history import Deployed
-from streambg.audit.parsing import HeaderParser, LetterParser, Status
+from streambg.audit.parsing import HeaderParser, LetterParser, Says, Status
 from streambg.audit.presence import MAX_INTERVALS, Missing
 from streambg.audit.route import Route, bucket_of, buckets_of, hashed_bytes, hashed_column, route_of
 from streambg.audit.sources import Chunk
@@ -275,3 +275,43 @@ def test_findings_are_few_and_of_every_kind() -> None:
     chosen = choose(tally.findings())
     assert len(chosen) == SHOWN
     assert {finding.kind for finding in chosen} == {Kind.LOST, Kind.EXTRA}
+
+
+# -- headers
+
+PLAIN = b"payments/3@"
+GOOD = (
+    b" green fraud:7 sha256:ab12cd34 epoch=42 route",
+    b" blue fraud:6 sha256:ef567890 epoch=42 late",
+    b" blue fraud:6 sha256:ef567890 epoch=43 route",
+)
+ODD = (
+    *(PLAIN + end + GOOD[0] for end in (b"", b"007", b"1x", b"-1", b"+1", b" 1", b"1\n2", b"\n1", b"1\n")),
+    *(PLAIN + b"%d" % number + GOOD[0] for number in (2**62 - 1, 2**62, 10**30)),
+    PLAIN + b"1\n" + PLAIN + b"2" + GOOD[0],
+    PLAIN + PLAIN + b"1" + GOOD[0],
+    b"payments/2@1" + GOOD[0],
+    b"others/3@1" + GOOD[0],
+    b"12" + GOOD[0],
+    PLAIN + b"1" + GOOD[0] + b" on",
+    PLAIN + b"1" + GOOD[0].replace(b"route", b"supersedes"),
+    PLAIN + b"1",
+    b"",
+)
+
+
+@pytest.mark.parametrize("odd", [b"", *ODD])
+@pytest.mark.parametrize("at", [0, 2, 4])
+def test_headers_read_in_one_go_say_what_each_says_alone(odd: bytes, at: int) -> None:
+    """Whatever stands in them: a record that is foreign makes the whole chunk one that is read one by one."""
+    headers = [PLAIN + b"%d" % (17 * number) + GOOD[number % 3] for number in range(4)]
+    headers[at:at] = [odd] if odd else []
+    assert parsed(headers) == parsed([*headers, b"foreign"])[:-1]
+
+
+def parsed(headers: list[bytes]) -> list[tuple[int, int, int, Says]]:
+    count = len(headers)
+    found = HeaderParser("payments", 3)(
+        Chunk(list(range(count)), [None] * count, [0] * count, [b""] * count, list(headers))
+    )
+    return list(zip(found.statuses.tolist(), found.offsets.tolist(), found.epochs.tolist(), found.says, strict=True))

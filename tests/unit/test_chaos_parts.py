@@ -11,8 +11,9 @@ import pytest
 from chaos import __main__ as chaos
 from chaos.disk import small_disk
 from chaos.reader import Seen
+from chaos.report import BEGIN, END, write
 from chaos.scenario import ALL, FULL, SCALED, SHORT, Scenario, sized
-from chaos.table import Result, broken_off
+from chaos.table import Result, broken_off, rows_of
 from chaos.world import World
 
 from streambg.errors import StreambgError
@@ -54,15 +55,42 @@ def test_a_broken_row_does_not_stop_the_others_and_a_run_goes_on_where_it_was(
     written = [json.loads(line) for line in file.read_text().splitlines()]
     assert [(row["row"], row["ok"], row["size"]) for row in written] == [("B4", False, "short"), ("B5", True, "short")]
     assert "a leader" in written[0]["note"]
-    assert _main(monkeypatch, "--only", "B5", "--size", "short", "--results", str(file)) == 1, "B4 stands there"
-    assert played == [("B4", SHORT), ("B5", SHORT)]
-    assert _main(monkeypatch, "--only", "B5", "--size", "scaled", "--results", str(file)) == 0
-    assert played[-1] == ("B5", SCALED)
+    monkeypatch.setattr(chaos, "ALL", {row: ALL[row] for row in ("B4", "B5")})
+    played.clear()
+    assert _main(monkeypatch, "--size", "short", "--results", str(file)) == 1
+    assert played == [("B4", SHORT)], "B5 has succeeded"
+    assert _main(monkeypatch, "--only", "B5", "--size", "short", "--results", str(file)) == 0, "it is asked for by name"
+    assert _main(monkeypatch, "--size", "scaled", "--results", str(file)) == 1
+    assert _main(monkeypatch, "--size", "short", "--again", "--results", str(file)) == 1
+    assert played[1:] == [("B5", SHORT), ("B4", SCALED), ("B5", SCALED), ("B4", SHORT), ("B5", SHORT)]
+
+
+def test_a_page_keeps_the_rows_that_were_not_run_again(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
+    short, scaled = replace(ROW, size="short", injections=1), replace(ROW, size="scaled", injections=7)
+    write(page, [scaled, replace(ROW, row="K1", size="short")])
+    write(page, [replace(ROW, row="B1", size="short"), scaled, short])
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith(f"{END}\nafter\n")
+    assert list(rows_of(text)) == ["K1", "B1", "B4"], "group by group"
+    assert "| 7 |" in rows_of(text)["B4"], "the newest of the largest size"
+    assert "3 of " in text
+    page.write_text(text.replace("| injections |", "| how often |"))
+    write(page, [scaled])
+    assert list(rows_of(page.read_text())) == ["B4"], "rows of another table would not fit"
 
 
 def _main(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     monkeypatch.setattr("sys.argv", ["chaos", *words])
     return chaos.main()
+
+
+def test_a_letter_means_all_of_its_rows() -> None:
+    assert chaos.rows("S") == ["S1", "S2", "S3", "S4"]
+    assert chaos.rows("S3") == ["S3"]
+    assert chaos.rows("S9") == chaos.rows("") == []
 
 
 def test_every_row_has_its_three_sizes() -> None:

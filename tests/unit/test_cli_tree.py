@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +102,19 @@ def test_a_wrong_word_is_told_the_nearest(words: list[str], says: str) -> None:
     done = CliRunner().invoke(APP, words, terminal_width=200)
     assert done.exit_code == 2
     assert says in done.stderr
+
+
+PAGES = ("docs/continuous-deployment.md",)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_parse(page: str) -> None:
+    text = (Path(__file__).parent.parent.parent / page).read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("streambg ")]
+    assert lines
+    for line in lines:
+        assert parse(shlex.split(line)[1:]) in VERBS
 
 
 # --- completion

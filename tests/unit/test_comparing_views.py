@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from pairs import BLUE, FOLDED, GREEN, PAIR, TERMS, Answer, batch, begun, cut, feed, finish, restarted
+from pairs import BLUE, FOLDED, GREEN, PAIR, START, TERMS, Answer, batch, begun, cut, feed, finish, restarted
 
 from streambg.comparing import snapshot as snapshots
 from streambg.comparing.comparison import Comparison
@@ -19,13 +19,14 @@ from streambg.comparing.desk import Desk, Work
 from streambg.comparing.evidence_log import EvidenceReader
 from streambg.comparing.liveview import FORMAT, TTL_S, Field, decode_fields, encode_field, summary_of, view_of
 from streambg.comparing.pair import Pair
+from streambg.comparing.pairing import GATHER_BYTES, GATHER_ROWS
 from streambg.comparing.process import Comparator
 from streambg.comparing.site import Site
 from streambg.comparing.snapshot import BadSnapshot, Snapshot, decode, encode, evidence_bytes, to_wire
 from streambg.errors import SessionEnded, UpgradeFirst
 from streambg.kafka.coreader import Fetched
 from streambg.records.batch import encode as encode_batch
-from streambg.records.source import Color
+from streambg.records.source import COLORS, Color
 
 
 def compared(partition: int = 2, n: int = 40, seed: int = 1, pair: Pair = PAIR) -> Comparison:
@@ -269,6 +270,7 @@ def test_what_fails_while_comparing_ends_the_session_and_drops_what_was_compared
         {},
         {},
         "ab12cd34",
+        {},
     )
     comparator = Comparator(site, lambda: pytest.fail("nothing is connected"), 0)
     desk = comparator.desk
@@ -283,3 +285,35 @@ def test_what_fails_while_comparing_ends_the_session_and_drops_what_was_compared
     with pytest.raises(expected, match=said):
         work.answer.result(0)
     assert desk.snapshots() == []
+
+
+def test_P32_few_rows_wait_for_more_and_the_evidence_is_the_same() -> None:
+    """Gathered until a step is worth its cost, until somebody asks for all, or while rows are large."""
+    n = GATHER_ROWS + 100
+    blue, green = ({offset: Answer((offset * prime % 97) / 97) for offset in range(n)} for prime in (31, 37))
+    logs = {"blue": cut(BLUE, blue, range(19, n, 20)), "green": cut(GREEN, green, range(29, n, 30))}
+    reference = feed(begun(), logs)  # type: ignore[arg-type]  # literals of the dict
+    comparison, reached = begun(), list[int]()
+    desk = Desk()
+    work_through(desk, Work(FOLDED, True, [comparison], all_rows=False))
+    for number in range(len(logs["blue"])):
+        records = [
+            fetched(color, number, encode_batch(logs[color][number]))  # type: ignore[index]  # as above
+            for color in COLORS
+            if number < len(logs[color])  # type: ignore[index]  # as above
+        ]
+        work_through(desk, Work(FOLDED, fetched=records, all_rows=False))
+        reached.append(comparison.evidence.compared)
+    assert [at for at in dict.fromkeys(reached) if at >= 0] == [GATHER_ROWS // 20 * 20 + 19], "one step, not fifty"
+    work_through(desk, Work(FOLDED))
+    assert comparison.evidence.compared == reference.evidence.compared
+    assert evidence_bytes(comparison.evidence) == evidence_bytes(reference.evidence)
+
+
+def test_P20_large_rows_are_not_gathered() -> None:
+    every = {offset: Answer(0.5) for offset in range(10)}
+    comparison = begun()
+    for color in COLORS:
+        comparison.offer(color, 0, GATHER_BYTES, batch(PAIR.of(color), START, 9, every))
+    work_through(Desk(), Work(FOLDED, True, [comparison], all_rows=False))
+    assert comparison.evidence.compared == 9

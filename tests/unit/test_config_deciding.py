@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -301,6 +302,31 @@ def test_a_plan_that_nothing_decides_is_refused(tmp_path: Path) -> None:
     one = "metrics: {errors: {kind: error_rate, role: guardrail, margin: 1%}}\nrollout: {steps: [promote]}\n"
     with pytest.raises(ConfigError, match="a plan does not begin with promote"):
         loaded(tmp_path, small() + one)
+
+
+@pytest.mark.parametrize(
+    ("features", "says"),
+    [
+        ("[event_id]", None),
+        (
+            "[event_id, amount]",
+            "drift.features: `amount` is not carried by predictions (carried: event_id, machine, tier)",
+        ),
+        ("[event_id, event_id]", "drift.features: `event_id` is named 2 times"),
+        ("[machine]", "drift.features: `machine` is a string; drift is watched of numbers"),
+    ],
+)
+def test_P4_deploy_carries_the_fields_whose_drift_is_watched(tmp_path: Path, features: str, says: str | None) -> None:
+    text = deciding().replace("features: {", "features: {machine: string, ", 1)
+    watching = f"{text}drift: {{features: {features}}}\n"
+    if says is not None:
+        with pytest.raises(ConfigError, match=re.escape(says)):
+            loaded(tmp_path, watching)
+        return
+    without = loaded(tmp_path, text).deciding_text()
+    assert '"drift"' not in without, "the digest of those who watch none is what it was"
+    assert Rules.from_text(without).drift == ()
+    assert Rules.from_text(loaded(tmp_path, watching).deciding_text()).drift == ("event_id",)
 
 
 def test_a_label_metric_without_labels_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from control_log import Log, envelope
+from control_log import RULES, Log, digest, envelope
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,6 +106,14 @@ def test_P3_abort_pause_and_retire() -> None:
     assert log.say("resume").accepted
     assert not log.say("promote", candidate=1).accepted
     assert log.say("retire", color="green").accepted
+
+
+def test_P3_behind_a_promotion_it_is_rollback_and_before_it_abort() -> None:
+    log = two_colors()
+    assert not log.say("rollback").accepted
+    log.say("promote", candidate=1)
+    assert not log.say("abort").accepted
+    assert log.say("rollback").accepted
 
 
 def test_P3_rollback_is_allowed_while_paused() -> None:
@@ -244,6 +252,19 @@ def test_P5_a_verb_in_a_format_older_than_itself_is_rejected_by_old_and_new_read
     old = log.raw(envelope("accept-gap", 1, "x", partition=0, first=0, end=1).replace(b'"format": 2', b'"format": 1'))
     assert old.refusal == "unknown verb 'accept-gap' of format 1"
     assert log.raw(envelope("pause", 1, "y").replace(b'"format": 1', b'"format": 2')).accepted
+
+
+def test_P5_an_argument_in_a_format_older_than_itself_is_rejected_by_old_and_new_readers_alike() -> None:
+    change = {"contract_change": ["range: p is 1 to 99, live's 0.01 to 0.99"]}
+    args = {"color": "green", "model": "m:1", "digest": digest("m:1"), "rules": RULES}
+    assert (format_of("deploy", args), format_of("deploy", args | change)) == (1, 4), "only who needs it writes it"
+    log = two_colors()
+    said = envelope("deploy", 1, "x", **args, **change)
+    old = log.raw(said.replace(b'"format": 4', b'"format": 3'))
+    assert old.refusal == "deploy: contract_change: format 3 does not have it"
+    assert log.raw(said.replace(b'"id": "x"', b'"id": "y"')).accepted
+    assert log.fold.state.other_deployment is not None
+    assert "at most" in (log.say("deploy", **args, contract_change=["x"] * 51).refusal or "")
 
 
 _commands = st.lists(

@@ -143,7 +143,8 @@ def test_P4_the_example_of_rules_names_every_rule_that_is_read() -> None:
     assert Rules.from_text(text).decision is not None
     said = msgspec.json.decode(text)
     assert set(Rules.__struct_fields__) <= set(said)
-    assert set(said) == set(msgspec.json.decode(load(ROOT / "pipeline.yaml", {}).deciding_text()))
+    left_out = {"drift"}  # where nothing is watched
+    assert set(said) - left_out == set(msgspec.json.decode(load(ROOT / "pipeline.yaml", {}).deciding_text()))
 
 
 # -- names, links, form -----------------------------------------------------------------------------------------------

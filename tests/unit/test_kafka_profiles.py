@@ -15,6 +15,7 @@ from streambg.errors import ConfigError, Denied, Fenced, Gap, Misconfigured, Str
 from streambg.kafka import profiles
 from streambg.kafka.admin import await_reachable
 from streambg.kafka.errors import FENCED_CODES, kafka_error, translate
+from streambg.process import sites
 
 TX = "streambg.fraud.publisher.0"
 Make = Callable[[Pipeline], profiles.ClientConfig]
@@ -69,11 +70,14 @@ def test_R3_P22_members_are_static_classic_and_range(pipeline: Pipeline) -> None
     assert config["max.poll.interval.ms"] == 15_000
 
 
-def test_P21_a_retried_transactional_call_is_a_slow_call(pipeline: Pipeline) -> None:
+@pytest.mark.parametrize(("slow_link", "limit_ms"), [("false", 2_000), ("true", 10_000)])
+def test_P21_a_retried_transactional_call_is_a_slow_call(slow_link: str, limit_ms: int, tmp_path: Path) -> None:
     """The client waits at least 80 % of retry.backoff.ms, and never longer than retry.backoff.max.ms."""
+    pipeline = loaded(tmp_path, small() + f"publish: {{slow_link: {slow_link}}}\n")
     config = profiles.transactional_producer(pipeline, TX)
-    assert 0.8 * float(config["retry.backoff.ms"]) > 2_000
-    assert float(config["retry.backoff.max.ms"]) > 2_000
+    assert sites.publisher(pipeline, 0).trusted_s * 1_000 == limit_ms
+    assert 0.8 * float(config["retry.backoff.ms"]) > limit_ms
+    assert float(config["retry.backoff.max.ms"]) > limit_ms
 
 
 def test_P21_a_publisher_hears_of_lost_connections_the_others_do_not(pipeline: Pipeline) -> None:

@@ -124,13 +124,17 @@ def test_a_swapped_artifact_is_found_whether_or_not_the_manifest_was_changed_too
 ) -> None:
     manifest = registry.add(linear(team, artifact=b'{"w": [1, 1]}', artifact_name="w.json"))
     folder = registry.path / "fraud" / "8"
+    assert registry.mismatch("fraud:8", manifest.digest) is None
     overwrite(folder / "w.json", b'{"w": [9, 9]}')
     refused(lambda: registry.load("fraud:8", manifest.digest), "w.json has the SHA-256")
+    assert "w.json has the SHA-256" in str(registry.mismatch("fraud:8", manifest.digest))
     changed = manifest.model_copy(update={"artifact_sha256": sha256(b'{"w": [9, 9]}')})
     overwrite(folder / FILE, to_yaml(changed))
     refused(lambda: registry.load("fraud:8", manifest.digest), "is expected")
+    assert f"{manifest.digest} was deployed" in str(registry.mismatch("fraud:8", manifest.digest))
     (folder / "w.json").unlink()
     refused(lambda: registry.load("fraud:8", changed.digest), "w.json is missing")
+    refused(lambda: registry.mismatch("fraud:8", changed.digest), "w.json is missing")
 
 
 def test_a_pickle_is_hashed_before_it_runs(registry: Registry, tmp_path: Path) -> None:

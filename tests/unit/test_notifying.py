@@ -5,10 +5,13 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from control_log import Log
 from pipeline_files import small
@@ -18,6 +21,7 @@ from waiting import until
 from streambg.config import load
 from streambg.deciding.record import Drifted
 from streambg.errors import ConfigError
+from streambg.notifying import sender as sending
 from streambg.notifying.notice import Notice, of_command, of_drift, of_verdict, signature
 from streambg.notifying.sender import WAITING, Sender, Where
 
@@ -28,15 +32,18 @@ class Hook:
     def __init__(self) -> None:
         self.got: list[tuple[dict[str, str], bytes]] = []
         self.codes: list[int] = []
-        self.hangs = threading.Event()
+        self.answers = threading.Event()  # as long as it is not set, the webhook hangs
+        self.answers.set()
         hook = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 hook.got.append(({key.lower(): value for key, value in self.headers.items()}, body))
-                self.send_response(hook.codes.pop(0) if hook.codes else 204)
-                self.end_headers()
+                hook.answers.wait(10)
+                with suppress(OSError):  # who asked has not waited
+                    self.send_response(hook.codes.pop(0) if hook.codes else 204)
+                    self.end_headers()
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -97,6 +104,27 @@ def test_nobody_waits_for_a_webhook_that_is_not_there() -> None:
     for number in range(WAITING + 50):  # what does not fit is dropped and counted
         sender.tell(notice(str(number)))
     sender.stop()
+
+
+def test_a_webhook_that_hangs_is_in_nobodys_way(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "CALL_S", 0.2)
+    hook.answers.clear()
+    sender = Sender(Where(hook.address)).start()
+    began = time.monotonic()
+    for number in range(20):
+        sender.tell(notice(str(number)))
+    assert time.monotonic() - began < sending.CALL_S, "nobody waited for a single call"
+    until(lambda: len(hook.got) > 1, 10, "the call was given up, and is tried again")
+    hook.answers.set()
+    wanted = {notice(str(number)).id for number in range(20)}
+    until(lambda: {json.loads(body)["id"] for _, body in hook.got} == wanted, 20, "all of them")
+    hook.answers.clear()
+    sender.tell(notice("one more"))
+    until(lambda: json.loads(hook.got[-1][1])["id"] == notice("one more").id, 10)
+    began = time.monotonic()
+    sender.stop()
+    assert time.monotonic() - began < sending.STOP_S + 1
+    hook.answers.set()
 
 
 def test_a_command_gets_the_notice_on_its_standard_input(tmp_path: Path) -> None:
@@ -170,9 +198,18 @@ def test_the_same_news_has_the_same_id_in_every_controller() -> None:
 
 
 def test_drift_is_told_with_what_where_and_how_much() -> None:
-    told = of_drift("fraud", Drifted(2, "green score", 400, 480, 0.1, 0.3), "1/0", 4, 1_000)
-    assert told.text == "fraud: drift of the green score in partition 2 since offset 400: mean 0.1, now 0.3"
+    drifted = Drifted(2, "green score", 400, 480, 0.1, 0.3, "mean", 0.2, 0.0834)
+    told = of_drift("fraud", drifted, "1/0", 4, 1_000)
+    assert told.text == (
+        "fraud: drift of the green score in partition 2 since offset 400: mean 0.1, now 0.3 "
+        "(mean 0.2, the limit is 0.0834)"
+    )
     assert json.loads(told.body())["data"]["since"] == 400
+    both = msgspec.structs.replace(drifted, stream="blue f1", measure="psi", value=0.4, limit=0.25, alike=True)
+    assert (
+        "drift of the input (blue f1, and the other color alike) in partition 2"
+        in of_drift("fraud", both, "1/0", 4, 1_000).text
+    )
 
 
 # -- configuration --------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from plans import MINUTE, plan
 
 from streambg.control.rollouts import WHERE, Rollout, Stage
 from streambg.rollout.decide import STALE_MS, Act, Ask, Look, Wait, decide, within
+from streambg.rollout.lives import LOOP_LIVES, Lane, Lives
 from streambg.rollout.plan import Hours, Plan, Step
 from streambg.rollout.words import shown
 
@@ -66,6 +67,46 @@ def test_harm_aborts_at_once_even_while_paused_or_held_or_ahead_of_the_events() 
     harm = look(word="abort", reasons=("errors: harm e 240 of 200",), paused=True, events=0)
     for stage in (Stage.RUNNING, Stage.HELD):
         assert decide(rollout(stage=stage), harm) == Act("rollout-abort", "errors: harm e 240 of 200")
+
+
+@pytest.mark.parametrize("stage", [Stage.RUNNING, Stage.HELD])
+def test_a_broken_candidate_is_aborted_without_any_evidence(stage: Stage) -> None:
+    blind = look(word="continue", written_ms=None, paused=True, broken="digest mismatch: m:2 ...")
+    assert decide(rollout(stage=stage), blind) == Act("rollout-abort", "digest mismatch: m:2 ...")
+    promoted = decide(rollout(stage=Stage.WATCHING), look(broken="digest mismatch: m:2 ..."))
+    assert isinstance(promoted, Wait), "after the promote harm is what the detectors say"
+
+
+def test_a_crash_loop_is_lives_in_which_a_partition_does_not_get_on_though_live_does() -> None:
+    lives = Lives()
+    stuck, well = Lane(41, 60), Lane(60, 60)
+    assert lives.count({"green.0": "a", "green.1": "b"}) == 0, "seen for the first time"
+    for number in range(LOOP_LIVES):
+        assert lives.count({"green.0": f"a{number}", "green.1": "b"}) == 1
+        said = lives.judge(1, {0: well, 3: stuck})
+        assert (said is None) == (number < LOOP_LIVES - 1)
+    assert said == (
+        "crash loop: 5 starts of the candidate's scorers, the limit is 5, while partition 3 stood at 41 and live got on"
+    )
+
+
+@pytest.mark.parametrize(
+    "lanes",
+    [
+        [Lane(covered, 60) for covered in range(41, 51)],  # each life gets on a little
+        [Lane(60, 60)] * 10,  # nothing is owed: live stands, too
+        [Lane(41, 60)] * 3 + [Lane(42, 60)] + [Lane(42, 61)] * 3,  # three lives, and three more
+    ],
+)
+def test_lives_alone_are_no_crash_loop(lanes: list[Lane]) -> None:
+    lives = Lives()
+    assert [lives.judge(1, {0: lane}) for lane in lanes] == [None] * len(lanes)
+
+
+def test_a_candidate_that_never_answered_stands_at_its_beginning() -> None:
+    lives = Lives()
+    assert lives.judge(2, {0: Lane(None, -1)}) is None
+    assert "partition 0 stood at its beginning" in str(lives.judge(3, {0: Lane(None, 12)}))
 
 
 @pytest.mark.parametrize(("then", "verb"), [("hold", "rollout-hold"), ("abort", "rollout-abort")])

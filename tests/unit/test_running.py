@@ -36,21 +36,28 @@ class Running:
     """A supervisor over stand-ins, and what it said."""
 
     def __init__(
-        self, folder: Path, scripts: Mapping[str, str], hear: Callable[[str, str], None] | None = None
+        self,
+        folder: Path,
+        scripts: Mapping[str, str],
+        hear: Callable[[str, str], None] | None = None,
+        *,
+        hold: bool = False,
     ) -> None:
+        self.folder = folder
         (folder / "consumers").mkdir()
         (folder / "consumers" / "__init__.py").touch()
         for module, script in scripts.items():
             (folder / "consumers" / f"{module}.py").write_text(script)
         self.lines: list[tuple[str, str]] = []
         self.said: list[tuple[str, str, str]] = []
-        processes = [plan.Process(module, module, (), 1) for module in scripts]
+        processes = [plan.Process(module, module, (), 1, late=module in plan.LAST) for module in scripts]
         self.supervisor = Supervisor(
             processes,
             folder / "pipeline.yaml",
             os.environ,
             hear or (lambda name, line: self.lines.append((name, line))),
             lambda name, text, level: self.said.append((name, text, level)),
+            hold=hold,
         )
         self.supervisor.start()
 
@@ -66,8 +73,8 @@ class Running:
 def run(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     made: list[Running] = []
 
-    def start(**scripts: str) -> Running:
-        made.append(Running(tmp_path, scripts))
+    def start(hold: bool = False, **scripts: str) -> Running:
+        made.append(Running(tmp_path, scripts, hold=hold))
         return made[-1]
 
     yield start
@@ -99,6 +106,7 @@ def test_the_plan_names_every_member_once() -> None:
     ]
     argv = made[3].argv(Path("/p/pipeline.yaml"), "python")
     assert " ".join(argv) == ("python -m consumers.scorer --color green --slot 1 -p /p/pipeline.yaml --metrics-port 4")
+    assert [process.name for process in made if process.late] == ["comparator", "controller"]
 
 
 def test_the_plan_has_room_for_a_few_members_only() -> None:
@@ -199,6 +207,42 @@ def test_send_reaches_the_process_that_runs_now(run: Callable[..., Running]) -> 
     until(lambda: running.ready("scorer"), what="ready")
     running.supervisor.send("scorer", signal.SIGKILL)
     until(lambda: running.ready("scorer", 2), what="the second life")
+
+
+def test_what_no_event_waits_for_is_started_when_the_others_have_come_up(run: Callable[..., Running]) -> None:
+    """It would take the processors from them. A line that one of them says again is not the other's."""
+    waits = "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)\n" + FOREVER
+    running = run(scorer=FOREVER, publisher=waits, comparator=FOREVER)
+    until(lambda: running.ready("scorer"), 10, "the scorer")
+    running.supervisor.send("scorer", signal.SIGKILL)
+    until(lambda: running.ready("scorer", 2), 10, "the scorer again")
+    assert not running.supervisor.seen()["comparator"].lives
+    (running.folder / "go").touch()
+    until(lambda: running.ready("comparator"), 10, "the comparator")
+    began = {name: seen.lives[0].began for name, seen in running.supervisor.seen().items()}
+    assert running.ready("publisher")
+    assert max(began, key=lambda name: began[name]) == "comparator"
+
+
+def test_held_back_it_is_started_when_told(run: Callable[..., Running]) -> None:
+    running = run(hold=True, scorer=FOREVER, comparator=FOREVER)
+    until(lambda: running.ready("scorer"), 10, "the scorer")
+    running.supervisor.send("scorer", signal.SIGKILL)
+    until(lambda: running.ready("scorer", 2), 10, "the scorer again")
+    assert not running.supervisor.seen()["comparator"].lives
+    running.supervisor.release()
+    until(lambda: running.ready("comparator"), 10, "the comparator")
+    running.supervisor.release()  # nothing is left to start
+    running.supervisor.send("comparator", signal.SIGKILL)
+    until(lambda: running.ready("comparator", 2), 10, "the comparator again")
+
+
+def test_held_back_it_is_not_waited_for_at_the_end(run: Callable[..., Running]) -> None:
+    running = run(hold=True, scorer=IN_ORDER, comparator=FOREVER)
+    until(lambda: running.ready("scorer"), 10, "the scorer")
+    ended = running.supervisor.stop()
+    assert ended["scorer"].lives[-1].code == 0
+    assert not ended["comparator"].lives
 
 
 def test_a_child_that_must_not_go_on_is_reported_and_all_left_is_the_end(run: Callable[..., Running]) -> None:

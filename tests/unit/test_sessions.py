@@ -125,17 +125,55 @@ class Follower:
         return self._snapshot
 
 
-@pytest.mark.parametrize(("age", "ends"), [(LEASE_S - 5, False), (LEASE_S + 1, True)])
-def test_P6_a_publisher_without_the_control_log_ends_its_session(
-    age: float, ends: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+Publisher = Callable[[float], publishing.Session]
+
+
+@pytest.fixture
+def publisher(monkeypatch: pytest.MonkeyPatch) -> Publisher:
+    """A session that is never assigned anything; its view of the control log is so many seconds old."""
     monkeypatch.setattr(publishing, "CoReader", Reader)
     clients = type("Clients", (), {"admin": dict, "now": time.monotonic})
-    names = {"transactional_id": "t", "consumer": {}, "predictions": {}, "admin": {}, "records": 1}
+    names = {"transactional_id": "t", "consumer": {}, "predictions": {}, "admin": {}, "records": 1, "every_s": 60.0}
     site: Any = type("Site", (), {**names, "clients": clients})()
-    follower: Any = Follower(age)
     meter: Any = None
-    session = publishing.Session(site, follower, meter)
+
+    def made(age: float) -> publishing.Session:
+        follower: Any = Follower(age)
+        return publishing.Session(site, follower, meter)
+
+    return made
+
+
+def test_P28_without_a_route_no_transaction_is_opened(publisher: Publisher) -> None:
+    """Not even for the claim of its positions; a producer to open it with there is none here."""
+    session = publisher(0.0)
+    session._claim = True
+    session.step()
+    assert session._claim, "once there is a route"
+
+
+def test_P19_a_command_waits_for_the_end_of_the_transaction_that_is_open(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = publisher(0.0)
+    committed: list[int] = []
+
+    def commit() -> None:
+        committed.append(session._folded)
+        session._transaction._open_since, session._hurry = None, False
+
+    monkeypatch.setattr(session, "_commit", commit)
+    session._transaction._open_since = time.monotonic()
+    before = session._folded
+    session.step()
+    assert committed == [before], "and is not made to wait for the interval"
+    session.step()
+    assert session._folded == -1, "what the follower has folded"
+
+
+@pytest.mark.parametrize(("age", "ends"), [(LEASE_S - 5, False), (LEASE_S + 1, True)])
+def test_P6_a_publisher_without_the_control_log_ends_its_session(age: float, ends: bool, publisher: Publisher) -> None:
+    session = publisher(age)
     if ends:
         with pytest.raises(SessionEnded, match=r"the lease is 10 s \(P6\)"):
             session.step()
@@ -157,6 +195,8 @@ class Deliveries:
     def deliver(self, error: KafkaError | None = None) -> None:
         self.waiting.popleft()(error, None)
 
+    def poll(self, _timeout: float) -> None: ...
+
     def flush(self, _timeout: float) -> int:
         self.said.append("flush")
         while self.waiting:
@@ -175,6 +215,8 @@ class Commits:
 
     def committed(self, partitions: list[TopicPartition], _timeout: float) -> list[TopicPartition]:
         return [TopicPartition(each.topic, each.partition, 10, self.before[each.partition]) for each in partitions]
+
+    def poll(self, _timeout: float) -> None: ...
 
     def commit(self, offsets: list[Any], asynchronous: bool) -> None:
         self.offsets += [position.offset for position in offsets]
@@ -230,6 +272,18 @@ def send(session: scoring.Session, after: int, upto: int) -> None:
 
 
 Scorer = tuple[scoring.Session, Deliveries, Commits]
+
+
+@pytest.mark.parametrize(("age", "ends"), [(LEASE_S - 5, False), (LEASE_S + 1, True)])
+def test_P6_a_scorer_without_the_control_log_ends_its_session(age: float, ends: bool, scorer: Scorer) -> None:
+    session, _, _ = scorer
+    follower: Any = Follower(age)
+    session._follower = follower
+    if ends:
+        with pytest.raises(SessionEnded, match=r"the lease is 10 s \(P6\)"):
+            session.step()
+    else:
+        session.step()
 
 
 def test_P10_the_first_batch_is_delivered_before_the_second_is_handed_over(scorer: Scorer) -> None:

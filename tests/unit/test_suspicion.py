@@ -7,7 +7,7 @@ import logging
 import pytest
 from confluent_kafka import KafkaError
 
-from streambg.publishing.suspicion import SLOW_CALL_S, TroubleLog, suspicion
+from streambg.publishing.suspicion import TroubleLog, suspicion
 
 # as librdkafka 2.16 writes them, with the client's name in front
 PRODUCER = "[p.publisher.0#producer-2] "
@@ -48,5 +48,5 @@ def test_P21_so_do_errors() -> None:
     log.consumer_error(KafkaError(KafkaError._TRANSPORT, "GroupCoordinator: 127.0.0.1:9092: Disconnected"))
     assert len(log.signs) == 2
     log.forget()
-    assert suspicion(SLOW_CALL_S, log.signs) is None
-    assert "a transactional call took 2.1 s" in (suspicion(SLOW_CALL_S + 0.1, []) or "")
+    assert suspicion(2.0, log.signs, 2.0) is None
+    assert "a transactional call took 2.1 s, the limit is 2 s" in (suspicion(2.1, [], 2.0) or "")

@@ -1,0 +1,44 @@
+"""A window of a replay as rows for a file: an event each, with what both sides have for it. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streambg.comparing.pairing import match
+from streambg.comparing.side import Part
+from streambg.replaying.against import NOBODY, Baseline
+from streambg.replaying.labels import LabelTable
+from streambg.replaying.rows import Answered, RowsBatch
+
+ANSWER, ERROR = "answer", "error"
+
+
+def rows_of(partition: int, baseline: Baseline, model: Part, labels: LabelTable | None) -> RowsBatch:
+    """Of the window's events, each of which the model has a row for."""
+    count, other = len(model), baseline.part
+    at_other, at = match(other.offsets, model.offsets)
+    ok, scores = np.zeros(count, np.bool_), np.full(model.scores.shape, np.nan)
+    deployments, outcomes = np.full(count, NOBODY, np.int64), np.full(count, "", np.object_)
+    ok[at], scores[at] = other.ok[at_other], other.scores[at_other]
+    deployments[at] = baseline.published.deployments[at_other]
+    outcomes[at] = np.where(other.ok[at_other], ANSWER, ERROR)
+    for why, offsets in baseline.missing.items():
+        outcomes[np.searchsorted(model.offsets, offsets)] = why
+    return RowsBatch(
+        partition,
+        model.offsets,
+        model.times,
+        Answered(model.ok, model.scores),
+        Answered(ok, scores),
+        outcomes.tolist(),
+        deployments,
+        {name: model.column(name) for name in (model.pieces[0][0].carry if model.pieces else ())},
+        None if labels is None else _labels(model, labels),
+    )
+
+
+def _labels(model: Part, table: LabelTable) -> np.typing.NDArray[np.float64]:
+    _, found, values = table.find(model.column(table.key), model.times)
+    labels = np.full(len(model), np.nan)
+    labels[found] = values
+    return labels

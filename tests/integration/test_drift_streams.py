@@ -1,0 +1,175 @@
+"""river's synthetic drift streams through Kafka, twice: at equal source positions the same is known, bit for bit.
+
+Everything runs that makes evidence: scorers of both colors, labels, the comparator; in the second run the comparator is
+killed on the way. Between the runs batches, polls and latencies differ, and what a latency goes into is left out here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from confluent_kafka import Producer
+from evidence_again import evidence
+from pipelines import Process, Running, pipeline
+from river.datasets import synth
+from verdicts_again import differences
+from waiting import until
+
+from streambg.comparing.snapshot import to_wire
+from streambg.kafka import profiles
+from streambg.labelling.cohorts import EARLY_MS
+
+pytestmark = pytest.mark.integration
+
+# A concept that turns at an event, and one whose inputs wander; one a partition.
+TURNS = synth.ConceptDriftStream(synth.SEA(0, seed=1), synth.SEA(2, seed=1), position=1_300, width=1, seed=1)
+WANDERS = synth.RandomRBFDrift(1, 1, n_classes=2, n_features=2, change_speed=5.0, n_drift_centroids=25)
+STREAMS, EVENTS = (TURNS, WANDERS), 2_600
+SECTIONS = """
+labels: {{topic: {name}-labels, key: id, value: outcome, horizon: 60s}}
+metrics:
+  correct: {{kind: correctness, role: goal, margin: 10%}}
+  flips: {{kind: flip_rate, role: guardrail, margin: 20%}}
+  shift: {{kind: score_shift, role: diagnostic}}
+drift: {{features: [f1]}}
+"""
+# A sixth of the events, then the rest: the comparator is killed between.
+FIRST = EVENTS // 6
+
+
+def events() -> list[list[tuple[bytes, bytes]]]:
+    """By partition: the event, and its label."""
+    made = []
+    for partition, stream in enumerate(STREAMS):
+        rows = []
+        for number, (features, outcome) in enumerate(itertools.islice(stream.take(EVENTS), EVENTS)):
+            name, (f1, f2) = f"{partition}-{number}", (features[0], features[1])
+            event = {"id": name, "f1": f1 - 1 if partition else f1 / 5 - 1, "f2": f2 - 1 if partition else f2 / 5 - 1}
+            rows.append((json.dumps(event).encode(), json.dumps({"id": name, "outcome": bool(outcome)}).encode()))
+        made.append(rows)
+    return made
+
+
+class Run:
+    """One of the two."""
+
+    def __init__(self, run: Running, began_ms: int) -> None:
+        self.run, self._began_ms = run, began_ms
+        run.say("deploy", "blue", "m:1", start="earliest")
+        run.say("deploy", "green", "m:2")
+        run.scorers()
+        self.comparator = run.with_port(run.start("comparator"))
+        self._producer = Producer(dict(profiles.idempotent_producer(run.pipeline, "test-streams")))
+
+    def write(self, rows: list[list[tuple[bytes, bytes]]], first: int, last: int) -> None:
+        """Events a millisecond apart, each label a second after its event: the same times in both runs."""
+        for number in range(first, last):
+            for partition, stream in enumerate(rows):
+                at, (event, label) = self._began_ms + number, stream[number]
+                self._producer.produce(self.run.pipeline.topics.input, event, b"k", partition, timestamp=at)
+                topic = f"{self.run.pipeline.name}-labels"
+                self._producer.produce(topic, label, b"k", partition, timestamp=at + 1_000)
+            self._producer.poll(0)
+        self._producer.flush(30)
+
+    def verdict(self, last: int) -> dict[str, Any]:
+        """The verdict of all events and labels below `last`."""
+        ends = dict.fromkeys(map(str, range(len(STREAMS))), last)
+
+        def reached() -> dict[str, Any] | None:
+            said = over_http(self.comparator)
+            positions = {key: at + 1 for key, at in said.get("compared", {}).items()}
+            return said if positions == ends and said["labels"] == ends else None
+
+        found = until(reached, 60, f"a verdict of {last} events a partition; the logs are in {self.run.folder}")
+        assert found is not None
+        return found
+
+    def kill_comparator(self) -> None:
+        self.comparator.kill()
+        self.comparator = self.run.with_port(self.run.start("comparator"))
+
+    def kept(self) -> dict[int, dict[str, Any]]:
+        """What stands in the evidence topic, without what latencies and batch borders go into."""
+        found = {}
+        for partition, snapshot in evidence(self.run).items():
+            wire = to_wire(snapshot)
+            colors = {color: (each.scores, each.score_histogram) for color, each in wire.colors.items()}
+            found[partition] = {
+                "compared": wire.compared,
+                "counts": wire.counts,
+                "differences": (wire.difference, wire.difference_histogram, colors),
+                "worst": wire.worst,
+                "drift": (wire.drift, wire.features),
+                "tallies": wire.tallies,
+                "awaited": wire.awaited,
+            }
+        return found
+
+
+def over_http(process: Process) -> dict[str, Any]:
+    try:
+        with urlopen(f"http://127.0.0.1:{process.port}/verdict", timeout=5) as answer:
+            return dict(json.load(answer))
+    except HTTPError as other:
+        with other:
+            return dict(json.load(other))
+    except OSError:  # it is starting
+        return {}
+
+
+@contextmanager
+def runs(folder: Path, kafka: str, redis_url: str, name: str) -> Iterator[list[Run]]:
+    # so long ago that no label waits for events that might still come
+    began_ms = int(time.time() * 1_000) - 2 * EARLY_MS - EVENTS - 1_000
+    with ExitStack() as stack:
+        made = []
+        for number in (1, 2):
+            own = f"{name[:60]}-{number}"
+            place = folder / str(number)
+            place.mkdir()
+            more = SECTIONS.format(name=own)
+            opened = pipeline(
+                place, kafka, own, partitions=len(STREAMS), redis=redis_url, carry=("id", "f1"), more=more
+            )
+            made.append(Run(stack.enter_context(opened), began_ms))
+        yield made
+
+
+def test_P32_two_runs_over_drift_streams_know_and_say_the_same(
+    kafka: str, redis_url: str, unique: str, tmp_path: Path
+) -> None:
+    """P30, P33: one run in one go, one whose comparator is killed; and each as an uninterrupted reader has it."""
+    rows = events()
+    with runs(tmp_path, kafka, redis_url, unique) as (straight, broken):
+        straight.write(rows, 0, EVENTS)
+        broken.write(rows, 0, FIRST)
+        broken.verdict(FIRST)
+        broken.kill_comparator()
+        broken.write(rows, FIRST, EVENTS)
+        one, other = straight.verdict(EVENTS), broken.verdict(EVENTS)
+        for name in ("digest", "word", "ready", "reasons", "tests", "drifted", "distances", "events", "coverage"):
+            assert one[name] == other[name], name
+        assert one["events"] == len(STREAMS) * EVENTS
+        assert {each["stream"] for each in one["drifted"]} >= {"blue f1", "green f1"}, "the inputs wander"
+        assert {each["partition"] for each in one["drifted"] if each["alike"]} == {1}, "and not where a concept turns"
+        kept = until(lambda: _same(straight, broken), 30, "the same evidence in both topics")
+        assert kept
+        for each in (straight, broken):
+            looked, wrong = differences(each.run.pipeline)
+            assert wrong == []
+            assert looked > 1
+
+
+def _same(one: Run, other: Run) -> bool:
+    kept = one.kept()
+    return all(each["compared"] == EVENTS - 1 for each in kept.values()) and kept == other.kept()
