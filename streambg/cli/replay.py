@@ -103,11 +103,6 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
         request = _request(
             model or [], against, (begin or [], end or [], last), partition or [], rate, workers, labels, as_if_weight
         )
-        if publish_to is not None and len(request.models) > 1:
-            raise ConfigError(
-                f"--publish-to {publish_to}: whose answers, of {len(request.models)} models?",
-                way_out="name one --model",
-            )
         request = replace(request, publish_to=publish_to)
     config = connected_pipeline(pipeline, "audit")
     try:

@@ -210,10 +210,16 @@ def _fields(each: Counted) -> dict[str, Any]:
 
 
 def _table(chosen: Deployment, found: list[Counted]) -> None:
-    title = f"{chosen.color} {chosen.model} (deployment {chosen.id})"
-    table = Table("events", "outcomes", "to write", "that differ", "of dead letters", "left: errors", title=title)
-    table.add_column("left: expired")
-    table.add_column("left: unanswered")
+    table = Table(
+        title=f"{chosen.color} {chosen.model} (deployment {chosen.id})",
+        caption="written: to be published again; differ: from what is published now; revived: of dead letters; "
+        "errors, expired, unanswered: left as they are",
+        box=None,
+        header_style="dim",
+    )
+    table.add_column("events", no_wrap=True)
+    for name in COLUMNS:
+        table.add_column(name, justify="right")
     for each in found:
         table.add_row(str(each.place), *(f"{getattr(each, name):,}" for name in COLUMNS))
     if len(found) > 1:

@@ -73,6 +73,10 @@ def run(
     if rows is not None:
         _check_rows(rows, request)
     if request.publish_to is not None:
+        if len(request.models) > 1:
+            raise ConfigError(
+                f"answers for {request.publish_to}: whose, of {len(request.models)} models?", way_out="name one model"
+            )
         check_topic(pipeline, request.publish_to)
     plan = replace(pins.plan(pipeline, request), rows=None if rows is None else str(rows.absolute()))
     place = Place(folder, plan.identity.id)

@@ -103,7 +103,7 @@ class Collector:
                 redact_text(pipeline.redis),
                 problem,
             ),
-            tuple(_superseding(state, settlements)),
+            tuple(under_way(state, settlements)),
         )
 
     def _places(self, numbers: range) -> Places:
@@ -186,8 +186,8 @@ def _command(entry: Entry) -> Command:
     )
 
 
-def _superseding(state: ControlState, settlements: Settlements) -> Iterator[Superseding]:
-    """Those that are not carried out yet."""
+def under_way(state: ControlState, settlements: Settlements) -> Iterator[Superseding]:
+    """The `supersede` commands that are not carried out yet."""
     for command in state.supersessions:
         now = carried(command, settlements.superseded)
         if not now.done:

@@ -16,7 +16,7 @@ from endings import tied
 from pipelines import ROOT, Running, pipeline
 
 from streambg.config import Pipeline
-from streambg.errors import Fenced, Misconfigured, Refused
+from streambg.errors import ConfigError, Fenced, Misconfigured, Refused
 from streambg.kafka import profiles
 from streambg.replaying.backfill import Sink, Stamp
 from streambg.replaying.request import Request
@@ -166,3 +166,5 @@ def test_a_replay_publishes_each_answer_once_though_it_was_interrupted(run: Runn
     assert after == before
     with pytest.raises(Refused, match="a replay never writes there"):
         run_(config, Request(("m:1",), publish_to=config.topics.output), tmp_path)
+    with pytest.raises(ConfigError, match="whose, of 2 models"):
+        run_(config, Request(("m:1", "m:2"), publish_to=topic), tmp_path)

@@ -16,9 +16,12 @@ from streambg.control.state import ControlState, SupersededRange
 from streambg.errors import Refused
 from streambg.publishing.outcomes import Home
 from streambg.publishing.superseding import Progress, Stored, Superseding
+from streambg.publishing.tail import Settlements
 from streambg.records.batch import Batch, Head
 from streambg.records.cutover import Cutover, Superseded
 from streambg.records.outcome import parse_header
+from streambg.status.collect import under_way
+from streambg.status.report import Superseding as Shown
 from streambg.superseding import plan
 from streambg.superseding.plan import Place
 
@@ -266,6 +269,13 @@ def test_P36_how_far_it_is_carried_out() -> None:
     half = plan.carried(command, {3: {2: Superseded(3, 2, 34, 12)}, 4: {2: Superseded(4, 2, 4, 5)}})
     assert half == plan.Carried(20, 25, 17)
     assert plan.carried(command, {3: {2: Superseded(3, 2, 39, 12)}, 4: {2: Superseded(4, 2, 4, 5)}}).done
+
+
+def test_P36_status_shows_what_is_under_way() -> None:
+    state = commanded(one(10, 20), color="green", deployment=1).fold.state
+    note = {3: {2: Superseded(3, 2, 14, 3)}}
+    assert list(under_way(state, Settlements({}, note))) == [Shown(2, "green", "m:2", 5, 10, 3)]
+    assert list(under_way(state, Settlements({}, {3: {2: Superseded(3, 2, 19, 9)}}))) == []
 
 
 @pytest.mark.parametrize("text", ["sensors/3", "sensors/3@", "sensors/x@1-2", "other/3@1-2", "sensors/3@5-1", "3@1-"])
