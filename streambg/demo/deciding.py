@@ -31,7 +31,7 @@ UNTIL = 0.9
 # however late this machine is with its decisions. What is sent and not compared when a step is entered counts for it.
 KEPT_FOR_LATER = 1.25
 # From the start to the last decision: three steps of some seconds each, labels that come a horizon later; the story
-# of the candidate that goes silent waits for 20 s more.
+# of the candidate that goes silent waits for 30 s more.
 DECIDED_S = 150.0
 LOOK_S = 0.2
 # Watched without harm for so many events after the promote, the story of the good candidate is told.
@@ -174,6 +174,8 @@ def tell(cast: Cast, story: Story, labeller: Labeller, problems: Sequence[str]) 
     found = [*problems, *reckoning.letters_problems(cast.sender.planted, cast.watcher.found().letters)]
     if rollout.stage is not story.ends:
         found.append(f"the rollout is {rollout.stage}, it must be {story.ends}")
+    if story.stops_at not in (None, rollout.step):
+        found.append(f"the rollout is in step {rollout.step + 1}, it must have come to step {story.stops_at + 1}")
     if report["verdict"] != "ok":
         found.append(f"the audit says {report['verdict']}: {report['reason']}")
     if labeller.failure is not None:

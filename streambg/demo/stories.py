@@ -62,7 +62,7 @@ STORIES: Mapping[str, Story] = {
             "logistic",
             Stage.HELD,
             stops_at=1,
-            within_s=20,
+            within_s=30,
         ),
     )
 }

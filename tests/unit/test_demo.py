@@ -8,10 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import plans
 import pytest
 from rich.console import Console
 
-from streambg.demo import data, places, result, train
+from streambg.demo import data, deciding, places, result, train
 from streambg.demo.data import PLANTED, Event, Kind, Row, Stream, load_rows, plant
 from streambg.demo.measure import Sampler, Volume
 from streambg.demo.producing import Planted
@@ -261,3 +262,9 @@ def test_cpu_time_outlives_a_process() -> None:
     sampler.sample()
     assert 0 <= sampler.cpu()["scorer"] <= first
     assert cpu_seconds(2**22 + 1) is None
+
+
+def test_a_storys_stream_keeps_events_for_the_steps_to_come() -> None:
+    """However late a machine decides: what a step waits for has not been sent before it was entered."""
+    steps = [plans.Step(weight, 3_000) for weight in (0, 1_000, 5_000)]
+    assert [deciding._may_send(plans.plan(*steps), step, 36_000) for step in range(3)] == [28_500, 32_250, 36_000]
