@@ -13,7 +13,7 @@ from chaos.table import Result, best, cells, line, markdown, rows_of
 from streambg import __version__
 from streambg.servers.kafka_config import KAFKA_VERSION
 
-# Kills, zombies, connections, brokers, rebalances, control, data, memory, clocks, liveness.
+# Kills, zombies, connections, brokers, rebalances, control, data, memory, clocks, liveness; others behind them.
 GROUPS = "KZCBRXDMTL"
 BEGIN, END = "<!-- generated: faults -->", "<!-- end of generated -->"
 
@@ -26,7 +26,7 @@ def write(page: Path, results: Iterable[Result]) -> None:
     if not begin or not end:
         raise ValueError(f"{page} needs the lines {BEGIN!r} and {END!r}")
     rows = rows_of(table) | {row: line(cells(result)) for row, result in best(results).items()}
-    order = sorted(ALL, key=lambda row: (GROUPS.index(row[0]), row))
+    order = sorted(ALL, key=lambda row: (GROUPS.index(row[0]) if row[0] in GROUPS else len(GROUPS), row))
     page.write_text(f"{before}{BEGIN}\n\n{heading(len(rows))}\n\n{markdown(rows, order)}\n{END}{after}")
 
 
