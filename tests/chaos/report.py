@@ -26,7 +26,7 @@ def write(page: Path, results: Iterable[Result]) -> None:
     if not begin or not end:
         raise ValueError(f"{page} needs the lines {BEGIN!r} and {END!r}")
     rows = rows_of(table) | {row: line(cells(result)) for row, result in best(results).items()}
-    order = sorted(ALL, key=lambda row: (GROUPS.index(row[0]) if row[0] in GROUPS else len(GROUPS), row))
+    order = sorted(ALL, key=lambda row: (GROUPS.index(row[0]), row))
     page.write_text(f"{before}{BEGIN}\n\n{heading(len(rows))}\n\n{markdown(rows, order)}\n{END}{after}")
 
 
