@@ -92,6 +92,8 @@ def play(cast: Cast) -> list[Done]:
 
 
 def _command(cast: Cast, step: Step, first: bool) -> Done:
+    if step.color is not None:
+        cast.models.get(step.color)  # it is learnt before the command's time begins
     at, began = cast.sender.sent, time.monotonic()
     sent = _accepted(cast, step, first)
     cast.in_force[0] = sent.state.summary()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from streambg.config import Pipeline, load
@@ -23,13 +23,13 @@ from streambg.demo.play import Cast, play
 from streambg.demo.producing import Sender
 from streambg.demo.result import Done, Result
 from streambg.demo.screen import Screen
-from streambg.demo.stories import Story
+from streambg.demo.stories import Learner, Story
 from streambg.demo.timeline import may_send, steps
-from streambg.demo.train import Trained, learn, register, train
+from streambg.demo.train import LEARNERS, Models, Trained, learn
 from streambg.demo.watching import Watcher
 from streambg.errors import ConfigError
 from streambg.kafka import profiles
-from streambg.records.source import COLORS, Color
+from streambg.records.source import Color
 from streambg.running import plan
 from streambg.running.lines import readable
 from streambg.running.places import BOOTSTRAP, REDIS, environment
@@ -82,8 +82,8 @@ def run(wanted: Wanted, screen: Screen, environ: Mapping[str, str]) -> tuple[Res
         learning = pool.submit(_learn, wanted.story)
         started = places.bring(wanted.file.parent, wanted.servers, wanted.keep, screen.note)
         try:
-            rows, models = learning.result()
-            result = _played(wanted, screen, environ, started, rows, models, began)
+            rows, live = learning.result()
+            result = _played(wanted, screen, environ, started, rows, live, began)
             kept = None
             if wanted.keep:
                 same = (started.bootstrap, started.redis_url) == (usual.kafka.bootstrap, usual.redis)
@@ -102,8 +102,8 @@ def _attached(wanted: Wanted, screen: Screen, environ: Mapping[str, str], began:
     _check_fits(pipeline)
     as_they_are = replace(wanted, partitions=attached.require_empty(pipeline))
     _say_whose_data(screen)
-    rows, models = _learn()
-    return _played(as_they_are, screen, environ, attached.servers(pipeline), rows, models, began)
+    rows, live = _learn()
+    return _played(as_they_are, screen, environ, attached.servers(pipeline), rows, live, began)
 
 
 def _check_fits(pipeline: Pipeline) -> None:
@@ -122,9 +122,14 @@ def _say_whose_data(screen: Screen) -> None:
     )
 
 
-def _learn(story: Story | None = None) -> tuple[list[Row], tuple[Trained, Trained]]:
+def _learners(story: Story | None) -> tuple[Learner, Learner]:
+    return LEARNERS if story is None else (story.live, story.candidate)
+
+
+def _learn(story: Story | None = None) -> tuple[list[Row], Trained]:
+    """The rows, and what goes live."""
     rows = load_rows()
-    return rows, train(rows) if story is None else (learn(story.live, rows), learn(story.candidate, rows))
+    return rows, learn(_learners(story)[0], rows)
 
 
 def _played(
@@ -133,7 +138,7 @@ def _played(
     environ: Mapping[str, str],
     started: Servers,
     rows: list[Row],
-    trained: tuple[Trained, Trained],
+    live_model: Trained,
     began: float,
 ) -> Result | Told:
     surroundings = environment(started, environ)
@@ -148,7 +153,7 @@ def _played(
     story = wanted.story
     with ExitStack() as stack:
         supervisor = None if wanted.attach else _processes(wanted, screen, surroundings, stack)
-        models = _models(pipeline, trained, screen)
+        models = Models(pipeline.registry, rows, _learners(story), live_model, partial(_say_which, screen))
         shift_from = None if story is None or story.shift_at is None else int(story.shift_at * wanted.events)
         stream = Stream(rows, wanted.events, shift_from)
         cast = _cast(wanted, pipeline, models, supervisor, screen, stream, stack)
@@ -193,15 +198,11 @@ def _labeller(cast: Cast, stream: Stream, stack: ExitStack) -> Labeller:
     return labeller
 
 
-def _models(pipeline: Pipeline, trained: tuple[Trained, Trained], screen: Screen) -> dict[Color, str]:
-    """Register them: blue's first."""
-    manifests = register(pipeline.registry, trained, datetime.now(UTC))
-    for color, model, manifest in zip(COLORS, trained, manifests, strict=True):
-        screen.note(
-            f"{color}: {manifest.ref}, a {model.what}, learnt from {TRAINING_ROWS:,} rows "
-            f"({model.accuracy:.1%} right while learning)"
-        )
-    return {color: manifest.ref for color, manifest in zip(COLORS, manifests, strict=True)}
+def _say_which(screen: Screen, color: Color, model: Trained, ref: str) -> None:
+    screen.note(
+        f"{color}: {ref}, a {model.what}, learnt from {TRAINING_ROWS:,} rows "
+        f"({model.accuracy:.1%} right while learning)"
+    )
 
 
 def _processes(wanted: Wanted, screen: Screen, surroundings: Mapping[str, str], stack: ExitStack) -> Supervisor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import pickle
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,11 @@ from streambg.demo.stories import Learner
 from streambg.models.manifest import Manifest, sha256
 from streambg.models.policy import Policy
 from streambg.models.registry import NewVersion, Registry
+from streambg.records.source import COLORS, Color
 
 NAME = "shuttle"
+# What each color learns where no story says otherwise.
+LEARNERS: tuple[Learner, Learner] = ("logistic", "tree")
 DECISION = 0.5  # as the pipeline file decides
 # What makes a tree about 2 points worse (stories.py), and always the same rows.
 NOISE, NOISE_SEED = 0.4, 7
@@ -32,9 +35,41 @@ class Trained:
     accuracy: float
 
 
-def train(rows: Sequence[Row]) -> tuple[Trained, Trained]:
-    """Blue's logistic regression and green's Hoeffding tree, on the first rows (1 s)."""
-    return learn("logistic", rows), learn("tree", rows)
+class Models(Mapping[Color, str]):
+    """`shuttle:N` of each color's model, as they come into the registry. `told(color, model, ref)` hears of each.
+
+    learners: blue's and green's; live: blue's model. Green's is learnt when it is first asked for: that takes half a
+    second of a processor, which the first event would wait for.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        rows: Sequence[Row],
+        learners: tuple[Learner, Learner],
+        live: Trained,
+        told: Callable[[Color, Trained, str], None],
+    ) -> None:
+        self._folder, self._rows, self._told = folder, rows, told
+        self._learners = dict(zip(COLORS, learners, strict=True))
+        self._trained: dict[Color, Trained] = {"blue": live}
+        self._refs: dict[Color, str] = {}
+
+    def __getitem__(self, color: Color) -> str:
+        """Raises as `register`."""
+        if color not in self._refs:
+            if color not in self._trained:
+                self._trained[color] = learn(self._learners[color], self._rows)
+            manifests = register(self._folder, list(self._trained.values()), datetime.now(UTC))
+            self._refs[color] = dict(zip(self._trained, manifests, strict=True))[color].ref
+            self._told(color, self._trained[color], self._refs[color])
+        return self._refs[color]
+
+    def __iter__(self) -> Iterator[Color]:
+        return iter(self._refs)
+
+    def __len__(self) -> int:
+        return len(self._refs)
 
 
 def learn(how: Learner, rows: Sequence[Row]) -> Trained:

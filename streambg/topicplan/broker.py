@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, but not by the package's own stubs
@@ -91,8 +91,8 @@ def apply(admin: AdminClient, actions: Sequence[Action], told: Told = lambda _: 
             _create(admin, step)
         else:
             _change(admin, step[0])
+        _await_shown(admin, step)
         for action in step:
-            _await_shown(admin, action)
             told(action)
 
 
@@ -130,28 +130,31 @@ def _change(admin: AdminClient, action: Action) -> None:
         raise translate(error, f"{action.kind} {action.name}") from error
 
 
-def _await_shown(admin: AdminClient, action: Action) -> None:
+def _await_shown(admin: AdminClient, step: Sequence[Action]) -> None:
     """The controller accepts before brokers show: a process that starts right after must see what was done."""
     deadline = time.monotonic() + SETTLED_S
-    while missing := list(_not_shown(admin, action)):
+    while missing := _not_shown(read(admin, [action.name for action in step]), step):
         if time.monotonic() > deadline:
             raise Misconfigured(
-                f"{action.name}: {SETTLED_S:g} s after it was accepted the broker still shows {', '.join(missing)}",
+                f"{SETTLED_S:g} s after it was accepted the broker still shows {', '.join(missing)}",
                 way_out="apply again; if it stays so, the broker's log says why",
             )
         time.sleep(LOOK_S)
 
 
-def _not_shown(admin: AdminClient, action: Action) -> Iterator[str]:
-    found = read(admin, [action.name]).get(action.name)
-    if found is None:
-        yield "no such topic"
-        return
-    if action.partitions is not None and found.partitions != action.partitions:
-        yield f"{found.partitions} partitions instead of {action.partitions}"
-    for key, value in action.config.items():
-        if found.config.get(key) != value:
-            yield f"{key} {found.config.get(key)} instead of {value}"
+def _not_shown(there: Mapping[str, Found], step: Sequence[Action]) -> list[str]:
+    missing = []
+    for action in step:
+        found = there.get(action.name)
+        if found is None:
+            missing.append(f"no topic {action.name}")
+            continue
+        if action.partitions is not None and found.partitions != action.partitions:
+            missing.append(f"{action.name} with {found.partitions} partitions instead of {action.partitions}")
+        for key, value in action.config.items():
+            if (shown := found.config.get(key)) != value:
+                missing.append(f"{action.name} with {key} {shown} instead of {value}")
+    return missing
 
 
 def check(pipeline: Pipeline, admin: AdminClient, role: Role | None = None) -> None:

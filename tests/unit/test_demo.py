@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -25,8 +24,6 @@ from streambg.process.usage import cpu_seconds
 from streambg.records.outcome import DeadLetter
 from streambg.records.source import Source
 from streambg.servers import detached
-
-NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -126,16 +123,35 @@ def test_each_planted_event_is_odd_in_its_own_way(rows: list[Row]) -> None:
 # -- the models
 
 
+def versions(folder: Path, rows: list[Row]) -> tuple[train.Models, list[str]]:
+    said: list[str] = []
+    live = train.learn("logistic", rows)
+    return train.Models(
+        folder, rows, train.LEARNERS, live, lambda color, _model, ref: said.append(f"{color} {ref}")
+    ), said
+
+
 def test_the_same_training_gives_the_same_versions(rows: list[Row], tmp_path: Path) -> None:
-    few = rows[:600]
-    first = train.register(tmp_path, train.train(few), NOW)
-    again = train.register(tmp_path, train.train(few), NOW)
-    assert [manifest.ref for manifest in first] == ["shuttle:1", "shuttle:2"]
-    assert [manifest.digest for manifest in again] == [manifest.digest for manifest in first]
-    others = train.register(tmp_path, train.train(rows[:500]), NOW)
-    assert [manifest.ref for manifest in others] == ["shuttle:3", "shuttle:4"]
-    registry = Registry(tmp_path)
-    assert all(registry.load(one.ref, one.digest).manifest == one for one in first)
+    few, registry = rows[:600], Registry(tmp_path)
+    first = versions(tmp_path, few)[0]
+    assert [first["blue"], first["green"]] == ["shuttle:1", "shuttle:2"]
+    standing = {listed.ref: listed.manifest for listed in registry.list()}
+    again = versions(tmp_path, few)[0]
+    assert [again["blue"], again["green"]] == ["shuttle:1", "shuttle:2"]
+    assert {listed.ref: listed.manifest for listed in registry.list()} == standing
+    others = versions(tmp_path, rows[:500])[0]
+    assert [others["blue"], others["green"]] == ["shuttle:3", "shuttle:4"]
+    assert all(
+        manifest and registry.load(ref, manifest.digest).manifest == manifest for ref, manifest in standing.items()
+    )
+
+
+def test_the_candidate_is_learnt_when_it_is_asked_for(rows: list[Row], tmp_path: Path) -> None:
+    models, said = versions(tmp_path, rows[:600])
+    assert (models["blue"], dict(models)) == ("shuttle:1", {"blue": "shuttle:1"})
+    assert [listed.ref for listed in Registry(tmp_path).list()] == ["shuttle:1"]
+    assert models["green"] == models["green"] == "shuttle:2"
+    assert said == ["blue shuttle:1", "green shuttle:2"]
 
 
 # -- the judgement
