@@ -99,23 +99,31 @@ class LogReader:
         while following < end:
             first = self._consumer.poll(POLL_S)
             messages = [] if first is None else [first, *self._consumer.consume(RECORDS - 1, 0)]
-            ended = False
-            records: list[Message] = []
-            for message in messages:
-                error = message.error()
-                if error is None:
-                    records.append(message)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    ended = True
-                else:
-                    raise _unreadable(topic, partition, error)
+            ended, records = False, messages
+            if any(map(Message.error, messages)):  # nearly never: without a line of Python for each record
+                ended, records = _without_errors(topic, partition, messages)
             if records:
-                following, progressed = (records[-1].offset() or 0) + 1, time.monotonic()
-                yield [message for message in records if (message.offset() or 0) < end]
+                last = records[-1].offset() or 0
+                following, progressed = last + 1, time.monotonic()
+                yield records if last < end else [each for each in records if (each.offset() or 0) < end]
             if ended:
                 return
             if time.monotonic() - progressed > STALLED_S:
                 raise _stalled(topic, partition, following)
+
+
+def _without_errors(topic: str, partition: int, messages: list[Message]) -> tuple[bool, list[Message]]:
+    """Was the partition's end among them? And the records. Raises what else was."""
+    ended, records = False, list[Message]()
+    for message in messages:
+        error = message.error()
+        if error is None:
+            records.append(message)
+        elif error.code() == KafkaError._PARTITION_EOF:
+            ended = True
+        else:
+            raise _unreadable(topic, partition, error)
+    return ended, records
 
 
 def record_of(message: Message) -> Record:

@@ -20,7 +20,7 @@ from streambg.deciding.grid import ONE
 from streambg.deciding.kinds import BadMeasure, differences
 from streambg.deciding.tallies import grouped
 from streambg.publishing.table import ERROR, OK, Act, case, lookup
-from streambg.records.bucket import bucket_keys, buckets
+from streambg.records.bucket import BUCKETS, bucket_keys, buckets
 from streambg.records.gate import OTHER, Gate
 from streambg.records.source import Color, other
 
@@ -128,6 +128,8 @@ def add(preview: Preview, question: Question, partition: int, rows: Rows, terms:
 
 
 def _buckets(question: Question, partition: int, rows: Rows) -> npt.NDArray[np.int64]:
+    if {question.now, question.weight} <= {0, BUCKETS}:  # none of the keys, or all of them: nobody asks which
+        return np.zeros(len(rows), np.int64)
     part, at = rows.side(question.live), rows.at(question.live)
     keys = [key for batch, first, last in part.pieces for key in batch.keys[first:last]]
     column = None if question.bucket_field is None else part.column(question.bucket_field)
