@@ -5,8 +5,10 @@ from __future__ import annotations
 import queue
 import subprocess
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx2
@@ -58,6 +60,7 @@ class Sender:
         self._claim = claim
         self._waiting: queue.Queue[Notice | None] = queue.Queue(WAITING)
         self._told: OrderedDict[str, None] = OrderedDict()
+        self._ends: float | None = None  # of the monotonic clock: from then on nothing is told or tried again
         self._thread = threading.Thread(target=self._run, name="notify", daemon=True)
 
     def start(self) -> Sender:
@@ -66,9 +69,16 @@ class Sender:
         return self
 
     def stop(self) -> None:
-        if self._thread.is_alive():
-            self._waiting.put(None)
-            self._thread.join(STOP_S)
+        if not self._thread.is_alive():
+            return
+        self._ends = time.monotonic() + STOP_S
+        with suppress(queue.Full):  # then there is something to wake up for already
+            self._waiting.put_nowait(None)
+        self._thread.join(STOP_S)
+
+    @property
+    def _ended(self) -> bool:
+        return self._ends is not None and time.monotonic() >= self._ends
 
     def tell(self, notice: Notice) -> None:
         """Once: what was told before, or is below the severity that is asked for, is passed."""
@@ -86,7 +96,7 @@ class Sender:
             log.warning("notice_dropped", text=notice.text, waiting=WAITING)
 
     def _run(self) -> None:
-        while (notice := self._waiting.get()) is not None:
+        while (notice := self._next()) is not None:
             if not self._claim(notice.id):
                 continue
             for way, tell in self._ways:
@@ -98,15 +108,25 @@ class Sender:
                 else:
                     TOLD.labels("told").inc()
 
+    def _next(self) -> Notice | None:
+        """None: the end, that `stop` has put there or, where there was no place for it, that has come."""
+        while not self._ended:
+            with suppress(queue.Empty):
+                return self._waiting.get(timeout=STOP_S)
+        return None
+
     def _post(self, notice: Notice) -> None:
         assert self._where.webhook
         body = notice.body()
         headers = {"content-type": "application/json", "x-streambg-id": notice.id}
         if self._where.secret:
             headers["x-streambg-signature"] = signature(self._where.secret, body)
-        for attempt in stamina.retry_context(on=_worth_trying_again, attempts=TRIES, timeout=ALL_TRIES_S):
+        for attempt in stamina.retry_context(on=self._again, attempts=TRIES, timeout=ALL_TRIES_S):
             with attempt:
                 httpx2.post(self._where.webhook, content=body, headers=headers, timeout=CALL_S).raise_for_status()
+
+    def _again(self, error: Exception) -> bool:
+        return not self._ended and _worth_trying_again(error)
 
     def _execute(self, notice: Notice) -> None:
         """The notice on its standard input; killed after CALL_S."""

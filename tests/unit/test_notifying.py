@@ -99,11 +99,15 @@ def test_it_is_told_again_while_the_webhook_fails_and_a_refusal_is_final(hook: H
     assert [json.loads(body)["id"] for _, body in hook.got] == [notice("1").id] * 3 + [notice("2").id, notice("3").id]
 
 
-def test_nobody_waits_for_a_webhook_that_is_not_there() -> None:
+def test_nobody_waits_for_a_webhook_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "STOP_S", 0.2)
     sender = Sender(Where("http://127.0.0.1:1/hook")).start()
     for number in range(WAITING + 50):  # what does not fit is dropped and counted
         sender.tell(notice(str(number)))
+    began = time.monotonic()
     sender.stop()
+    assert time.monotonic() - began < 2, "a full queue does not hold the end up"
+    until(lambda: not any(thread.name == "notify" for thread in threading.enumerate()), 20, "its thread goes by itself")
 
 
 def test_a_webhook_that_hangs_is_in_nobodys_way(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
