@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, but not by the package's own stubs
@@ -21,7 +21,7 @@ from streambg.kafka import profiles
 from streambg.kafka.admin import ASK_S, await_reachable, broker_count, describe
 from streambg.kafka.errors import translate
 from streambg.topicplan.declared import Declared, Role, load_topics
-from streambg.topicplan.plan import Action, Found, diff, faults, steps
+from streambg.topicplan.plan import Action, Found, diff, faults
 
 CLIENT = "streambg.topics"
 # A broker that is up answers in milliseconds; a process that may start before its broker asks again.
@@ -79,42 +79,31 @@ def refuse_impossible(actions: Sequence[Action]) -> None:
 
 
 def apply(admin: AdminClient, actions: Sequence[Action], told: Told = lambda _: None) -> None:
-    """Do it in the order of P13, what is to be created together in one request; `told` hears of each topic when every
-    broker shows it.
+    """Do it one topic after another, in the order of P13; `told` hears of each when every broker shows it.
 
     Raises Misconfigured where something is impossible (then nothing is done) or the broker does not do it, Denied,
     Unreachable. What was done before an error stays; applying again goes on from there.
     """
     refuse_impossible(actions)
-    for step in steps(actions):
-        if step[0].kind == "create":
-            _create(admin, step)
-        else:
-            _change(admin, step[0])
-        _await_shown(admin, step)
-        for action in step:
-            told(action)
+    for action in actions:
+        if action.kind == "unchanged":
+            continue
+        _perform(admin, action)
+        _await_shown(admin, action)
+        told(action)
 
 
-def _create(admin: AdminClient, actions: Sequence[Action]) -> None:
-    topics = [
-        NewTopic(
-            action.name,
-            num_partitions=action.partitions or 1,
-            replication_factor=action.replication,
-            config=dict(action.config),
-        )
-        for action in actions
-    ]
-    for name, future in admin.create_topics(topics, operation_timeout=CREATE_S, request_timeout=CREATE_S).items():
-        try:
-            future.result()
-        except KafkaException as error:
-            raise translate(error, f"create {name}") from error
-
-
-def _change(admin: AdminClient, action: Action) -> None:
+def _perform(admin: AdminClient, action: Action) -> None:
     try:
+        if action.kind == "create":
+            topic = NewTopic(
+                action.name,
+                num_partitions=action.partitions or 1,
+                replication_factor=action.replication,
+                config=dict(action.config),
+            )
+            admin.create_topics([topic], operation_timeout=CREATE_S, request_timeout=CREATE_S)[action.name].result()
+            return
         if action.partitions is not None:
             grown = [NewPartitions(action.name, action.partitions)]
             admin.create_partitions(grown, operation_timeout=CREATE_S, request_timeout=CREATE_S)[action.name].result()
@@ -130,31 +119,28 @@ def _change(admin: AdminClient, action: Action) -> None:
         raise translate(error, f"{action.kind} {action.name}") from error
 
 
-def _await_shown(admin: AdminClient, step: Sequence[Action]) -> None:
+def _await_shown(admin: AdminClient, action: Action) -> None:
     """The controller accepts before brokers show: a process that starts right after must see what was done."""
     deadline = time.monotonic() + SETTLED_S
-    while missing := _not_shown(read(admin, [action.name for action in step]), step):
+    while missing := list(_not_shown(admin, action)):
         if time.monotonic() > deadline:
             raise Misconfigured(
-                f"{SETTLED_S:g} s after it was accepted the broker still shows {', '.join(missing)}",
+                f"{action.name}: {SETTLED_S:g} s after it was accepted the broker still shows {', '.join(missing)}",
                 way_out="apply again; if it stays so, the broker's log says why",
             )
         time.sleep(LOOK_S)
 
 
-def _not_shown(there: Mapping[str, Found], step: Sequence[Action]) -> list[str]:
-    missing = []
-    for action in step:
-        found = there.get(action.name)
-        if found is None:
-            missing.append(f"no topic {action.name}")
-            continue
-        if action.partitions is not None and found.partitions != action.partitions:
-            missing.append(f"{action.name} with {found.partitions} partitions instead of {action.partitions}")
-        for key, value in action.config.items():
-            if (shown := found.config.get(key)) != value:
-                missing.append(f"{action.name} with {key} {shown} instead of {value}")
-    return missing
+def _not_shown(admin: AdminClient, action: Action) -> Iterator[str]:
+    found = read(admin, [action.name]).get(action.name)
+    if found is None:
+        yield "no such topic"
+        return
+    if action.partitions is not None and found.partitions != action.partitions:
+        yield f"{found.partitions} partitions instead of {action.partitions}"
+    for key, value in action.config.items():
+        if found.config.get(key) != value:
+            yield f"{key} {found.config.get(key)} instead of {value}"
 
 
 def check(pipeline: Pipeline, admin: AdminClient, role: Role | None = None) -> None:

@@ -5,9 +5,8 @@ Nothing is ever deleted and nothing shrinks: what would need it is `impossible`,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Literal
 
 from streambg.topicplan.declared import FOREVER, AsInput, Auto, Declared, Part, Value
@@ -213,12 +212,3 @@ def faults(declared: Sequence[Declared], partitions: Mapping[Part, int]) -> list
         pair = f"`{names['predictions.blue']}` has {blue} partitions, `{names['predictions.green']}` has {green}"
         wrong.append(f"{pair}: they must be equal")
     return wrong
-
-
-def steps(actions: Sequence[Action]) -> Iterator[list[Action]]:
-    """What is done one after the other: a change alone, creations that stand together at once."""
-    for kind, together in groupby(actions, lambda action: action.kind):
-        if kind == "create":
-            yield list(together)
-        elif kind != "unchanged":
-            yield from ([action] for action in together)

@@ -20,7 +20,7 @@ from streambg.kafka.admin import TopicFacts
 from streambg.topicplan import Action, Declared, Found, Part, broker, diff, load_topics
 from streambg.topicplan.broker import refuse_impossible
 from streambg.topicplan.declared import PARTS
-from streambg.topicplan.plan import faults, steps
+from streambg.topicplan.plan import faults
 
 GROWING: list[Part] = ["dead-letters", "output", "predictions.blue", "predictions.green", "input"]
 
@@ -155,16 +155,6 @@ def test_P13_partitions_are_added_in_order_and_to_the_input_last(declared: list[
     assert [action.part for action in actions] == GROWING
     assert {(action.kind, action.partitions, tuple(action.config)) for action in actions} == {("change", 6, ())}
     assert actions[-1].says == ("partitions 4 -> 6 (its keys then move to other partitions)",)
-
-
-def test_P13_creations_go_together_and_changes_one_after_another(declared: list[Declared]) -> None:
-    assert [len(step) for step in steps(diff(declared, {}, 1, 6))] == [len(SMALL)]
-    grown = list(steps(diff(declared, complete(declared, 4), 1, 6)))
-    assert [[action.part for action in step] for step in grown] == [[part] for part in GROWING]
-    half = {name: found for name, found in complete(declared, 4).items() if name in ("fraud-events", "fraud.control")}
-    mixed = [[action.part for action in step] for step in steps(diff(declared, half, 1, 6))]
-    assert mixed[-1] == ["input"]
-    assert [len(step) for step in mixed[:-1]] == [4, 3]  # around the control log, which stands
 
 
 def test_ours_follow_an_input_that_grew(declared: list[Declared]) -> None:
