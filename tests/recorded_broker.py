@@ -60,7 +60,9 @@ def write_recording(file: Path, bootstrap: str, partitions: int) -> Written:
     admin = AdminClient({"bootstrap.servers": bootstrap})
     roles: tuple[Role, ...] = (*PARTITIONED, *SINGLE)
     create(admin, pipeline, roles, partitions)
-    facts = describe(admin, [pipeline.topics.input])[pipeline.topics.input]
+    # the controller accepts before the broker shows
+    shown = until(lambda: describe(admin, [pipeline.topics.input]), what="the input's topic")
+    facts = shown[pipeline.topics.input]
     recording = standard(partitions=partitions, topic=facts.name, topic_id=facts.topic_id)
     written = Written(recording, pipeline, file, bootstrap)
     for partition in range(partitions):
