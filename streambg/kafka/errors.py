@@ -82,7 +82,7 @@ def is_fenced(error: KafkaError) -> bool:
 
 
 def cause_of(error: KafkaError, producer: Producer) -> KafkaError:
-    """A transactional producer's fatal state hides its cause behind _FATAL; only another transactional call tells it."""
+    """A producer's fatal state hides its cause behind _FATAL; only another transactional call tells it."""
     if not error.fatal() or is_fenced(error):
         return error
     try:
