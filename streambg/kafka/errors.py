@@ -6,7 +6,7 @@ Measured (docs/design.md): denials arrive as delivery error 29, group 30, cluste
 
 from __future__ import annotations
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streambg.errors import ConfigError, Denied, Fenced, Gap, Misconfigured, StreambgError, Unreachable
 
@@ -81,6 +81,18 @@ def is_fenced(error: KafkaError) -> bool:
     return error.code() in FENCED_CODES or (error.code() == KafkaError._FATAL and "fenced" in error.str())
 
 
+def cause_of(error: KafkaError, producer: Producer) -> KafkaError:
+    """A producer's fatal state hides its cause behind _FATAL; only another transactional call tells it."""
+    if not error.fatal() or is_fenced(error):
+        return error
+    try:
+        producer.abort_transaction(1)
+    except KafkaException as second:
+        told: KafkaError = second.args[0]
+        return told
+    return error
+
+
 def is_denied(error: KafkaError) -> bool:
     """A right is missing: no new session mends that."""
     return error.code() in _RIGHTS
@@ -100,7 +112,7 @@ def translate(error: KafkaException | KafkaError, doing: str = "") -> StreambgEr
     if inner is None:
         return StreambgError(_say(doing, str(error)))
     code, said = inner.code(), _say(doing, f"{inner.str()} ({inner.name()})")
-    if code in FENCED_CODES:
+    if is_fenced(inner):
         return Fenced(said, way_out="another process runs in this slot: give each its own, or stop one")
     return _about_access(code, said) or _about_servers(code, said) or StreambgError(said)
 

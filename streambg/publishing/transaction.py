@@ -14,7 +14,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from streambg.errors import SessionEnded
-from streambg.kafka.errors import is_fenced
+from streambg.kafka.errors import cause_of
 from streambg.process.crash import CRASH
 from streambg.process.watch import WATCH
 from streambg.publishing.facts import Site
@@ -173,15 +173,8 @@ class Transaction:
                 del producer
 
     def cause_of(self, error: KafkaError) -> KafkaError:
-        """A fatal state hides its cause behind _FATAL; only another transactional call tells it."""
-        if not error.fatal() or is_fenced(error) or self._producer is None:
-            return error
-        try:
-            self._producer.abort_transaction(1)
-        except KafkaException as second:
-            told: KafkaError = second.args[0]
-            return told
-        return error
+        """What has happened, where the client says only that it cannot go on."""
+        return error if self._producer is None else cause_of(error, self._producer)
 
     @property
     def _at_hand(self) -> Producer:

@@ -20,7 +20,7 @@ from streambg.config import Pipeline
 from streambg.errors import Misconfigured, Refused
 from streambg.kafka import profiles
 from streambg.kafka.admin import describe
-from streambg.kafka.errors import translate
+from streambg.kafka.errors import cause_of, translate
 from streambg.records.outcome import short_digest
 
 CLIENT = "streambg.backfill"
@@ -95,13 +95,16 @@ class _Part:
         """Records and position in one transaction: a replay that is paced or slow must not leave one open."""
         if upto < self._next:
             return
-        self._producer.begin_transaction()
-        self.produce(positions, keys, values)
-        self._producer.flush(CALL_TIMEOUT_S)
-        self._position.offset = self._next = upto + 1
-        group: Any = self._consumer.consumer_group_metadata()
-        self._producer.send_offsets_to_transaction([self._position], group, CALL_TIMEOUT_S)
-        self._producer.commit_transaction(CALL_TIMEOUT_S)
+        try:
+            self._producer.begin_transaction()
+            self.produce(positions, keys, values)
+            self._producer.flush(CALL_TIMEOUT_S)
+            self._position.offset = self._next = upto + 1
+            group: Any = self._consumer.consumer_group_metadata()
+            self._producer.send_offsets_to_transaction([self._position], group, CALL_TIMEOUT_S)
+            self._producer.commit_transaction(CALL_TIMEOUT_S)
+        except KafkaException as error:
+            raise KafkaException(cause_of(error.args[0], self._producer)) from error
 
     def produce(self, positions: Sequence[int], keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> None:
         """What does not stand there yet."""
