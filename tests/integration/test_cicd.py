@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 from checkout import REPOSITORY, Verb, environment
@@ -36,15 +36,21 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 EXAMPLES = REPOSITORY / "examples" / "cicd"
 LIVE, WORSE, HARMFUL = range(3)
 BASH = shutil.which("bash") or "bash"
+# Of a stream that grows all the time: some 15,000 events, more than any of these verdicts needs.
+LAST = "20s"
 
 
 @pytest.fixture(scope="module")
 def shop(kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shuttle]:
     folder = tmp_path_factory.mktemp("cicd")
     learners = ("tree of both", "noisy tree", "tree swapped after the shift")
-    with shuttle(folder, kafka, redis_url, f"cicd-{os.getpid()}", learners, rate=1_000) as running:
-        published(running, 5_000)
-        yield running
+    with shuttle(folder, kafka, redis_url, f"cicd-{os.getpid()}", learners, rate=700) as running:
+        published(running, 4_000)
+        try:
+            yield running
+        finally:
+            for job in Job.started:
+                job.kill()
 
 
 def state(shop: Shuttle) -> ControlState:
@@ -55,10 +61,12 @@ def state(shop: Shuttle) -> ControlState:
 class Job:
     """A script as a CI server runs it, in the pipeline's folder; its reports are in a folder of their own."""
 
+    started: ClassVar[list[Job]] = []
+
     def __init__(self, shop: Shuttle, *words: str, **more: str) -> None:
         self.reports = shop.folder / f"reports-{datetime.now(UTC):%H%M%S%f}"
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        given = {"PATH": path, "REPORTS": str(self.reports), "LAST": "1h", "TIMEOUT": "3m", "COLUMNS": "200"}
+        given = {"PATH": path, "REPORTS": str(self.reports), "LAST": LAST, "TIMEOUT": "3m", "COLUMNS": "200"}
         self._log = shop.folder / f"{self.reports.name}.log"
         with self._log.open("wb") as stream:
             self.popen = subprocess.Popen(
@@ -70,6 +78,7 @@ class Job:
                 stderr=stream,
                 start_new_session=True,
             )
+        self.started.append(self)
 
     @property
     def said(self) -> str:
@@ -79,9 +88,14 @@ class Job:
         try:
             found = self.popen.wait(timeout)
         finally:
-            with suppress(ProcessLookupError):  # the script and what it started
-                os.killpg(self.popen.pid, signal.SIGKILL)
+            self.kill()
         assert found == code, self.said
+
+    def kill(self) -> None:
+        """The script and what it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait(20)
 
     def gates(self, file: str) -> dict[str, str]:
         """Test case -> `passed`, or the element that says otherwise."""
@@ -133,7 +147,7 @@ def test_one_whose_harm_shows_only_live_is_stopped_by_the_rollout(shop: Shuttle)
 
 def test_a_good_model_retrained_on_what_was_recorded_ends_live(shop: Shuttle) -> None:
     """And meanwhile: the same model joins, another one is refused; afterwards the way back is kept (P2)."""
-    job = Job(shop, sys.executable, str(EXAMPLES / "retrain.py"), "--events", "60000")
+    job = Job(shop, sys.executable, str(EXAMPLES / "retrain.py"), "--events", "30000")
 
     def rolling() -> bool:
         now = state(shop)
@@ -230,7 +244,7 @@ def test_the_workflows_steps_do_what_they_say(shop: Shuttle) -> None:
     assert [name for name, _ in scripts] == ["install", "validate on history", "deploy and wait"]
     assert all("${{" not in script for _, script in scripts), "what somebody types is no part of a script"
     assert given["STREAMBG_ACTOR"] == "github ada"
-    more = {**given, "LAST": "30s", "GITHUB_STEP_SUMMARY": str(summary)}
+    more = {**given, "LAST": LAST, "GITHUB_STEP_SUMMARY": str(summary)}
     for _, script in scripts:
         Job(shop, BASH, "-e", "-c", script, **more).ends(0)
     assert summary.read_text().startswith(f"### {live.model}: promote")
