@@ -59,11 +59,8 @@ class SimFollower(ControlFollower):
         world = self._link.world
         deadline = world.now + timeout
         while self._failure is None and not done():
-            if world.now > deadline:
+            if self.blind or world.now > deadline:  # what the blind wait for never comes, and nobody waits for them
                 raise Unreachable(f"{what} was not folded within {timeout:g} s")
             self.turn()
-            if self.blind:
-                world.wait(BLOCKED_LOOK_S)  # the others go their way meanwhile
-            else:
-                world.tick(BLOCKED_LOOK_S if self.blocked else LOOK_S)
+            world.tick(BLOCKED_LOOK_S if self.blocked else LOOK_S)
         return self.snapshot()
