@@ -135,7 +135,7 @@ def runs(folder: Path, kafka: str, redis_url: str, name: str) -> Iterator[list[R
     with ExitStack() as stack:
         made = []
         for number in (1, 2):
-            own = f"{name[:60]}-{number}"
+            own = f"{name}-{number}"
             place = folder / str(number)
             place.mkdir()
             more = SECTIONS.format(name=own)
