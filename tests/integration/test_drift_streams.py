@@ -53,7 +53,7 @@ def events() -> list[list[tuple[bytes, bytes]]]:
     for partition, stream in enumerate(STREAMS):
         rows = []
         for number, (features, outcome) in enumerate(stream.take(EVENTS)):
-            name, (f1, f2) = f"{partition}-{number}", (features[0], features[1])
+            name, (f1, f2) = partition * EVENTS + number, (features[0], features[1])
             event = {"id": name, "f1": f1 - 1 if partition else f1 / 5 - 1, "f2": f2 - 1 if partition else f2 / 5 - 1}
             rows.append((json.dumps(event).encode(), json.dumps({"id": name, "outcome": bool(outcome)}).encode()))
         made.append(rows)
@@ -135,7 +135,7 @@ def runs(folder: Path, kafka: str, redis_url: str, name: str) -> Iterator[list[R
     with ExitStack() as stack:
         made = []
         for number in (1, 2):
-            own = f"{name[:60]}-{number}"
+            own = f"{name}-{number}"
             place = folder / str(number)
             place.mkdir()
             more = SECTIONS.format(name=own)
