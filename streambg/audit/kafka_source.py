@@ -189,7 +189,7 @@ class _Reader:
             # the client runs ahead: it may have met an end of a round before, and nothing of what came since
             ended = log_end >= end
             if records:
-                chunk = chunk_of(records, self.role, self._keys_only)
+                chunk = _chunk(records, self.role, self._keys_only)
                 if chunk.offsets[0] < self.following:
                     raise Unreachable(f"{self._name}: read {chunk.offsets[0]} twice", way_out="run the audit again")
                 self.following = log_end if ended else chunk.offsets[-1] + 1
@@ -244,8 +244,7 @@ class _Reader:
             raise translated
 
 
-def chunk_of(records: list[Message], role: Role, keys_only: bool = False) -> Chunk:
-    """Messages of one partition as columns; never none of them."""
+def _chunk(records: list[Message], role: Role, keys_only: bool) -> Chunk:
     offsets: list[int] = list(map(Message.offset, records))  # type: ignore[arg-type] # read messages have one
     keys = list(map(Message.key, records))
     if keys_only:

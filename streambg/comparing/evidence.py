@@ -111,6 +111,7 @@ class Evidence:
         self.compared = start
         self.figures = Figures()
         self.drift = Drift(partition, start)
+        self.follows_drift = True  # a replay does not: its charts over time say it, and alarms are for the living
         self.features: dict[str, Drift] = {}  # by carried field
         self.tallies = tallies.begun(gate, labelled=False)
         self.awaited = Awaited()
@@ -204,7 +205,8 @@ def _scores(
         own.score_histogram.add(scores)
     figures.worst = with_rows(figures.worst, evidence.partition, rows, which, np.abs(steps), (left, right), flips)
     offsets = rows.blue.offsets[rows.at_blue[which]]
-    evidence.drift.feed(offsets, (squashed(left), squashed(right), disagreement))
+    if evidence.follows_drift:
+        evidence.drift.feed(offsets, (squashed(left), squashed(right), disagreement))
 
 
 def _watch(evidence: Evidence, rows: Rows, terms: Terms) -> None:

@@ -14,10 +14,10 @@ from streambg.records.source import Source
 
 
 class Predictions:
-    """`locate.PredictionLog` on one partition of a color."""
+    """`locate.PredictionLog` on one partition of a color. ends: where they are known already."""
 
-    def __init__(self, log: LogReader, topic: str, partition: int) -> None:
-        self.low, self.high = log.ends(topic, partition)
+    def __init__(self, log: LogReader, topic: str, partition: int, ends: tuple[int, int] | None = None) -> None:
+        self.low, self.high = log.ends(topic, partition) if ends is None else ends
         self._log, self._topic, self._partition = log, topic, partition
         self._heads: dict[int, Head | None] = {}
 
@@ -57,11 +57,20 @@ def _head(record: Record) -> Head | None:
 
 class Outcomes:
     """`finding.OutcomeLog` on one partition of the output or the dead letters. floor: epochs below it are of an
-    earlier input topic (P25).
+    earlier input topic (P25). ends: where they are known already.
     """
 
-    def __init__(self, log: LogReader, topic: str, partition: int, floor: int, *, letters: bool) -> None:
-        self.low, self.high = log.ends(topic, partition)
+    def __init__(
+        self,
+        log: LogReader,
+        topic: str,
+        partition: int,
+        floor: int,
+        *,
+        letters: bool,
+        ends: tuple[int, int] | None = None,
+    ) -> None:
+        self.low, self.high = log.ends(topic, partition) if ends is None else ends
         self._log, self._topic, self._partition, self._floor = log, topic, partition, floor
         self._letters = letters
 

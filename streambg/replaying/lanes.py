@@ -85,9 +85,8 @@ def _lane(pipeline: Pipeline, partition: int, asked: int, begin: int, end: int, 
     logs: dict[str, Ends] = {}
     outcomes_from = 0
     for role in OUTCOMES:
-        log = Outcomes(looks, seen.names[role], partition, floor, letters=role == "dead-letters")
         low, high = seen.spans[role, partition].start, seen.spans[role, partition].end
-        log.low, log.high = low, high
+        log = Outcomes(looks, seen.names[role], partition, floor, letters=role == "dead-letters", ends=(low, high))
         start = _reaching(log, begin) if begin > max(span.start, origin) else low
         # what is not settled has no outcome: nothing to look for
         logs[role] = Ends(start, _reaching(log, end) if end <= settled else high)
@@ -126,7 +125,7 @@ def ranges_of(lane: Lane, seen: Seen, against: str, looks: LogReader) -> list[To
 def _answers(lane: Lane, seen: Seen, looks: LogReader, color: Color) -> Ends:
     """About where a color's answers of the range stand; what is read is decided by the fold."""
     whole = lane.logs[color]
-    log = Predictions(looks, seen.names[color], lane.partition)
+    log = Predictions(looks, seen.names[color], lane.partition, (whole.start, whole.end))
     start = whole.start if lane.begin <= lane.origin else _covering(log, whole, lane.begin)
     end = whole.end if lane.end > lane.settled else min(whole.end, _covering(log, whole, lane.end - 1) + 1)
     return Ends(start, end)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,6 +85,8 @@ class PartitionReplay:
         self._fetch = fetch
         self._rows = rows
         self._before: Polled | None = None
+        # of decisions that turn only the segments are asked: what metrics gain is another question
+        self._places = None if rule.terms.gate is None else replace(rule.terms.gate, metrics=())
 
     def step(self, events: Polled, high: int) -> None:
         """The events of (state.upto, high]."""
@@ -130,7 +132,7 @@ class PartitionReplay:
         if model.evidence.figures.worst is not worst:
             _show(model, rows)
         _reasons(model.reasons, rows.green)
-        preview.add(model.flips, self._rule.flips, partition, rows, terms, terms.gate)
+        preview.add(model.flips, self._rule.flips, partition, rows, terms, self._places)
         if self._rule.as_if is not None:
             preview.add(model.as_if, self._rule.as_if, partition, rows, terms, terms.gate)
         if len(rows):

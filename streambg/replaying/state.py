@@ -98,12 +98,17 @@ def followed(terms: Terms) -> tuple[str, ...]:
 
 def _model(lane: Lane, terms: Terms) -> ModelState:
     return ModelState(
-        Evidence(lane.partition, Pair(AGAINST_ID, MODEL_ID), lane.begin - 1, terms.gate),
+        _still(Evidence(lane.partition, Pair(AGAINST_ID, MODEL_ID), lane.begin - 1, terms.gate)),
         Series(followed(terms)),
         Preview(),
         Preview(),
         LabelCount(tallies.begun(terms.gate, labelled=True)),
     )
+
+
+def _still(evidence: Evidence) -> Evidence:
+    evidence.follows_drift = False
+    return evidence
 
 
 # -- as bytes ----------------------------------------------------------------------------------------------------------
@@ -252,7 +257,7 @@ def _model_of(wire: _ModelWire) -> ModelState:
     events, us, filled, counts = wire.spent
     calibrated = Calibrated(_ints(wire.labels.cells).reshape(Calibrated().cells.shape), wire.labels.outside)
     return ModelState(
-        snapshot.decode(wire.evidence).evidence,
+        _still(snapshot.decode(wire.evidence).evidence),
         series,
         wire.flips,
         wire.as_if,
