@@ -101,7 +101,7 @@ def write_whole(path: Path, data: bytes) -> None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise StreambgError(
             f"{path} cannot be written ({len(data):,} bytes): {error.strerror}",
-            way_out="make room on that disk, then go on: streambg replay --resume ID"
+            way_out="make room on that disk and call it again; a replay goes on with `streambg replay --resume ID`"
             if full
             else "give this user the right to write there, or another folder: --dir",
         ) from error

@@ -11,7 +11,7 @@ from streambg.config import Pipeline
 from streambg.errors import ConfigError, StreambgError
 from streambg.kafka.reading import LogReader
 from streambg.models.contract import Row
-from streambg.models.decoding import Decode, json_rows, load_decode_hook
+from streambg.models.decoding import decoder
 from streambg.models.registry import Registry
 from streambg.records.rules import Rules
 from streambg.replaying import html, pins
@@ -170,9 +170,7 @@ def _done(place: Place, partition: int) -> State:
 def _examples(
     pipeline: Pipeline, plan: Plan, rules: Rules, states: Sequence[State], looks: LogReader
 ) -> list[tuple[Example, ...]]:
-    decode: Decode = json_rows
-    if rules.decode is not None:
-        decode = load_decode_hook(rules.decode, Registry(pipeline.registry).policy().python_allow)
+    decode = decoder(rules.decode, Registry(pipeline.registry).policy().python_allow)
     topic, names = pipeline.topics.input, [*pipeline.model.features, *pipeline.input.carry]
 
     def look(partition: int, offset: int) -> Row | str:
