@@ -48,5 +48,5 @@ def test_an_interrupted_run_leaves_no_broker() -> None:
     verb.says("warming up")
     assert listening(port)
     verb.process.send_signal(signal.SIGINT)
-    assert verb.end(60) == 130, verb.said
+    assert verb.end(60) == 130, "\n".join(verb.said)
     until(lambda: not listening(port), 20, "the broker is gone")

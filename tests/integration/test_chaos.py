@@ -13,14 +13,13 @@ from chaos.table import cells
 
 pytestmark = pytest.mark.integration
 
-# Row -> seconds beside two others on two cores that had more to do; the longest first. K2, R1, X1, C2 and D6 have
-# passed here, too (256 s together), and are left to `make chaos ARGS="--size short"`: with them the whole suite comes
+# Row -> seconds beside two others on two cores that had more to do; the longest first. K2, R1, X1, C2, D6 and S2 have
+# passed here, too (375 s together), and are left to `make chaos ARGS="--size short"`: with them the whole suite comes
 # too close to the quarter of an hour that it may take.
 ROWS = {
     "B1": 80,
     "C1": 70,
     "X3": 60,
-    "S2": 50,
     "K1": 50,
     "Z1": 40,
 }
@@ -31,10 +30,7 @@ SEED = 7
 
 @pytest.mark.parametrize("row", [pytest.param(row, marks=pytest.mark.timeout(4 * s)) for row, s in ROWS.items()])
 def test_nothing_is_lost_or_doubled(row: str) -> None:
-    """I1-I6: P1, P5, P8, P14, P17-P26 under kills, late requests, a dead broker, garbage and poison.
-
-    P30, P32, P33: S2 decides as one does whom nobody kills.
-    """
+    """I1-I6: P1, P5, P8, P14, P17-P26 under kills, late requests, a dead broker, garbage and poison."""
     result = play(row, SHORT, SEED)
     assert result.ok or (row in TIMED and result.clean), cells(result)
     assert result.injections > 0

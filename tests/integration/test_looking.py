@@ -67,7 +67,7 @@ def seen(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]
     """
     folder = tmp_path_factory.mktemp("looking")
     name = f"looking-{os.getpid()}"
-    with pipeline(folder, kafka, name, publish={"late": "{live: wait, candidate: 200ms}"}) as run:
+    with pipeline(folder, kafka, name, publish={"late": "{live: wait, candidate: 2s}"}) as run:
         run.model("9", bias=0.5, raises_on=90)
         run.say("deploy", "blue", "m:1", start="earliest")
         _, green = run.scorers()

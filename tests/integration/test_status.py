@@ -297,8 +297,7 @@ def test_watch_prints_a_line_of_json_a_look_and_ends_cleanly(living: Living) -> 
     looks = [json.loads(watch.stdout.readline()) for _ in range(2)]
     watch.send_signal(signal.SIGINT)
     _, errors = watch.communicate(timeout=30)
-    assert watch.returncode == 0
-    assert errors == ""
+    assert (watch.returncode, errors) == (0, ""), errors
     assert [look["ok"] for look in looks] == [True, True]
     assert looks[0]["at_ms"] < looks[1]["at_ms"]
     assert looks[1]["rates"]["seconds"] > 0.5
