@@ -143,7 +143,9 @@ def left_over(
 def answers_place(log: PredictionLog, deployment: int, first: int) -> tuple[int, int]:
     """(log offset, covered): from where a fold of the deployment's batches gives its answers from `first` on.
 
-    Where it has none the log's end: nothing will be read.
+    It begins some batches earlier, with what the first of those says was covered (P8): of a batch behind a hole, which
+    is answered again, it must not be assumed that all before it was there. Where the deployment has no batch, the log's
+    end: nothing will be read.
     """
     begin = first_of(log, deployment)
     if begin is None:
@@ -151,7 +153,12 @@ def answers_place(log: PredictionLog, deployment: int, first: int) -> tuple[int,
     offset, head = begin
     if head.after >= first:
         return offset, head.after  # its answers begin later, or what was before is gone from the log
-    return covering(log, offset, deployment, first - 1), first - 1
+    for at in range(covering(log, offset, deployment, first - 1), log.high):
+        found = log.head(at)
+        if found is not None and found.deployment == deployment:
+            # above `first`: it stands behind a hole itself
+            return (at, found.after) if found.after < first else (offset, head.after)
+    return offset, head.after
 
 
 @dataclass(frozen=True, slots=True)

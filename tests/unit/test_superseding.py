@@ -18,6 +18,7 @@ from streambg.publishing.outcomes import Home
 from streambg.publishing.superseding import Progress, Stored, Superseding
 from streambg.publishing.tail import Settlements
 from streambg.records.batch import Batch, Head
+from streambg.records.coverage import Coverage, Take
 from streambg.records.cutover import Cutover, Superseded
 from streambg.records.outcome import parse_header
 from streambg.status.collect import under_way
@@ -303,6 +304,19 @@ class Heads:
 
 def test_P36_where_the_answers_stand() -> None:
     log = Heads(0, Head(0, -1, 9), Head(4, 9, 19), Head(4, 14, 29), Head(4, 29, 39))
-    assert plan.answers_place(log, 4, 25) == (1, 24), "with slack for repeats"
+    assert plan.answers_place(log, 4, 25) == (1, 9), "with slack for repeats"
     assert plan.answers_place(log, 4, 5) == (1, 9), "its answers begin later"
     assert plan.answers_place(log, 7, 5) == (4, 4), "it never answered"
+
+
+def test_P36_a_batch_behind_a_hole_is_none_of_the_stored_answers() -> None:
+    """5 to 9 were lost: what a dead scorer says of 10 to 14 is not accepted, and answered again (P8)."""
+    log = Heads(0, Head(4, -1, 4), Head(4, 9, 14), Head(4, 4, 14))
+    at, covered = plan.answers_place(log, 4, 12)
+    fold, accepted = Coverage(4, covered), []
+    for offset in range(at, log.high):
+        head = log.head(offset)
+        assert head is not None
+        take, fold = fold.take(head.after, head.upto, head.sample)
+        accepted += [offset] if take is Take.ACCEPTED else []
+    assert accepted == [0, 2]
