@@ -90,7 +90,7 @@ def plan(pipeline: Pipeline, request: Request) -> Plan:
         asks_of(rules),
         is_compacted,
         now_ms,
-        request.publish_to,
+        publish_to=request.publish_to,
     )
 
 
