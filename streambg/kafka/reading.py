@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -47,6 +48,7 @@ class LogReader:
         small = {"fetch.min.bytes": 1, "fetch.message.max.bytes": LOOK_BYTES} if looks else {}
         self._consumer = Consumer({**config, **small, "enable.partition.eof": True})
         self._next: tuple[str, int, int] | None = None
+        self._met: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +75,7 @@ class LogReader:
     def at(self, topic: str, partition: int, offset: int) -> Record | None:
         """The first record at or above `offset`; None at the end. The next one in order costs no new search."""
         if self._next != (topic, partition, offset):
+            self._meet(topic, partition)
             self._consumer.assign([TopicPartition(topic, partition, offset)])
         self._next = None
         deadline = time.monotonic() + STALLED_S
@@ -89,6 +92,16 @@ class LogReader:
             self._next = (topic, partition, record.offset + 1)
             return record
         raise _stalled(topic, partition, offset)
+
+    def _meet(self, topic: str, partition: int) -> None:
+        """Ask who leads a topic that is new to the client: by itself it finds out within 1 s only, the first one aside.
+
+        Where nobody answers, whoever reads waits, and says what is wrong.
+        """
+        if topic not in self._met:
+            self._met.add(topic)
+            with suppress(KafkaException):
+                self._consumer.get_watermark_offsets(TopicPartition(topic, partition), ASK_S)
 
     def read(self, topic: str, partition: int, start: int, end: int) -> Iterator[list[Message]]:
         """The visible records of start <= offset < end, some at a time."""

@@ -121,9 +121,11 @@ class _Part:
                 self._producer.poll(0.01)  # the queue is full: deliver some first
 
     def close(self) -> None:
-        """What is not committed never was."""
+        """What is not committed never was. The producer is dropped as it is, as the publisher's: its own `close` aborts
+        what is open, which raises where somebody else has fenced it. The next `begin` ends it, or the broker.
+        """
         self._producer.purge()
-        self._producer.close()
+        del self._producer
         self._consumer.close()
 
 

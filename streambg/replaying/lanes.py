@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from streambg.audit.sources import PARTITIONED, Role, Span
@@ -11,7 +12,6 @@ from streambg.control.state import ControlState
 from streambg.errors import ConfigError
 from streambg.kafka.admin import TopicFacts
 from streambg.kafka.reading import LogReader
-from streambg.looking.finding import first_reaching
 from streambg.looking.logs import Outcomes, Predictions
 from streambg.publishing.resume import epoch_floor
 from streambg.records.cutover import Cutover
@@ -87,9 +87,9 @@ def _lane(pipeline: Pipeline, partition: int, asked: int, begin: int, end: int, 
     for role in OUTCOMES:
         low, high = seen.spans[role, partition].start, seen.spans[role, partition].end
         log = Outcomes(looks, seen.names[role], partition, floor, letters=role == "dead-letters", ends=(low, high))
-        start = _reaching(log, begin) if begin > max(span.start, origin) else low
-        # what is not settled has no outcome: nothing to look for
-        logs[role] = Ends(start, _reaching(log, end) if end <= settled else high)
+        start = _behind(log, begin) if begin > max(span.start, origin) else low
+        # where not all of it is settled more outcomes may come: as far as there are
+        logs[role] = Ends(start, _behind(log, end) if settled == end - 1 else high)
         if role in seen.compacted:
             outcomes_from = NOWHERE
         elif low > ((seen.state.output_begin(partition) or 0) if role == "output" else 0):
@@ -101,20 +101,40 @@ def _lane(pipeline: Pipeline, partition: int, asked: int, begin: int, end: int, 
     return Lane(partition, asked, begin, end, settled, origin, floor, output_begin, outcomes_from, logs)
 
 
-def _reaching(log: Outcomes, source: int) -> int:
-    """The log offset of the first outcome of this event or a later one; the end where there is none."""
-    found = first_reaching(log, source)
-    return log.high if found is None else found.offset
+def _behind(log: Outcomes, source: int) -> int:
+    """The log offset behind the last outcome of an earlier event: the next one may not be there yet."""
+
+    def reached(offset: int) -> bool:
+        mark = log.mark(offset)
+        return mark is None or mark.source >= source
+
+    return first_reached(log.low, log.high, reached)
 
 
-def ranges_of(lane: Lane, seen: Seen, against: str, looks: LogReader) -> list[TopicRange]:
-    """What of a lane's topics the result rests on: as far as it is needed, where they go on."""
+def first_reached(low: int, high: int, reached: Callable[[int], bool]) -> int:
+    """The first offset of [low, high) that has reached; `high` where none has. Backwards in growing steps, then between
+    two of them: a look takes some 12 ms, and most ranges end where the log does.
+    """
+    upper, step = high, 1
+    while upper > low:
+        at = max(low, high - step)
+        if not reached(at):
+            low = at + 1
+            break
+        upper, step = at, 4 * step
+    return low + bisect_left(range(low, upper), True, key=reached)
+
+
+def ranges_of(lane: Lane, seen: Seen, against: str, epoch: int, looks: LogReader) -> list[TopicRange]:
+    """What of a lane's topics the result rests on: as far as it is needed, where they go on. epoch: `epoch_of`."""
     roles: dict[Role, Ends] = {"input": Ends(lane.begin, lane.end)}
     if against == PUBLISHED:
         roles |= {role: lane.logs[role] for role in OUTCOMES}
     for color in COLORS:
-        if against in (PUBLISHED, color):
-            roles[color] = _answers(lane, seen, looks, color)
+        states = [state for number, state in seen.states.items() if number <= epoch]
+        deployed = [slot.id for state in states if (slot := state.slots[color]) is not None]
+        if deployed and against in (PUBLISHED, color):
+            roles[color] = _answers(lane, seen, looks, color, max(deployed))
     return [
         TopicRange(role, seen.names[role], seen.facts[seen.names[role]].topic_id, lane.partition, ends.start, ends.end)
         for role in PARTITIONED
@@ -122,31 +142,28 @@ def ranges_of(lane: Lane, seen: Seen, against: str, looks: LogReader) -> list[To
     ]
 
 
-def _answers(lane: Lane, seen: Seen, looks: LogReader, color: Color) -> Ends:
-    """About where a color's answers of the range stand; what is read is decided by the fold."""
+def _answers(lane: Lane, seen: Seen, looks: LogReader, color: Color, last: int) -> Ends:
+    """About where a color's answers of the range stand; what is read is decided by the fold. last: deployment; later
+    ones may begin anew (P10). A color that has not answered all of the range is pinned as far as it has.
+    """
     whole = lane.logs[color]
     log = Predictions(looks, seen.names[color], lane.partition, (whole.start, whole.end))
-    start = whole.start if lane.begin <= lane.origin else _covering(log, whole, lane.begin)
-    end = whole.end if lane.end > lane.settled else min(whole.end, _covering(log, whole, lane.end - 1) + 1)
+
+    def covering(source: int) -> int:
+        def reached(offset: int) -> bool:
+            head = log.head(offset)
+            return head is None or head.deployment > last or head.upto >= source
+
+        return first_reached(whole.start, whole.end, reached)
+
+    start = whole.start if lane.begin <= lane.origin else covering(lane.begin)
+    end = whole.end if lane.settled < lane.end - 1 else min(whole.end, covering(lane.end - 1) + 1)
     return Ends(start, end)
-
-
-def _covering(log: Predictions, ends: Ends, source: int) -> int:
-    """The first batch that reaches to the event; the end where there is none."""
-    low, high = ends.start, ends.end
-    while low < high:
-        middle = (low + high) // 2
-        head = log.head(middle)
-        if head is not None and head.upto < source:
-            low = middle + 1
-        else:
-            high = middle
-    return low
 
 
 def epoch_of(seen: Seen, lanes: Sequence[Lane]) -> int:
     """The last epoch that decides an event of the range: commands that came later change nothing here."""
-    if any(lane.end > lane.settled + 1 for lane in lanes):
+    if any(lane.settled < lane.end - 1 for lane in lanes):
         return seen.state.epoch
     cut = [
         cutover.epoch

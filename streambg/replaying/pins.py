@@ -50,9 +50,9 @@ def plan(pipeline: Pipeline, request: Request) -> Plan:
     _check_against(pipeline, request, seen)
     with LogReader(reader_config(pipeline), looks=True) as looks:
         lanes = lanes_of(pipeline, request, seen, looks)
-        topics = [each for lane in lanes for each in ranges_of(lane, seen, request.against, looks)]
+        epoch = epoch_of(seen, lanes)
+        topics = [each for lane in lanes for each in ranges_of(lane, seen, request.against, epoch, looks)]
         labels = _labels(pipeline, request, admin, lanes, looks)
-    epoch = epoch_of(seen, lanes)
     control = seen.names["control"]
     topics.append(TopicRange("control", control, seen.facts[control].topic_id, 0, 0, epoch + 1))
     identity = identified(
@@ -90,7 +90,7 @@ def plan(pipeline: Pipeline, request: Request) -> Plan:
         asks_of(rules),
         is_compacted,
         now_ms,
-        request.publish_to,
+        publish_to=request.publish_to,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -87,8 +87,8 @@ class Plan:
     asks: str
     compacted: bool
     started_ms: int
-    rows: str | None = None
-    publish_to: str | None = None
+    rows: str | None = field(default=None, kw_only=True)
+    publish_to: str | None = field(default=None, kw_only=True)
 
     def by_id(self) -> dict[tuple[str, int], Deployed]:
         """(color, id) -> deployment."""

@@ -23,6 +23,7 @@ from streambg.replaying import state as states
 from streambg.replaying.against import AgainstModel
 from streambg.replaying.contender import Contender, Spent
 from streambg.replaying.labels import LabelTable
+from streambg.replaying.lanes import first_reached
 from streambg.replaying.partition import Candidate, PartitionReplay, Rule
 from streambg.replaying.place import Place, find, write_whole
 from streambg.replaying.pool import share_out
@@ -151,6 +152,21 @@ def test_an_interrupted_replay_is_found_by_the_beginning_of_its_id(tmp_path: Pat
     for prefix, says in (("ab", "2 replays"), ("", "2 replays"), ("x", "was interrupted")):
         with pytest.raises(ConfigError, match=says):
             find(tmp_path, prefix)
+
+
+def test_the_first_offset_that_has_reached_is_found_from_behind() -> None:
+    """Wherever it is, in few looks; and in four where the log ends behind it."""
+    for low, high in ((0, 0), (3, 4), (5, 70), (0, 1_000)):
+        for first in range(low, high + 1):
+            looks: list[int] = []
+
+            def reached(offset: int, first: int = first, looks: list[int] = looks) -> bool:
+                looks.append(offset)
+                return offset >= first
+
+            assert first_reached(low, high, reached) == first
+            assert all(low <= offset < high for offset in looks)
+            assert len(looks) <= (4 if first >= high - 2 else 2 * (high - low).bit_length() + 1)
 
 
 def test_partitions_are_shared_out_by_size() -> None:
