@@ -27,7 +27,8 @@ from streambg.records.source import COLORS
 from streambg.servers.ports import free_port
 from streambg.topicplan import ensure
 
-PARTITIONS = 3
+# A replay opens eight consumers for each; that there are more of them is the matter of other tests.
+PARTITIONS = 1
 # A stream of which no test sees the end; the first odd event that is planted is its 800,000th.
 EVENTS = 20_000_000
 # Steps of hundreds of events, labels that come within seconds: some hundred events say enough at these margins.
@@ -43,6 +44,10 @@ rollout:
     - promote
   after_promotion: {watch: 2s, keep_warm: 1h}
 """
+# Labels come after a second; and a transaction costs the broker more than the events in it.
+SHORTER = (("horizon: 10s", "horizon: 3s"), ("every: 50ms", "every: 200ms"))
+# Each batch that is sent wakes every process of the pipeline: few larger ones leave the processor to the tests.
+BATCHES = {"linger.ms": 200}
 
 
 class Turning(Stream):
@@ -70,7 +75,7 @@ class Shuttle:
     environment: dict[str, str]
 
     def verb(self, *words: str) -> Verb:
-        return Verb(self.folder, *words, **self.environment)
+        return Verb(self.folder, *words, merged=False, **self.environment)
 
     def last_words(self) -> str:
         return "\n".join(self.up.said[-40:])
@@ -84,14 +89,18 @@ def shuttle(
     file = renamed(folder, name) / "pipeline.yaml"
     head, rest = file.read_text().split("segments:", 1)
     assert "after_promotion" in rest, "the last section but labels"
-    file.write_text(head.replace("horizon: 10s", "horizon: 3s") + PLAN)
+    for usual, own in SHORTER:
+        assert head.count(usual) == 1, usual
+        head = head.replace(usual, own)
+    file.write_text(head + PLAN)
     environment = {"STREAMBG_BOOTSTRAP": kafka, "STREAMBG_REDIS": redis_url}
     config = load(file, {**os.environ, **environment})
     ensure(config, PARTITIONS)
     rows = load_rows()
     refs = [each.ref for each in register(config.registry, [learn(how, rows) for how in models], datetime.now(UTC))]
     stream = Turning(rows)
-    sender = Sender(profiles.idempotent_producer(config, "test.sender"), config.topics.input, stream, rate, EVENTS)
+    sending = {**profiles.idempotent_producer(config, "test.sender"), **BATCHES}
+    sender = Sender(sending, config.topics.input, stream, rate, EVENTS)
     labeller = _labeller(config, stream, sender)
     up = Verb(folder, "up", "--metrics-port", str(free_port()), merged=True, **environment)
     shop = Shuttle(folder, config, refs, stream, sender, up, environment)
@@ -113,7 +122,7 @@ def shuttle(
 
 def _labeller(config: Pipeline, stream: Stream, sender: Sender) -> Labeller:
     labels: Any = config.labels
-    writing = profiles.idempotent_producer(config, "test.labeller")
+    writing = {**profiles.idempotent_producer(config, "test.labeller"), **BATCHES}
     return Labeller(
         writing, labels.topic, lambda: sender.sent, lambda number: stream.label(number, labels.key, labels.value)
     )
