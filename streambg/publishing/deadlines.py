@@ -30,6 +30,14 @@ class _Asked:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """The open transaction says of source offsets from `first` on that they were late, by a look at `at`."""
+
+    first: int
+    at: float
+
+
 class Deadlines:
     """What each partition waits for, over time. Times are monotonic seconds."""
 
@@ -37,6 +45,7 @@ class Deadlines:
         self._waits: dict[int, Waiting] = {}  # per partition: what its deadline has passed for
         self._asked: dict[Spot, _Asked] = {}  # ends that are not read to yet
         self._proven: dict[Spot, float] = {}  # when the end was asked for that was read to last
+        self._claims: dict[Spot, _Claim] = {}  # the oldest of the open transaction
         # per partition: the offset it stands at, since when, and whether that was said
         self._stands: dict[int, tuple[int, float, bool]] = {}
 
@@ -44,6 +53,7 @@ class Deadlines:
         self._waits.clear()
         self._asked.clear()
         self._proven.clear()
+        self._claims.clear()
         self._stands.clear()
 
     def fired(
@@ -78,6 +88,38 @@ class Deadlines:
             for color in partition.late_colors
             if now - self._proven[color, number] > _good_for(partition, color)
         ]
+
+    # -- what a transaction says of late colors -----------------------------------------------------------------------
+
+    def claim(self, partition: Partition, before: int) -> None:
+        """Records above `before` were written while some colors were late."""
+        for color in partition.late_colors:
+            spot = color, partition.home.partition
+            if spot not in self._claims:
+                self._claims[spot] = _Claim(max(before, partition.covered[color]) + 1, self._proven[spot])
+
+    def outlived(self, partitions: Mapping[int, Partition], now: float) -> list[Spot]:
+        """Of which colors the transaction says more than a look proves, if it reached the log no sooner than `now`.
+
+        A publisher that stood still in between, or waited for a slow broker: an answer may have stood in the log for
+        the whole deadline by then (P34).
+        """
+        return [
+            (color, number)
+            for (color, number), claim in self._claims.items()
+            if now - claim.at > _good_for(partitions[number], color) / GOOD_FOR
+        ]
+
+    def refuted(self, partitions: Mapping[int, Partition], spots: list[Spot]) -> list[Spot]:
+        """Whose answers cover what the transaction calls late; their logs were read to the end again."""
+        return [
+            (color, number)
+            for color, number in spots
+            if partitions[number].covered[color] >= self._claims[color, number].first
+        ]
+
+    def committed(self) -> None:
+        self._claims.clear()
 
     def _due(self, partition: Partition, now: float) -> Iterator[Spot]:
         """Whose end is to be asked for: a deadline has passed, or half the time is over that a look is good for."""

@@ -164,6 +164,7 @@ class Session:
         for number in self._turns():
             partition = self.partitions[number]
             while (room := self._transaction.room) > 0:
+                before = partition.settled
                 records = (
                     partition.advance(room) if partition.gap is None else self._give_up(number, partition.gap, room)
                 )
@@ -171,6 +172,7 @@ class Session:
                     break
                 self._dirty.add(number)
                 if records:
+                    self._deadlines.claim(partition, before)
                     self._transaction.write(number, records)
         self._supersede()
         self._more = self._transaction.room <= 0
@@ -198,8 +200,29 @@ class Session:
 
     def _commit(self) -> None:
         self._hurry = False
+        self._transaction.deliver()
+        self._stand_by_late()
         self._transaction.commit(self._positions(), self._group_metadata)
         self._dirty.clear()
+        self._deadlines.committed()
+
+    def _stand_by_late(self) -> None:
+        """P34: what reached the log long after the look that calls a color late stands only after another look.
+
+        Where the color has answered meanwhile the session ends, and the next one publishes its answers. One that has
+        not is late for good, however slow the broker is: nothing is tried twice for it.
+        """
+        doubtful = self._deadlines.outlived(self.partitions, self._clients.now())
+        if not doubtful:
+            return
+        ends, until = self._ends(doubtful), self._clients.now() + self.site.trusted_s
+        while any(self._reader.next_offset(*spot) < end for spot, end in ends.items()):
+            if self._clients.now() > until:
+                raise SessionEnded("late colors' logs were not read to the end again with a transaction open (P34)")
+            for each in self._reader.poll(BUSY_POLL_S, POLL_RECORDS):
+                self._offer(each.color, each.partition, each.offset, each.value)
+        for color, number in self._deadlines.refuted(self.partitions, doubtful):
+            raise SessionEnded(f"partition {number}: {color} was called late and has answered before the commit (P34)")
 
     def _positions(self) -> list[TopicPartition]:
         site, found = self.site, list[TopicPartition]()

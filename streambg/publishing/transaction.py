@@ -49,6 +49,7 @@ class Transaction:
         self._meter = meter
         self._producer: Producer | None = None
         self._open_since: float | None = None
+        self._flush_s = 0.0  # how long the last flush took
 
     @property
     def open(self) -> bool:
@@ -129,17 +130,24 @@ class Transaction:
             except BufferError:
                 self._at_hand.poll(0.01)
 
+    def deliver(self) -> None:
+        """Bring what was written to the log; nobody sees it before the commit.
+
+        The broker may still be writing the last transaction's markers and then answers CONCURRENT_TRANSACTIONS. The
+        client retries the outputs' registration after 20 ms, but that of the positions only after retry.backoff.ms:
+        2.6 s, a suspicion. So the outputs go first: once they are delivered, the new transaction is open.
+        """
+        CRASH.at("before-flush")
+        started = self._clients.now()
+        self._at_hand.flush(CALL_TIMEOUT_S)
+        self._flush_s = self._clients.now() - started
+        CRASH.at("after-flush")
+
     def commit(self, positions: list[TopicPartition], group_metadata: Any) -> None:
-        """Outputs, cutovers and positions at once (P26); then judge whether to trust it (P21)."""
+        """What was delivered and positions at once (P26); then judge whether to trust it (P21)."""
         producer, trusted_s = self._at_hand, self._site.trusted_s
         assert self._open_since is not None
         started = self._clients.now()
-        # The broker may still be writing the last transaction's markers and then answers CONCURRENT_TRANSACTIONS. The
-        # client retries the outputs' registration after 20 ms, but that of the positions only after retry.backoff.ms:
-        # 2.6 s, a suspicion. So the outputs go first: once they are delivered, the new transaction is open.
-        CRASH.at("before-flush")
-        producer.flush(CALL_TIMEOUT_S)
-        CRASH.at("after-flush")
         CRASH.at("before-offsets")
         producer.send_offsets_to_transaction(positions, group_metadata, trusted_s)
         sent = self._clients.now()
@@ -150,7 +158,7 @@ class Transaction:
         CRASH.at("after-commit")
         self._meter.committed(self.count, done - self._open_since)
         self._open_since, self.count = None, 0
-        self._distrust(max(sent - started, done - sent))
+        self._distrust(max(self._flush_s + sent - started, done - sent))
         CRASH.behind_a_commit()
 
     def _distrust(self, slowest_call_s: float) -> None:

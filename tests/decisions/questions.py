@@ -160,7 +160,7 @@ def delay(rng: np.random.Generator, size: Size) -> Iterator[Answer]:
         before = independent_errors(rng, (size.streams, BEFORE), OLD_RATE, OLD_RATE)
         after = independent_errors(rng, (size.streams, 8_000), OLD_RATE, rate)
         what = f"the same .10 -> {rate:.2f} where the models err independently (discordance 18 % before)"
-        yield _delay(what, "-", [before, after], None)
+        yield _delay(what, f"{others.fastest(OLD_RATE, rate, ALARM_AT):,.0f} (optimum)", [before, after], None)
 
 
 def _delay(what: str, of_others: str, pieces: list[Streams], limit: float | None) -> Answer:

@@ -186,6 +186,10 @@ def _assigned(patch: Patch) -> None:
     patch(publishing, "fence_the_dead", lambda *_: None)
 
 
+def _late_stands(patch: Patch) -> None:
+    patch(publishing.Session, "_stand_by_late", lambda _self: None)
+
+
 # -- the control log and the scorers -----------------------------------------------------------------------------
 
 
@@ -274,5 +278,6 @@ MUTANTS = (
     Mutant("predictions need not be dense", "P23", 25, _not_dense),
     Mutant("superseding begins anew at every takeover", "P36", 2, _supersedes_anew),
     Mutant("superseding past answers that were not read", "P36", 2, _supersedes_unread),
+    Mutant("late without another look before a slow commit", "P34", 9274, _late_stands),
     Mutant("a commit that passes an undelivered batch", "P10", 290, _commits_undelivered),
 )

@@ -126,6 +126,47 @@ def test_P34_while_a_color_is_late_its_log_is_read_to_its_end_again_and_again() 
     assert deadline[2] == 105.7
 
 
+def test_P34_what_reaches_the_log_long_after_the_look_stands_only_by_another() -> None:
+    """Seed 9274 of the simulator: a publisher stood still between the look and the append."""
+    partition = half_way()
+    partitions = {0: partition}
+    logs = Logs(partition)
+    partition.offer("blue", fetched(0, answers(0, -1, 2), at=100.0))
+    partition.advance(100)
+    logs.reads["green"] = 5
+    [(_, waiting, _)] = logs.late(102.0)
+    partition.fire(waiting)
+    assert partition.advance(100) is not None
+    logs.deadlines.claim(partition, -1)
+    assert logs.deadlines.outlived(partitions, 104.0) == [], "the look is as old as the deadline, not older"
+    doubtful = logs.deadlines.outlived(partitions, 104.1)
+    assert doubtful == [("green", 0)]
+    assert logs.deadlines.refuted(partitions, doubtful) == [], "a color that stays silent is late for good"
+    partition.offer("green", fetched(0, answers(1, -1, 0), at=104.1))
+    assert logs.deadlines.refuted(partitions, doubtful) == [("green", 0)], "it answered the first that is called late"
+    logs.deadlines.committed()
+    assert logs.deadlines.outlived(partitions, 200.0) == []
+
+
+def test_P34_answers_below_what_is_called_late_refute_nothing() -> None:
+    """A color that is far behind and goes on answering must not keep a publisher with a slow broker from committing."""
+    partition = half_way()
+    logs = Logs(partition)
+    partition.offer("blue", fetched(0, answers(0, -1, 9), at=100.0))
+    partition.offer("green", fetched(0, answers(1, -1, 3), at=100.0))
+    while partition.advance(100) is not None:
+        pass
+    logs.reads["green"] = 5
+    [(_, waiting, _)] = logs.late(102.0)
+    partition.fire(waiting)
+    assert (partition.settled, partition.advance(100) is not None, partition.settled) == (3, True, 9)
+    logs.deadlines.claim(partition, 7)
+    partition.offer("green", fetched(1, answers(1, 3, 7), at=105.0))
+    assert logs.deadlines.refuted({0: partition}, [("green", 0)]) == []
+    partition.offer("green", fetched(2, answers(1, 7, 8), at=105.0))
+    assert logs.deadlines.refuted({0: partition}, [("green", 0)]) == [("green", 0)]
+
+
 def test_P14_a_standstill_is_said_once_per_offset_and_an_idle_partition_is_none() -> None:
     partition, deadlines = half_way(), Deadlines()
     assert partition.advance(100) is None
