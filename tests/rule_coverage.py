@@ -1,7 +1,6 @@
 """Which test names which rule of docs/protocol.md, and the table there that says so.
 
-`python tests/rule_coverage.py --write` writes the table again from the tests as they are; the lines of
-rules that later work will test are kept by hand in LATER and MORE below.
+`python tests/rule_coverage.py --write` writes the table again from the tests as they are.
 """
 
 from __future__ import annotations
@@ -23,18 +22,6 @@ CITED = re.compile(r"(?<![A-Za-z0-9])P([1-9][0-9]?)(?![0-9A-Za-z])")
 # How many tests the table shows for a rule; the rest is found by searching for the rule's number.
 SHOWN = 3
 
-# rule -> the work that will test it; only these may stand without a test
-LATER: dict[int, str] = {}
-# rule -> the work that will test more of it
-MORE: dict[int, str] = {
-    21: "faults on real brokers: a delayed, lost or repeated EndTxn",
-    24: "faults on real brokers: dead members' open transactions, zombies, rebalances under load",
-    27: "faults on real brokers: deleted positions, truncated and recreated topics",
-    29: "faults on real brokers: losses of every kind under load",
-    30: "statistics: e-values that are bit-equal after a crash",
-    35: "replay: ranges that retention has cut",
-}
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Named:
@@ -48,15 +35,11 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table: a rule and either a test or the later work."""
+    """A line of the table."""
 
     rule: int
     path: str
     name: str
-
-    @property
-    def later(self) -> bool:
-        return self.path == "later"
 
 
 def files_of_tests(root: Path) -> list[Path]:
@@ -94,20 +77,11 @@ def all_named(root: Path = ROOT) -> list[Named]:
     ]
 
 
-def later_lines() -> dict[int, str]:
-    """What the table says of a rule that later work will test."""
-    only = {rule: f"tested with the work on {work}" for rule, work in LATER.items()}
-    return only | {rule: f"more of it with the work on {work}" for rule, work in MORE.items()}
-
-
 def table(named: list[Named]) -> list[str]:
-    later = later_lines()
     lines = ["| rule | where | test |", "| --- | --- | --- |"]
     for rule in RULES:
         tests = sorted((n for n in named if n.rule == rule), key=lambda n: (not n.in_name, n.path, n.name))
         lines += [f"| P{rule} | {test.path} | {test.name} |" for test in tests[:SHOWN]]
-        if rule in later:
-            lines.append(f"| P{rule} | later | {later[rule]} |")
     return lines
 
 

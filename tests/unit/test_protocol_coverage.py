@@ -1,4 +1,4 @@
-"""Every rule of the protocol is named by a test, or stands in docs/protocol.md with the work that will test it."""
+"""Every rule of the protocol is named by a test, and docs/protocol.md says by which."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 import pytest
 import rule_coverage
-from rule_coverage import LATER, MORE, PROTOCOL, ROOT, RULES, all_named, cited, named_by
+from rule_coverage import PROTOCOL, ROOT, RULES, all_named, cited, named_by
 
 
 def test_the_protocol_states_every_rule_once_in_order() -> None:
@@ -20,10 +20,9 @@ def test_every_rule_ends_with_its_reason() -> None:
     assert without == []
 
 
-def test_every_rule_is_named_by_a_test_or_listed_as_later() -> None:
+def test_every_rule_is_named_by_a_test() -> None:
     named = {n.rule for n in all_named()}
-    missing = [f"P{rule}" for rule in RULES if rule not in named | set(LATER)]
-    assert missing == [], f"name {missing} in a test, or say in tests/rule_coverage.py which work will test them"
+    assert [f"P{rule}" for rule in RULES if rule not in named] == []
 
 
 def test_the_table_has_every_rule_and_names_only_tests_that_exist() -> None:
@@ -31,14 +30,8 @@ def test_the_table_has_every_rule_and_names_only_tests_that_exist() -> None:
     known = {(n.rule, n.path, n.name) for n in all_named()}
     again = "python tests/rule_coverage.py --write"
     assert {row.rule for row in rows} == set(RULES), f"run: {again}"
-    gone = [f"P{r.rule} {r.path}::{r.name}" for r in rows if not r.later and (r.rule, r.path, r.name) not in known]
+    gone = [f"P{r.rule} {r.path}::{r.name}" for r in rows if (r.rule, r.path, r.name) not in known]
     assert gone == [], f"no such test, or it names the rule no more; run: {again}"
-
-
-def test_what_comes_later_is_said_with_what_will_test_it() -> None:
-    rows = {row.rule: row.name for row in rule_coverage.rows(PROTOCOL.read_text()) if row.later}
-    assert rows == rule_coverage.later_lines(), "run: python tests/rule_coverage.py --write"
-    assert not set(LATER) & set(MORE)
 
 
 def test_nothing_cites_a_rule_that_does_not_exist() -> None:
