@@ -23,6 +23,7 @@ LOOPS: Mapping[str, Callable[..., raw.Window]] = {
     "read_all": raw.read_all,
     "audit": offline.audit,
     "merge": offline.merge,
+    "replay": offline.replay,
 }
 
 

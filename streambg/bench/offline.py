@@ -1,8 +1,9 @@
-"""What runs over recorded topics inside one process: the audit, and the comparator's pure core."""
+"""What runs over recorded topics inside one process: the audit, a replay, and the comparator's pure core."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streambg import audit as audits
+from streambg.bench.drained import between
+from streambg.bench.events import GREEN
 from streambg.bench.raw import Window
 from streambg.comparing.comparison import Comparison
 from streambg.comparing.drift import Drift
@@ -22,6 +25,8 @@ from streambg.kafka import profiles
 from streambg.records.batch import Batch, decode
 from streambg.records.coverage import Coverage
 from streambg.records.source import COLORS, Color
+from streambg.replaying import run as replaying
+from streambg.replaying.request import Request
 
 READ = 2_000
 READ_S = 0.2
@@ -39,6 +44,22 @@ def audit(file: str, events: int) -> Window:
     if not report.ok:
         raise StreambgError(f"the audit of {file} is not ok", way_out=report.to_json())
     return window
+
+
+def replay(file: str, events: int, workers: int) -> Window:
+    """(m) A model that was not live over the whole input, compared with what was published, up to the last event."""
+    pipeline = load(Path(file), os.environ)
+    times, passed = [time.time()], [0]
+
+    def told(progress: replaying.Progress) -> None:
+        times.append(time.time())
+        passed.append(progress.passed)
+
+    with tempfile.TemporaryDirectory() as folder:
+        replaying.run(pipeline, Request((GREEN,), workers=workers), Path(folder), progress=told)
+    if passed[-1] != events:
+        raise StreambgError(f"{passed[-1]} of {events} events were replayed", way_out="measure again")
+    return between(times, passed)
 
 
 class _Still(Drift):

@@ -16,7 +16,7 @@ from streambg.errors import ConfigError
 
 BEGIN, END = "<!-- generated: bench -->", "<!-- end of generated -->"
 NEW_PAGE = f"# Performance\n\n{BEGIN}\n{END}\n"
-THROUGHPUT = ("a", "b", "b0", "c", "c0", "d", "e", "f", "g1", "g2", "g3", "h1", "h2")
+THROUGHPUT = ("a", "b", "b0", "c", "c0", "d", "e", "f", "g1", "g2", "g3", "h1", "h2", "m", "m1", "m2")
 COLUMNS: Mapping[str, str] = {
     "events_per_s": "events/s",
     "client_us": "CPU us/event, process",

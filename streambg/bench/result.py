@@ -13,7 +13,7 @@ Figures = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a row measures. base, plain: the keys of the raw loops it is divided by, the tuned and the plain one."""
+    """What a row measures. base, plain: the keys of the rows it is divided by, mostly raw loops: tuned, and plain."""
 
     key: str
     what: str
@@ -22,7 +22,7 @@ class Row:
 
     @property
     def ratios(self) -> dict[str, str]:
-        """The row's ratios by name, with the key of the raw loop that each is to."""
+        """The row's ratios by name, with the key of the row that each is to."""
         named = {"ratio": self.base, "plain_ratio": self.plain}
         return {name: key for name, key in named.items() if key is not None}
 
@@ -59,6 +59,9 @@ ROWS: tuple[Row, ...] = (
     *(Row(f"l-publisher-p{number}", f"publisher, partitions: {number}") for number in PARTITIONS),
     *(Row(f"l-scorer-m{number}", f"scorers of one color, not pinned: {number}") for number in MEMBERS),
     *(Row(f"l-publisher-m{number}", f"publishers, not pinned: {number}") for number in MEMBERS),
+    Row("m", "replay against what was published", "d"),
+    Row("m1", "the same, not pinned: 1 worker"),
+    Row("m2", "the same, not pinned: 2 workers", "m1"),
 )
 BY_KEY: Mapping[str, Row] = {row.key: row for row in ROWS}
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(row.group for row in ROWS))
@@ -93,7 +96,10 @@ GOALS: tuple[Goal, ...] = (
     Goal("j", "p99_ms", "at most", EFFECT_MS),
     Goal("k1", "p50_s", "at most", 8),
     Goal("k2", "p95_s", "at most", 3),
+    Goal("m", "ratio", "at least", 0.6),
+    Goal("m2", "ratio", "at least", 1.4),
     *(Goal(row, "peak_mb", "at most", MOST_MB) for row in ("d", "e", "f", "g3", "h2")),
+    Goal("m", "peak_mb", "at most", 400),
 )
 
 
@@ -113,7 +119,7 @@ class Result:
         return median(values) if values else None
 
     def _ratios(self, key: str, base: str) -> list[float]:
-        """To the raw loop of the same round: a machine that is slow for a while is slow for both."""
+        """To the other row of the same round: a machine that is slow for a while is slow for both."""
         pairs = zip(self.runs.get(key, ()), self.runs.get(base, ()), strict=False)
         return [run["events_per_s"] / raw["events_per_s"] for run, raw in pairs]
 
@@ -161,7 +167,7 @@ class Result:
 
 
 def chosen(only: Sequence[str]) -> frozenset[str]:
-    """The groups to run for `--only`: those, and the raw loops that they are divided by. Raises ValueError."""
+    """The groups to run for `--only`: those, and the rows that they are divided by. Raises ValueError."""
     wrong = [group for group in only if group not in GROUPS]
     if wrong:
         raise ValueError(f"{', '.join(wrong)}: the rows are {', '.join(GROUPS)}")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from streambg.bench import events, failover, machine
 from streambg.bench.drained import Recorded
@@ -73,7 +74,7 @@ def run(wanted: Wanted, told: Told) -> Result:
             "event_bytes": events.EVENT_BYTES,
             "rounds": wanted.rounds,
             "pinned": {"measured": sorted(stage.client_cpus), "broker": sorted(stage.broker_cpus)},
-            "not_pinned": "the rows i, j, k and l-...-m",
+            "not_pinned": "the rows i, j, k, l-...-m, m1 and m2",
         }
         return Result(
             datetime.now(UTC).isoformat(timespec="seconds"), settings, machine.facts(stage.broker_words), bench.runs
@@ -93,14 +94,14 @@ class Bench:
     # -- throughput
 
     def rounds(self) -> None:
-        """(a) to (h), one after the other in each round, so that a slow minute hits them all."""
-        if self._wanted.groups & set("abcdefgh"):
+        """(a) to (h), and (m), one after the other in each round, so that a slow minute hits them all."""
+        if self._wanted.groups & set("abcdefghm"):
             self._told("warming up")
             self._raw(self._wanted.groups, self._forgotten)  # the broker's compiler has seen such requests then
         for number in range(self._wanted.rounds):
             self._told(f"round {number + 1} of {self._wanted.rounds}")
             self._raw(self._wanted.groups, self._add)
-            if self._wanted.groups & set("dfgh"):
+            if self._wanted.groups & set("dfghm"):
                 self._recorded()
             if "e" in self._wanted.groups:
                 with self._begun(PARTITIONS, self._wanted.events, {"blue": events.RIVER}) as recorded:
@@ -109,7 +110,7 @@ class Bench:
     def _raw(self, groups: frozenset[str], add: Callable[[str, Window, Usage], None]) -> None:
         stage, count = self._stage, self._wanted.events
         topic = stage.filled(PARTITIONS, count)
-        common = {"bootstrap": stage.bootstrap, "topic": topic, "events": count}
+        common: dict[str, Any] = {"bootstrap": stage.bootstrap, "topic": topic, "events": count}
         if "a" in groups:
             add("a", *stage.loop("consume", **common))
         for key, loop in COPIES:
@@ -126,10 +127,10 @@ class Bench:
             scored = recorded.score("blue")
             if "d" in groups:
                 self._add("d", *scored)
-            if not groups & set("fgh"):
+            if not groups & set("fghm"):
                 return
             recorded.score("green")
-            if groups & set("fh"):
+            if groups & set("fhm"):
                 published = recorded.publish()
                 if "f" in groups:
                     self._add("f", *published)
@@ -141,6 +142,8 @@ class Bench:
                 self._add("g3", *recorded.compare())
             if "h" in groups:
                 self._audited(recorded, file)
+            if "m" in groups:
+                self._replayed(file)
 
     def _audited(self, recorded: Recorded, file: str) -> None:
         """The audit reads every topic of the pipeline but the comparator's."""
@@ -156,6 +159,17 @@ class Bench:
         count = self._wanted.events
         self._add("h1", *self._stage.loop("read_all", bootstrap=self._stage.bootstrap, topics=read, events=count))
         self._add("h2", *self._stage.loop("audit", file=file, events=count))
+
+    def _replayed(self, file: str) -> None:
+        """Pinned beside the scorer; then one worker and two on what there is, as the growth rows."""
+        count = self._wanted.events
+        self._add("m", *self._stage.loop("replay", file=file, events=count, workers=1))
+        self._stage.pin_broker(pinned=False)
+        for workers in MEMBERS:
+            window, _ = self._stage.loop("replay", pinned=False, file=file, events=count, workers=workers)
+            # its workers are processes that nobody looks at
+            self._say(f"m{workers}", {"events_per_s": window.events / (window.ended - window.began)})
+        self._stage.pin_broker(pinned=True)
 
     @contextmanager
     def _begun(self, partitions: int, count: int, models: dict[Color, str]) -> Iterator[Recorded]:

@@ -200,11 +200,11 @@ class Stage:
         argv, port = consumer_argv(module, options, pipeline.file)
         return Worker(argv, self.folder, self.environment, self._log(module), self._cpus(pinned), port)
 
-    def loop(self, name: str, **arguments: Any) -> tuple[Window, Usage]:
+    def loop(self, name: str, *, pinned: bool = True, **arguments: Any) -> tuple[Window, Usage]:
         """One loop of child.py from start to end."""
         argv = [sys.executable, "-m", "streambg.bench.child", name, json.dumps(arguments)]
         with (
-            Worker(argv, self.folder, self.environment, self._log(name), self._cpus(True)) as worker,
+            Worker(argv, self.folder, self.environment, self._log(name), self._cpus(pinned)) as worker,
             Usage({"client": [worker.pid], "broker": [self.broker_pid]}) as usage,
         ):
             said = worker.output()
