@@ -62,6 +62,7 @@ ROWS: tuple[Row, ...] = (
     Row("m", "replay against what was published", "d"),
     Row("m1", "the same, not pinned: 1 worker"),
     Row("m2", "the same, not pinned: 2 workers", "m1"),
+    Row("n", "latency at 2,000 events/s beside a replay of as many"),
 )
 BY_KEY: Mapping[str, Row] = {row.key: row for row in ROWS}
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(row.group for row in ROWS))
@@ -98,6 +99,7 @@ GOALS: tuple[Goal, ...] = (
     Goal("k2", "p95_s", "at most", 3),
     Goal("m", "ratio", "at least", 0.6),
     Goal("m2", "ratio", "at least", 1.4),
+    Goal("n", "p50_grown", "at most", 1.2),
     *(Goal(row, "peak_mb", "at most", MOST_MB) for row in ("d", "e", "f", "g3", "h2")),
     Goal("m", "peak_mb", "at most", 400),
 )

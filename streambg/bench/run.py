@@ -14,7 +14,7 @@ from typing import Any
 
 from streambg.bench import events, failover, machine
 from streambg.bench.drained import Recorded
-from streambg.bench.live import PARTITIONS, SETTLE_S, live
+from streambg.bench.live import PARTITIONS, SETTLE_S, Live, live
 from streambg.bench.raw import Window
 from streambg.bench.result import BY_KEY, MEMBERS, RATES, Figures, Result
 from streambg.bench.result import PARTITIONS as GROWTH
@@ -29,6 +29,11 @@ COPIES = (
     ("c", "copy_transactional"),
     ("c0", "copy_transactional_plain"),
 )
+
+# Events a second of a pipeline that is busy, but not to the full.
+BUSY = 2_000
+# (n) is measured alone, beside, alone, beside: a machine that slows down for a while is seen.
+PAIRS = 2
 
 Told = Callable[[str], None]
 
@@ -74,7 +79,7 @@ def run(wanted: Wanted, told: Told) -> Result:
             "event_bytes": events.EVENT_BYTES,
             "rounds": wanted.rounds,
             "pinned": {"measured": sorted(stage.client_cpus), "broker": sorted(stage.broker_cpus)},
-            "not_pinned": "the rows i, j, k, l-...-m, m1 and m2",
+            "not_pinned": "the rows i, j, k, l-...-m, m1, m2 and n",
         }
         return Result(
             datetime.now(UTC).isoformat(timespec="seconds"), settings, machine.facts(stage.broker_words), bench.runs
@@ -180,9 +185,9 @@ class Bench:
     # -- a pipeline under load
 
     def live(self) -> None:
-        """(i), (j), and the kills of (k)."""
+        """(i), (j), (n), and the kills of (k)."""
         wanted, groups = self._wanted, self._wanted.groups
-        if not groups & set("ijk"):
+        if not groups & set("ijkn"):
             return
         self._stage.pin_broker(pinned=False)
         with live(self._stage, next(self._names)) as running:
@@ -190,7 +195,10 @@ class Bench:
                 for _ in range(wanted.rounds):
                     for rate in wanted.rates:
                         self._say(f"i{rate}", running.latency(rate, wanted.latency_s, wanted.settle_s))
-            running.generator.rate = 2_000
+            if "n" in groups:
+                for _ in range(max(PAIRS, wanted.rounds)):
+                    self._say("n", self._beside_a_replay(running))
+            running.generator.rate = BUSY
             if "j" in groups:
                 self._say("j", running.commands(wanted.commands, wanted.settle_s))
             if "k" in groups:
@@ -198,6 +206,21 @@ class Bench:
                 running.start("publisher", "--slot", "1")
                 self._say("k3", failover.takeover(running, wanted.takeovers))
         self._stage.pin_broker(pinned=True)
+
+    def _beside_a_replay(self, running: Live) -> Figures:
+        """(n) Alone, then beside a replay of what came before, at the rate of what comes."""
+        pipeline, wanted = running.pipeline, self._wanted
+        alone = running.latency(BUSY, wanted.latency_s, wanted.settle_s)
+        words = ["--model", events.GREEN, "--rate", str(BUSY), "-p", str(pipeline.file), "--dir", "replays"]
+        with self._stage.command("replay", *words) as replay:
+            beside = running.latency(BUSY, wanted.latency_s, wanted.settle_s)
+            replay.alive()  # it had enough to do until now
+        return {
+            "alone_p50_ms": alone["p50_ms"],
+            "p50_ms": beside["p50_ms"],
+            "p99_ms": beside["p99_ms"],
+            "p50_grown": beside["p50_ms"] / alone["p50_ms"],
+        }
 
     def starts(self) -> None:
         """(k1)."""

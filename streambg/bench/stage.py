@@ -200,6 +200,11 @@ class Stage:
         argv, port = consumer_argv(module, options, pipeline.file)
         return Worker(argv, self.folder, self.environment, self._log(module), self._cpus(pinned), port)
 
+    def command(self, *words: str) -> Worker:
+        """A verb of the command line, anywhere; the caller ends it."""
+        argv = [sys.executable, "-m", "streambg", *words]
+        return Worker(argv, self.folder, self.environment, self._log(words[0]), None)
+
     def loop(self, name: str, *, pinned: bool = True, **arguments: Any) -> tuple[Window, Usage]:
         """One loop of child.py from start to end."""
         argv = [sys.executable, "-m", "streambg.bench.child", name, json.dumps(arguments)]
