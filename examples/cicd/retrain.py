@@ -62,10 +62,12 @@ def labelled(config: Pipeline, count: int) -> Iterator[tuple[dict[str, float], b
     known = {}
     for record in read_newest(reader, labels.topic, found[labels.topic].partitions, count):
         said = fields(record.value)
-        known[said.get(labels.key)] = said.get(labels.value)
+        if isinstance(key := said.get(labels.key), str | int):
+            known[key] = said.get(labels.value)
     for event in read_newest(reader, config.input.topic, partitions_of_input(config), count):
         row = fields(event.value)
-        label = known.get(row.get(labels.key))
+        key = row.get(labels.key)
+        label = known.get(key) if isinstance(key, str | int) else None
         if label is not None and all(isinstance(row.get(name), int | float) for name in config.model.features):
             yield {name: row[name] for name in config.model.features}, bool(label)
 

@@ -28,7 +28,6 @@ class ColorSummary:
     score_mean: float | None
     score_deviation: float | None
     score_quantiles: Mapping[str, float | None]
-    latency_mean: float | None
     latency_quantiles: Mapping[str, float | None]
     dropped: Mapping[str, int]
 
@@ -132,7 +131,6 @@ def _color(own: ColorEvidence, counts: Mapping[str, int], color: Color, unanswer
         own.scores.mean(SCORE_STEP),
         own.scores.deviation(SCORE_STEP),
         quantiles(own.score_histogram),
-        own.latency.mean(1.0),
         quantiles(own.latency_histogram),
         dict(sorted(own.dropped.items())),
     )

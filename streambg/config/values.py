@@ -13,9 +13,6 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 # Longer than any wait or retention that makes sense: a typo is found here, not as an overflow in a broker.
 _MAX_MS = 100 * 365 * _UNITS_MS["d"]
 
-# A weight has two decimals: hundredths of a percent, so that it counts buckets (P3, 10,000 of them).
-WEIGHT_ONE = 10_000
-
 
 def parse_duration(value: object) -> int:
     """`50ms`, `2s`, `1.5m`, `24h`, `7d` in milliseconds. Raises ValueError with what is wrong.

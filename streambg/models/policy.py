@@ -10,8 +10,10 @@ from streambg.errors import ConfigError, ModelError
 
 # More than the cores of any machine that scores; a number above it was meant for something else.
 MAX_ONNX_THREADS = 256
-WAY_OUT = "it holds `allow_pickle: true|false`, `python_allow: [module, ...]`, `onnx_threads: 1`, "
-"`skops_allow: [module.Type, ...]`, `mlflow: URI`"
+WAY_OUT = (
+    "it holds `allow_pickle: true|false`, `python_allow: [module, ...]`, `onnx_threads: 1`, "
+    "`skops_allow: [module.Type, ...]`, `mlflow: URI`"
+)
 
 
 class Policy(BaseModel):

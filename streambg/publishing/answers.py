@@ -156,11 +156,6 @@ class Answers:
     def waiting_batches(self) -> int:
         return len(self._segments) + len(self._blocked)
 
-    @property
-    def first_upto(self) -> int | None:
-        """Where the first waiting batch ends."""
-        return self._segments[0].fetch.batch.upto if self._segments else None
-
     def position(self) -> tuple[int, Coverage | None]:
         """P26: the log offset to commit, and the fold's state there.
 

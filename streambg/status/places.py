@@ -16,8 +16,6 @@ from streambg.records.cutover import PublisherPosition, ScorerPosition
 from streambg.records.source import COLORS, Color
 from streambg.status.figures import Recent, Seen, recent
 
-PerColor = Mapping[Color, Mapping[int, list[Batch]]]
-
 
 @dataclass(frozen=True, slots=True)
 class Places:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import string
 import subprocess
 import sys
 import time
@@ -74,7 +73,7 @@ def main() -> int:
 
 def rows(word: str) -> list[str]:
     """The row of that name, or the rows whose letter it is."""
-    return [row for row in ALL if word in (row, row.rstrip(string.digits))]
+    return [row for row in ALL if word in (row, row[0])]
 
 
 def _played(row: str, size: int, seed: int, logs: Path | None) -> Result:

@@ -14,7 +14,7 @@ from streambg import __version__
 from streambg.servers.kafka_config import KAFKA_VERSION
 
 # Kills, zombies, connections, brokers, rebalances, control, data, memory, clocks, liveness, scenarios of a rollout.
-GROUPS = "KZCBRXDMTLS"
+GROUPS = "KZCBRXDMTLY"
 BEGIN, END = "<!-- generated: faults -->", "<!-- end of generated -->"
 
 

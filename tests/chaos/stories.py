@@ -1,4 +1,4 @@
-"""S: the demo's stories, while comparator, controller and Redis are killed again and again: no decision changes.
+"""Y: the demo's stories, while comparator, controller and Redis are killed again and again: no decision changes.
 
 The demo says whether the rollout ended as the story must. What it was decided on is computed again from the topics, in
 this process, which nobody interrupts (verdicts_again.py): every verdict, bit for bit, and every decision.
@@ -142,4 +142,4 @@ def _fault(name: str) -> str:
 
 
 for number, story in enumerate(STORIES, 1):
-    trial(f"S{number}", _fault(story), counts=(1, 1, 3), home="its own")(partial(killed, f"S{number}", story))
+    trial(f"Y{number}", _fault(story), counts=(1, 1, 3), home="its own")(partial(killed, f"Y{number}", story))

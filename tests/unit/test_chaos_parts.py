@@ -88,9 +88,10 @@ def _main(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 
 
 def test_a_letter_means_all_of_its_rows() -> None:
-    assert chaos.rows("S") == ["S1", "S2", "S3", "S4"]
-    assert chaos.rows("S3") == ["S3"]
-    assert chaos.rows("S9") == chaos.rows("") == []
+    assert chaos.rows("Y") == ["Y1", "Y2", "Y3", "Y4"]
+    assert chaos.rows("Y3") == ["Y3"]
+    assert chaos.rows("Y9") == chaos.rows("") == []
+    assert all(row in chaos.rows(row[0]) for row in ALL), "C8b is a row of C"
 
 
 def test_every_row_has_its_three_sizes() -> None:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterable
 from math import exp, log, prod
 
+import bernstein
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -14,7 +15,7 @@ import ville
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streambg.deciding import bernstein, bounds, detector, eprocess, patience
+from streambg.deciding import bounds, detector, eprocess, patience
 from streambg.deciding.bets import BETS, WATCHING, WEIGHTS
 from streambg.deciding.detector import Detector
 from streambg.deciding.grid import GRID, ONE, PARTS, POINTS, counted, events, mean, mirrored, steps

@@ -52,6 +52,12 @@ def test_the_picture_of_the_control_machine_is_the_table() -> None:
     assert between.strip() == f"```mermaid\n{diagram()}\n```", "copy what streambg.control.machine.diagram() returns"
 
 
+def test_every_folder_of_the_library_stands_in_the_house() -> None:
+    table = page("design.md").partition("## 3. The house")[2].partition("## 4.")[0]
+    named = set(re.findall(r"^\| `(\w+)/` \|", table, re.MULTILINE))
+    assert named == {folder.parent.name for folder in (ROOT / "streambg").glob("*/__init__.py")}
+
+
 # -- wire formats -----------------------------------------------------------------------------------------------------
 
 
