@@ -146,7 +146,7 @@ def _late(rollout: Rollout, step: Step, look: Look, undecided: tuple[str, ...]) 
     over = step.within_ms is not None and look.elapsed_ms >= step.within_ms
     if look.paused or not (over or look.word == "inconclusive"):
         return Wait(undecided)
-    after = f"undecided after {look.elapsed_ms / 1_000:.0f} s" if over else "inconclusive"
+    after = f"inconclusive after {look.elapsed_ms / 1_000:.0f} s" if over else "inconclusive"
     verb = "rollout-hold" if rollout.plan.on_inconclusive == "hold" else "rollout-abort"
     return Act(verb, _short(f"{after}: {'; '.join(undecided)}"))
 

@@ -116,7 +116,7 @@ def test_undecided_when_the_time_is_up(then: str, verb: str) -> None:
     decision = decide(chosen, late)
     assert isinstance(decision, Act)
     assert decision.verb == verb
-    assert decision.reason == "undecided after 600 s: errors: e 3 of 140"
+    assert decision.reason == "inconclusive after 600 s: errors: e 3 of 140"
     assert isinstance(decide(chosen, replace(late, entered_ms=NOW - 10 * MINUTE + 1)), Wait)
     assert isinstance(decide(chosen, replace(late, paused=True)), Wait), "paused: its time stands still"
 
