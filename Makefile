@@ -4,6 +4,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# Images set it, and uv installs no bytecode: each of the hundreds of processes that tests start would compile all it
+# imports anew, which takes as long again as importing it.
+unexport PYTHONDONTWRITEBYTECODE
 # of the tests, which wait more than they compute: three keep two cores busy
 WORKERS ?= 3
 
