@@ -1,0 +1,166 @@
+"""P1-P6, the control log."""
+
+from __future__ import annotations
+
+from breaks.one import Break
+
+MACHINE = "tests/unit/test_control_machine.py::"
+SESSIONS = "tests/unit/test_sessions.py::"
+
+BREAKS = (
+    Break(
+        1,
+        "a command that was decided on an earlier epoch is accepted",
+        MACHINE + "test_P1_a_promote_prepared_before_a_deploy_is_refused",
+        "streambg/control/machine.py",
+        "if expected_epoch != state.epoch:",
+        "if expected_epoch > state.epoch:",
+    ),
+    Break(
+        1,
+        "a promote takes whatever candidate stands there",
+        MACHINE + "test_P1_a_promote_prepared_before_a_deploy_is_refused",
+        "streambg/control/moves.py",
+        'if state.paused:\n        return Rejected("the rollout is paused: resume first")\n'
+        '    if args.candidate != candidate.id:\n        return Rejected(f"prepared for candidate {args.candidate}, '
+        'the candidate is {candidate.id} ({candidate.model})")\n    if candidate.sample',
+        'if state.paused:\n        return Rejected("the rollout is paused: resume first")\n    if candidate.sample',
+    ),
+    Break(
+        1,
+        "a deploy leaves the weight as it was",
+        MACHINE + "test_P1_every_deploy_sets_the_weight_to_0",
+        "streambg/control/moves.py",
+        "phase=Phase.CANDIDATE,\n        weight=0,\n        rollback_to=None,\n        slots",
+        "phase=Phase.CANDIDATE,\n        rollback_to=None,\n        slots",
+    ),
+    Break(1, "a deploy is no epoch", "mutant: a deploy that is no epoch"),
+    Break(
+        2,
+        "a deploy takes the slot that a rollback needs",
+        MACHINE + "test_P2_rollback_needs_the_deployment_that_was_live",
+        "streambg/control/moves.py",
+        "if state.phase is Phase.WARM and not args.gives_up_rollback:",
+        "if state.phase is Phase.ALONE and not args.gives_up_rollback:",
+    ),
+    Break(
+        2,
+        "what was retired is still there to roll back to",
+        MACHINE + "test_P2_no_rollback_to_a_retired_deployment",
+        "streambg/control/moves.py",
+        "phase=Phase.ALONE,\n        rollback_to=None,",
+        "",
+    ),
+    Break(
+        3,
+        "a paused rollout shifts all the same",
+        MACHINE + "test_P3_abort_pause_and_retire",
+        "streambg/control/moves.py",
+        "    candidate = state.other_deployment\n    assert candidate is not None\n    if state.paused:\n",
+        "    candidate = state.other_deployment\n    assert candidate is not None\n    if False:\n",
+    ),
+    Break(
+        3,
+        "an abort leaves the weight",
+        MACHINE + "test_P3_abort_pause_and_retire",
+        "streambg/control/moves.py",
+        "phase=Phase.ABORTED, weight=0,",
+        "phase=Phase.ABORTED,",
+    ),
+    Break(
+        3,
+        "a candidate with weight may be retired",
+        MACHINE + "test_P3_abort_pause_and_retire",
+        "streambg/control/moves.py",
+        '    if state.weight > 0:\n        return Rejected(f"{args.color} has',
+        '    if state.weight > 10_000:\n        return Rejected(f"{args.color} has',
+    ),
+    Break(
+        3,
+        "weights may be fractions",
+        MACHINE + "test_P3_weights_are_integers_of_hundredths_of_a_percent",
+        "streambg/control/commands.py",
+        "weight: Annotated[int, Field(ge=0, le=10_000)]",
+        "weight: Annotated[float, Field(ge=0, le=10_000)]",
+    ),
+    Break(
+        4,
+        "the rules in force are those of the first deploy",
+        MACHINE + "test_P4_the_rules_in_force_are_those_the_deploy_carried",
+        "streambg/control/moves.py",
+        "    rules = Rules.from_text(args.rules)\n    said",
+        "    rules = state.rules or Rules.from_text(args.rules)\n    said",
+    ),
+    Break(
+        4,
+        "the digest of what decides is not that of the text",
+        "tests/unit/test_config.py::test_P4_layout_and_order_do_not_change_what_decides",
+        "streambg/config/sections.py",
+        "return Rules.digest_of(self.deciding_text())",
+        "return Rules.digest_of(self.model_dump_json())",
+    ),
+    Break(
+        4,
+        "what a file says of live's late answers is not carried",
+        "tests/unit/test_config_rules.py::test_P4_the_deciding_text_is_read_back_by_the_rules",
+        "streambg/records/rules.py",
+        "    late_live_ms: int | None = None\n",
+        "    late_live_msec: int | None = None\n    late_live_ms = None\n",
+    ),
+    Break(
+        5,
+        "a newer format is read as if it were known",
+        MACHINE + "test_P5_a_newer_format_halts_and_a_forged_one_can_be_passed",
+        "streambg/control/fold.py",
+        "if format_ > NEWEST_FORMAT:",
+        "if format_ > NEWEST_FORMAT + 1:",
+    ),
+    Break(
+        5,
+        "a command may come twice",
+        MACHINE + "test_P5_unknown_verb_repeated_id_and_expiry",
+        "streambg/control/fold.py",
+        "        self._ids.add(envelope.id)\n",
+        "",
+    ),
+    Break(
+        5,
+        "commands do not expire",
+        MACHINE + "test_P5_unknown_verb_repeated_id_and_expiry",
+        "streambg/control/fold.py",
+        "if appended_ms > envelope.time + envelope.expires_ms:",
+        "if appended_ms > envelope.time + 1_000 * envelope.expires_ms:",
+    ),
+    Break(
+        5,
+        "a verb is taken in a format that is older than it",
+        MACHINE + "test_P5_a_verb_in_a_format_older_than_itself_is_rejected_by_old_and_new_readers_alike",
+        "streambg/control/commands.py",
+        "for number, verbs in FORMATS.items() if number <= self.format)",
+        "for verbs in FORMATS.values())",
+    ),
+    Break(
+        6,
+        "a view is fresh before the log's end is folded",
+        SESSIONS + "test_P6_the_view_is_fresh_only_when_folded_to_an_end_read_since",
+        "streambg/control/follower.py",
+        "if self.fold.folded >= self._end - 1 and self._asked_at",
+        "if self._asked_at",
+    ),
+    Break(
+        6,
+        "a publisher goes on without a lease",
+        SESSIONS + "test_P6_a_publisher_without_the_control_log_ends_its_session",
+        "streambg/publishing/session.py",
+        "        snapshot.require_lease(self._clients.now())\n",
+        "",
+    ),
+    Break(
+        6,
+        "a scorer goes on without a lease",
+        SESSIONS + "test_P6_a_scorer_without_the_control_log_ends_its_session",
+        "streambg/scoring/session.py",
+        "        self._follower.snapshot().require_lease(self.site.clients.now())\n",
+        "",
+    ),
+)
