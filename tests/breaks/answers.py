@@ -100,6 +100,14 @@ BREAKS = (
         "if bucket(salt, key) >= 10_000 - share:",
     ),
     Break(
+        9,
+        "a candidate that still samples is promoted",
+        "tests/unit/test_control_machine.py::test_P9_a_sampled_candidate_is_not_promoted_and_a_shift_ends_sampling",
+        "streambg/control/moves.py",
+        "if candidate.sample is not None:",
+        "if candidate.sample == 0:",
+    ),
+    Break(
         10,
         "the second batch is handed over before the first is delivered",
         SESSIONS + "test_P10_the_first_batch_is_delivered_before_the_second_is_handed_over",
@@ -122,6 +130,14 @@ BREAKS = (
         "streambg/scoring/session.py",
         "        elif self._failure is None:\n            lane.delivered",
         "        else:\n            lane.delivered",
+    ),
+    Break(
+        10,
+        "a swap does not wait for what the old deployment has under way",
+        SESSIONS + "test_P10_a_commit_never_passes_an_undelivered_batch",
+        "streambg/scoring/session.py",
+        "        self._flush()\n        if self._lanes:",
+        "        if self._lanes:",
     ),
     Break(10, "a commit passes an undelivered batch", "mutant: a commit that passes an undelivered batch"),
     Break(
@@ -147,6 +163,14 @@ BREAKS = (
         "streambg/scoring/seeding.py",
         "settled + 1 if settled is not None else origin",
         "origin",
+    ),
+    Break(
+        11,
+        "the first batch does not wait until its seed is acknowledged",
+        SESSIONS + "test_P7_a_restart_commits_what_its_own_topic_has_and_goes_on_behind_it",
+        "streambg/scoring/session.py",
+        "self._consumer.commit(offsets=first, asynchronous=False)",
+        "self._consumer.commit(offsets=first, asynchronous=True)",
     ),
     Break(11, "seeding on another deployment", "mutant: seeding on 'another' instead of 'smaller'"),
     Break(
@@ -184,7 +208,7 @@ BREAKS = (
     Break(
         13,
         "the input gets its partitions first",
-        "tests/unit/test_topicplan.py::test_P13_partitions_are_added_in_order_and_to_the_input_last",
+        "tests/unit/test_topicplan.py::test_P13_everything_is_created_in_order_with_the_inputs_partitions",
         "streambg/topicplan/declared.py",
         "PARTS: tuple[Part, ...] = get_args(Part)",
         'PARTS: tuple[Part, ...] = tuple(sorted(get_args(Part), key=lambda part: part != "input"))',

@@ -163,4 +163,20 @@ BREAKS = (
         "        self._follower.snapshot().require_lease(self.site.clients.now())\n",
         "",
     ),
+    Break(
+        6,
+        "a comparator goes on without a lease",
+        SESSIONS + "test_P6_a_comparator_without_the_control_log_ends_its_session",
+        "streambg/comparing/session.py",
+        "        snapshot.require_lease(time.monotonic())\n",
+        "",
+    ),
+    Break(
+        6,
+        "a rollout controller goes on without a lease",
+        SESSIONS + "test_P6_a_rollout_controller_without_the_control_log_ends_its_session",
+        "streambg/rollout/controller.py",
+        "                snapshot.require_lease(time.monotonic())\n",
+        "",
+    ),
 )

@@ -53,6 +53,22 @@ BREAKS = (
         "    if is_fenced(error):\n",
         "    if is_fenced(error) and is_denied(error):\n",
     ),
+    Break(
+        21,
+        "a fenced publisher only begins another session",
+        SESSIONS + "test_P21_a_fenced_publisher_exits_and_whatever_else_happens_ends_the_session",
+        "streambg/publishing/session.py",
+        "        if is_fenced(cause):\n",
+        "        if is_fenced(cause) and is_denied(cause):\n",
+    ),
+    Break(
+        21,
+        "who was expelled joins again by itself",
+        "tests/unit/test_coreader.py::test_P21_who_was_expelled_ends_its_session_and_does_not_join_again_by_itself",
+        "streambg/kafka/coreader.py",
+        "        consumer.unsubscribe()\n",
+        "",
+    ),
     Break(22, "positions of partitions that are not assigned", "mutant: committing positions of unassigned partitions"),
     Break(22, "no member of a group", "mutant: assign() for subscribe()"),
     Break(
@@ -102,6 +118,14 @@ BREAKS = (
         SESSIONS + "test_P24_an_assignment_is_taken_up_in_this_order",
         "streambg/publishing/session.py",
         "        fence_the_dead(site.producer, suspects, members(self._admin, site.group), site.clients)\n",
+        "",
+    ),
+    Break(
+        24,
+        "a takeover without a claim",
+        SESSIONS + "test_P24_an_assignment_is_taken_up_in_this_order",
+        "streambg/publishing/session.py",
+        "        self._claim = True\n",
         "",
     ),
     Break(

@@ -54,9 +54,9 @@ BREAKS = (
         15,
         "at weight 0 the candidate is waited for",
         SETTLE + "test_P15_at_weight_0_the_candidate_is_neither_waited_for_nor_published",
-        "streambg/publishing/table.py",
-        "(chosen_live & live_ok, Act.LIVE, 0),",
-        "(chosen_live & live_ok & other_known, Act.LIVE, 0),",
+        "streambg/publishing/settle.py",
+        "if route.candidate_weight == 0:\n        return np.zeros(n, np.bool_)",
+        "if route.candidate_weight == 0:\n        return np.ones(n, np.bool_)",
     ),
     Break(
         15,

@@ -1,4 +1,4 @@
-"""P13, P23: what a co-partitioned reader accepts; on a consumer of the test's own."""
+"""P13, P21, P23: what a co-partitioned reader accepts; on a consumer of the test's own."""
 
 from __future__ import annotations
 
@@ -21,10 +21,19 @@ class Broker:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.assigned: list[TopicPartition] = []
+        self.member = False
         self._on_assign: Callable[[Any, list[TopicPartition]], None] | None = None
+        self._on_lost: Callable[[Any, list[TopicPartition]], None] | None = None
 
     def subscribe(self, _topics: list[str], *, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
-        self._on_assign = on_assign
+        self.member, self._on_assign, self._on_lost = True, on_assign, on_lost
+
+    def unsubscribe(self) -> None:
+        self.member = False
+
+    def expel(self) -> None:
+        assert self._on_lost is not None
+        self._on_lost(self, self.assigned)
 
     def join(self, *spots: tuple[str, int]) -> None:
         assert self._on_assign is not None
@@ -88,4 +97,17 @@ def test_P13_partitions_that_are_not_co_assigned_end_the_session(reader: tuple[C
     broker.join(("p.blue", 3), ("p.green", 4))
     assert broker.assigned == []
     with pytest.raises(SessionEnded, match=r"not co-assigned: blue \[3\], green \[4\]"):
+        made.poll(0, 10)
+
+
+def test_P21_who_was_expelled_ends_its_session_and_does_not_join_again_by_itself(
+    reader: tuple[CoReader, Broker],
+) -> None:
+    """Somebody may have its place by now."""
+    made, broker = reader
+    broker.join(("p.blue", 3), ("p.green", 3))
+    broker.expel()
+    assert not broker.member
+    assert made.partitions == frozenset()
+    with pytest.raises(SessionEnded, match="expelled this member"):
         made.poll(0, 10)

@@ -6,21 +6,27 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from control_log import Log
+from pipeline_files import loaded, small
 from waiting import until
 
+from streambg.comparing import session as comparing
 from streambg.control import follower as following
+from streambg.control import verbs
 from streambg.control.follower import LEASE_S, ControlFollower, Snapshot
 from streambg.control.state import ControlState
-from streambg.errors import SessionEnded, Unreachable
+from streambg.errors import Fenced, SessionEnded, StreambgError, Unreachable
 from streambg.publishing import session as publishing
 from streambg.records.batch import Batch, encode
+from streambg.rollout import controller as rollout
 from streambg.scoring import session as scoring
 from streambg.scoring.own_topic import Checked, OwnTopic
 
@@ -103,6 +109,7 @@ class Reader:
     """A co-partitioned reader that is never assigned anything."""
 
     paused: frozenset[Any] = frozenset()
+    partitions: frozenset[int] = frozenset()
 
     def __init__(self, *_: object) -> None: ...
 
@@ -244,6 +251,81 @@ def test_P6_a_publisher_without_the_control_log_ends_its_session(age: float, end
         session.step()
 
 
+@pytest.mark.parametrize(("age", "ends"), [(LEASE_S - 5, False), (LEASE_S + 1, True)])
+def test_P6_a_comparator_without_the_control_log_ends_its_session(
+    age: float, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "CoReader", Reader)
+    monkeypatch.setattr(comparing, "Probe", Reader)
+    site: Any = type("Site", (), {"reader": {}, "consumer": {}, "predictions": {}})()
+    follower: Any = Follower(age)
+    evidence: Any = None
+    turns: list[object] = []
+
+    def hand_over(work: object) -> frozenset[Any]:
+        turns.append(work)
+        return frozenset()
+
+    session = comparing.Session(site, follower, evidence, hand_over)
+    if ends:
+        with pytest.raises(SessionEnded, match=r"the lease is 10 s \(P6\)"):
+            session.step()
+    else:
+        session.step()
+    assert len(turns) == (not ends)
+
+
+class OneTurn:
+    """A process whose session may take one turn."""
+
+    def __init__(self, *_: object) -> None:
+        self.stopping = False
+
+    def wait(self, _seconds: float) -> None:
+        self.stopping = True
+
+
+@pytest.mark.parametrize(("age", "ends"), [(LEASE_S - 5, False), (LEASE_S + 1, True)])
+def test_P6_a_rollout_controller_without_the_control_log_ends_its_session(
+    age: float, ends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would go on deciding on what was in force before."""
+    follower: Any = Follower(age)
+    follower.wait_caught_up = lambda _timeout: follower.snapshot()
+    control = SimpleNamespace(follower=follower)
+    verdicts = SimpleNamespace(read=lambda _timeout: None)
+    monkeypatch.setattr(rollout, "Frame", OneTurn)
+    monkeypatch.setattr(rollout, "Broken", Reader)
+    monkeypatch.setattr(rollout, "Verdicts", lambda *_: nullcontext(verdicts))
+    monkeypatch.setattr(verbs, "client", lambda *_: nullcontext(control))
+    turns: list[object] = []
+    monkeypatch.setattr(rollout.Controller, "_turn", lambda *given: turns.append(given))
+    sender: Any = None
+    controller = rollout.Controller(loaded(tmp_path, small()), sender, 0)
+    if ends:
+        with pytest.raises(SessionEnded, match=r"the lease is 10 s \(P6\)"):
+            controller._session()
+    else:
+        controller._session()
+    assert len(turns) == (not ends)
+
+
+@pytest.mark.parametrize(
+    ("code", "becomes"),
+    [
+        (KafkaError._FENCED, Fenced),
+        (KafkaError.FENCED_INSTANCE_ID, Fenced),
+        (KafkaError.INVALID_PRODUCER_EPOCH, Fenced),
+        (KafkaError.COORDINATOR_NOT_AVAILABLE, SessionEnded),
+    ],
+)
+def test_P21_a_fenced_publisher_exits_and_whatever_else_happens_ends_the_session(
+    code: int, becomes: type[StreambgError], publisher: Publisher
+) -> None:
+    """A new session would take the slot back from its successor."""
+    assert type(publisher(0.0)._translated(KafkaException(KafkaError(code)))) is becomes
+
+
 class Deliveries:
     """A producer that delivers when told to."""
 
@@ -272,6 +354,7 @@ class Commits:
 
     def __init__(self) -> None:
         self.offsets: list[int] = []
+        self.acknowledged: list[int] = []  # of them those that were waited for
         self.before: dict[int, str] = {}  # partition -> metadata of its position at 10
 
     def subscribe(self, *_: object, **__: object) -> None: ...
@@ -283,6 +366,8 @@ class Commits:
 
     def commit(self, offsets: list[Any], asynchronous: bool) -> None:
         self.offsets += [position.offset for position in offsets]
+        if not asynchronous:
+            self.acknowledged += [position.offset for position in offsets]
 
 
 class Own:
@@ -418,6 +503,7 @@ def test_P7_a_restart_commits_what_its_own_topic_has_and_goes_on_behind_it(
     monkeypatch.setattr(Own, "scan", lambda _self, partition, _deployment, _since: ((14, 9, 5)[partition], 3))
     consumer.before = dict.fromkeys(range(3), '[4,3,9,"ab12cd34"]')
     assert session._starts([0, 1, 2]) == {0: 15, 1: 10, 2: 6}
+    assert consumer.acknowledged == [15], "before the first batch (P11)"
     assert consumer.offsets == [15], "partition 2 has a hole, which is answered again from its beginning (P8)"
 
 
