@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -103,10 +104,13 @@ def run(tree: Path, nodes: Sequence[str], limit_s: float, *, keep_bytecode: bool
     report.unlink(missing_ok=True)
     process = FORKS.Process(target=_in_the_copy, args=(tree, nodes, report, keep_bytecode))
     process.start()
-    process.join(limit_s)
-    if process.is_alive():
+    try:
+        process.join(limit_s)
+        late = process.is_alive()
+    finally:
         process.kill()
         process.join()
+    if late:
         return Said(Verdict.NOTHING, f"not done within {limit_s:g} s")
     return judged(ET.parse(report).getroot()) if report.exists() else Said(Verdict.NOTHING, "no report")
 
@@ -234,4 +238,5 @@ def _table(results: Sequence[Result]) -> Table:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what takes the copy away
     raise SystemExit(main())

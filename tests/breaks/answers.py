@@ -208,10 +208,10 @@ BREAKS = (
     Break(
         13,
         "the input gets its partitions first",
-        "tests/unit/test_topicplan.py::test_P13_everything_is_created_in_order_with_the_inputs_partitions",
+        "tests/unit/test_topicplan.py::test_P13_partitions_are_added_in_order_and_to_the_input_last",
         "streambg/topicplan/declared.py",
-        "PARTS: tuple[Part, ...] = get_args(Part)",
-        'PARTS: tuple[Part, ...] = tuple(sorted(get_args(Part), key=lambda part: part != "input"))',
+        "ours: dict[Part, str] = {\n",
+        'ours: dict[Part, str] = {\n        "input": topics.input,\n',
     ),
     Break(
         13,
