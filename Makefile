@@ -1,6 +1,6 @@
 # Every target makes .venv from the hash-pinned lock first; uv does it when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-browser statistics simulate chaos chaos-full bench bench-peers lint clean lock lock-peers lock-browser
+.PHONY: help demo test test-docker test-browser statistics simulate mutants chaos chaos-full bench bench-peers lint clean lock lock-peers lock-browser
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
@@ -47,6 +47,9 @@ test-browser: .venv/.browser   ## a replay's report in headless Chromium (REPORT
 
 simulate: .venv/.ready   ## 10,000 seeds of the simulator (ARGS="--first 10000", "--seed 77", "--mutants")
 	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds 10000 $(ARGS)
+
+mutants: .venv/.ready   ## every rule broken once: the test that notices (ARGS="--only P7")
+	@$(BIN)/python tests/rules_broken.py $(ARGS)
 
 statistics: .venv/.ready   ## what the gate's guarantees and its speed come to on 2,000 streams of known truth (ARGS="--only delay")
 	@PYTHONPATH=tests $(BIN)/python -m decisions $(ARGS)

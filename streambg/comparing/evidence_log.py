@@ -85,7 +85,11 @@ class EvidenceReader:
         self.put(message.key() or b"", message.value())
 
     def put(self, key: bytes, value: bytes | None) -> None:
-        """One record, read or delivered: kept where it is better than what is kept (Snapshot.rank)."""
+        """One record, read or delivered: kept where it is better than what is kept.
+
+        Of two with one key the one that begins later: it had to start over, for what was before is lost; among those
+        that begin alike the one that compared more.
+        """
         if value is None:
             with self._lock:
                 self._kept.pop(key, None)

@@ -46,13 +46,6 @@ class Snapshot:
     def key(self) -> bytes:
         return self.evidence.pair.key(self.evidence.partition)
 
-    @property
-    def rank(self) -> tuple[int, int]:
-        """Of two snapshots with one key the larger is the better: evidence that had to start over lost what was
-        before; among equals, more is compared.
-        """
-        return self.evidence.start, self.evidence.compared
-
 
 class SumWire(msgspec.Struct):
     n: int

@@ -150,10 +150,9 @@ class Merged:
 
 
 def merged(parts: Iterable[tuple[int, Tallies]]) -> dict[str, Merged]:
-    """(partition, its tallies), by metric; detectors in ascending order of the partitions (P32)."""
-    ordered = sorted(parts, key=lambda part: part[0])
+    """(partition, its tallies), by metric; in any order, for counts are whole numbers and `total` has its own (P32)."""
     found: dict[str, list[tuple[int, Tally]]] = {}
-    for partition, tallies in ordered:
+    for partition, tallies in parts:
         for name, tally in tallies.metrics.items():
             found.setdefault(name, []).append((partition, tally))
     return {name: _merged(tallies) for name, tallies in found.items()}

@@ -126,6 +126,8 @@ def test_P33_a_label_ahead_of_its_event_waits_and_all_behind_it() -> None:
     step = stream.step(reads, room.look(stream, reads), Frontier(10**12, 10**11))
     assert step.needs is not None
     assert step.reads == [], "rows that are gone are waited for"
+    step = stream.step(reads, room.look(stream, reads), Frontier(EARLY_MS + 2_000, 0))
+    assert step.reads == [], "nor is one looked for by an older view of the room than the one it is found in"
     assert stream.evidence.position == before
 
 

@@ -1,4 +1,4 @@
-"""P6 and P10: what ends a publisher's session, and what a scorer may commit; on clients of the test's own."""
+"""P6, P8, P10, P21-P24: what ends a session, how one begins, what it may commit; on clients of the test's own."""
 
 from __future__ import annotations
 
@@ -6,23 +6,29 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from control_log import Log
+from pipeline_files import loaded, small
 from waiting import until
 
+from streambg.comparing import session as comparing
 from streambg.control import follower as following
+from streambg.control import verbs
 from streambg.control.follower import LEASE_S, ControlFollower, Snapshot
 from streambg.control.state import ControlState
-from streambg.errors import SessionEnded, Unreachable
+from streambg.errors import Fenced, SessionEnded, StreambgError, Unreachable
 from streambg.publishing import session as publishing
-from streambg.records.batch import Batch
+from streambg.records.batch import Batch, encode
+from streambg.rollout import controller as rollout
 from streambg.scoring import session as scoring
-from streambg.scoring.own_topic import Checked
+from streambg.scoring.own_topic import Checked, OwnTopic
 
 
 class Record:
@@ -103,6 +109,7 @@ class Reader:
     """A co-partitioned reader that is never assigned anything."""
 
     paused: frozenset[Any] = frozenset()
+    partitions: frozenset[int] = frozenset()
 
     def __init__(self, *_: object) -> None: ...
 
@@ -134,6 +141,7 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Publisher:
     monkeypatch.setattr(publishing, "CoReader", Reader)
     clients = type("Clients", (), {"admin": dict, "now": time.monotonic})
     names = {"transactional_id": "t", "consumer": {}, "predictions": {}, "admin": {}, "records": 1, "every_s": 60.0}
+    names |= {"all_transactional_ids": frozenset({"t"}), "reader": {}, "producer": {}, "group": "g"}
     site: Any = type("Site", (), {**names, "clients": clients})()
     meter: Any = None
 
@@ -171,6 +179,68 @@ def test_P19_a_command_waits_for_the_end_of_the_transaction_that_is_open(
     assert session._folded == -1, "what the follower has folded"
 
 
+def test_P21_a_revoke_with_an_open_transaction_ends_the_session(publisher: Publisher) -> None:
+    """What it had written would be committed by nobody; without one a revoke is an ordinary thing."""
+    session = publisher(0.0)
+    session._drop()
+    session._transaction._open_since = time.monotonic()
+    with pytest.raises(SessionEnded, match=r"revoked with a transaction open \(P21\)"):
+        session._drop()
+    assert not session._transaction.open, "nothing is committed, and nothing aborted by hand"
+
+
+def test_P24_an_assignment_is_taken_up_in_this_order(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P22 and P25, too: the group's metadata is the assignment's, and the log is folded before the tails are read."""
+    said: list[str] = []
+
+    def says(what: str, gives: Any = None) -> Callable[..., Any]:
+        def say(*_: object) -> Any:
+            said.append(what)
+            return gives
+
+        return say
+
+    session = publisher(0.0)
+    monkeypatch.setattr(publishing, "writers", says("ask who wrote the positions", {"dead"}))
+    monkeypatch.setattr(publishing, "members", says("ask who lives", {"t", "alive"}))
+    monkeypatch.setattr(
+        publishing, "fence_the_dead", lambda _config, ids, alive, _: said.append(f"fence {ids - alive}")
+    )
+    monkeypatch.setattr(session._transaction, "start", says("init_transactions"))
+    monkeypatch.setattr(publishing, "read_facts", says("read positions and tails", []))
+    follower: Any = session._follower
+    follower.wait_caught_up = says("fold", follower.snapshot())
+    reader: Any = session._reader
+    reader.consumer = type("Consumer", (), {"consumer_group_metadata": says("group metadata", "generation 7")})()
+    assert session._assume(frozenset()) == {}
+    assert said == [
+        "ask who wrote the positions",
+        "ask who lives",
+        "fence {'dead'}",
+        "init_transactions",
+        "group metadata",
+        "fold",
+        "read positions and tails",
+        "fold",
+    ]
+    assert session._claim, "the first transaction is a claim"
+
+
+def test_P22_a_commit_carries_the_groups_metadata_of_the_assignment(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for later it names the next generation, and a stale member could commit."""
+    session = publisher(0.0)
+    reader: Any = session._reader
+    reader.consumer = type("Consumer", (), {"consumer_group_metadata": lambda _self: "generation 8"})()
+    session._group_metadata = "generation 7"
+    committed: list[object] = []
+    monkeypatch.setattr(session._transaction, "deliver", lambda: None)
+    monkeypatch.setattr(session._transaction, "commit", lambda _positions, metadata: committed.append(metadata))
+    session._commit()
+    assert committed == ["generation 7"]
+
+
 @pytest.mark.parametrize(("age", "ends"), [(LEASE_S - 5, False), (LEASE_S + 1, True)])
 def test_P6_a_publisher_without_the_control_log_ends_its_session(age: float, ends: bool, publisher: Publisher) -> None:
     session = publisher(age)
@@ -179,6 +249,81 @@ def test_P6_a_publisher_without_the_control_log_ends_its_session(age: float, end
             session.step()
     else:
         session.step()
+
+
+@pytest.mark.parametrize(("age", "ends"), [(LEASE_S - 5, False), (LEASE_S + 1, True)])
+def test_P6_a_comparator_without_the_control_log_ends_its_session(
+    age: float, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "CoReader", Reader)
+    monkeypatch.setattr(comparing, "Probe", Reader)
+    site: Any = type("Site", (), {"reader": {}, "consumer": {}, "predictions": {}})()
+    follower: Any = Follower(age)
+    evidence: Any = None
+    turns: list[object] = []
+
+    def hand_over(work: object) -> frozenset[Any]:
+        turns.append(work)
+        return frozenset()
+
+    session = comparing.Session(site, follower, evidence, hand_over)
+    if ends:
+        with pytest.raises(SessionEnded, match=r"the lease is 10 s \(P6\)"):
+            session.step()
+    else:
+        session.step()
+    assert len(turns) == (not ends)
+
+
+class OneTurn:
+    """A process whose session may take one turn."""
+
+    def __init__(self, *_: object) -> None:
+        self.stopping = False
+
+    def wait(self, _seconds: float) -> None:
+        self.stopping = True
+
+
+@pytest.mark.parametrize(("age", "ends"), [(LEASE_S - 5, False), (LEASE_S + 1, True)])
+def test_P6_a_rollout_controller_without_the_control_log_ends_its_session(
+    age: float, ends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would go on deciding on what was in force before."""
+    follower: Any = Follower(age)
+    follower.wait_caught_up = lambda _timeout: follower.snapshot()
+    control = SimpleNamespace(follower=follower)
+    verdicts = SimpleNamespace(read=lambda _timeout: None)
+    monkeypatch.setattr(rollout, "Frame", OneTurn)
+    monkeypatch.setattr(rollout, "Broken", Reader)
+    monkeypatch.setattr(rollout, "Verdicts", lambda *_: nullcontext(verdicts))
+    monkeypatch.setattr(verbs, "client", lambda *_: nullcontext(control))
+    turns: list[object] = []
+    monkeypatch.setattr(rollout.Controller, "_turn", lambda *given: turns.append(given))
+    sender: Any = None
+    controller = rollout.Controller(loaded(tmp_path, small()), sender, 0)
+    if ends:
+        with pytest.raises(SessionEnded, match=r"the lease is 10 s \(P6\)"):
+            controller._session()
+    else:
+        controller._session()
+    assert len(turns) == (not ends)
+
+
+@pytest.mark.parametrize(
+    ("code", "becomes"),
+    [
+        (KafkaError._FENCED, Fenced),
+        (KafkaError.FENCED_INSTANCE_ID, Fenced),
+        (KafkaError.INVALID_PRODUCER_EPOCH, Fenced),
+        (KafkaError.COORDINATOR_NOT_AVAILABLE, SessionEnded),
+    ],
+)
+def test_P21_a_fenced_publisher_exits_and_whatever_else_happens_ends_the_session(
+    code: int, becomes: type[StreambgError], publisher: Publisher
+) -> None:
+    """A new session would take the slot back from its successor."""
+    assert type(publisher(0.0)._translated(KafkaException(KafkaError(code)))) is becomes
 
 
 class Deliveries:
@@ -209,6 +354,7 @@ class Commits:
 
     def __init__(self) -> None:
         self.offsets: list[int] = []
+        self.acknowledged: list[int] = []  # of them those that were waited for
         self.before: dict[int, str] = {}  # partition -> metadata of its position at 10
 
     def subscribe(self, *_: object, **__: object) -> None: ...
@@ -220,6 +366,8 @@ class Commits:
 
     def commit(self, offsets: list[Any], asynchronous: bool) -> None:
         self.offsets += [position.offset for position in offsets]
+        if not asynchronous:
+            self.acknowledged += [position.offset for position in offsets]
 
 
 class Own:
@@ -261,14 +409,17 @@ def scorer(monkeypatch: pytest.MonkeyPatch) -> tuple[scoring.Session, Deliveries
     return session, producer, consumer
 
 
-def send(session: scoring.Session, after: int, upto: int) -> None:
+def batch_of(after: int, upto: int, deployment: int = 4) -> Batch:
     offsets = np.arange(after + 1, upto + 1)
     n = len(offsets)
-    zeros = np.zeros(n, np.int64)
-    batch = Batch(
-        4, after, upto, False, 0, 0, offsets, zeros, np.zeros(n, np.uint8), np.zeros((n, 1)), [None] * n, [b"v"] * n
+    keys, statuses = [None] * n, np.zeros(n, np.uint8)
+    return Batch(
+        deployment, after, upto, False, 0, 0, offsets, 0 * offsets, statuses, np.zeros((n, 1)), keys, [b"v"] * n
     )
-    session._send(0, session._lanes[0], batch)
+
+
+def send(session: scoring.Session, after: int, upto: int) -> None:
+    session._send(0, session._lanes[0], batch_of(after, upto))
 
 
 Scorer = tuple[scoring.Session, Deliveries, Commits]
@@ -352,4 +503,39 @@ def test_P7_a_restart_commits_what_its_own_topic_has_and_goes_on_behind_it(
     monkeypatch.setattr(Own, "scan", lambda _self, partition, _deployment, _since: ((14, 9, 5)[partition], 3))
     consumer.before = dict.fromkeys(range(3), '[4,3,9,"ab12cd34"]')
     assert session._starts([0, 1, 2]) == {0: 15, 1: 10, 2: 6}
+    assert consumer.acknowledged == [15], "before the first batch (P11)"
     assert consumer.offsets == [15], "partition 2 has a hole, which is answered again from its beginning (P8)"
+
+
+class OwnTopicReader:
+    """A consumer of a color's own topic that hands out what is `ready`."""
+
+    def __init__(self, _config: object) -> None:
+        self.ready: list[Message] = []
+
+    def assign(self, _partitions: list[TopicPartition]) -> None: ...
+
+    def consume(self, _count: int, _timeout: float) -> list[Message]:
+        found, self.ready = self.ready, []
+        return found
+
+
+def test_P8_a_hole_in_its_own_topic_ends_a_scorers_session() -> None:
+    """What readers will see counts, not what was sent: a zombie may have written between two batches."""
+    clients: Any = type("Clients", (), {"consumer": OwnTopicReader})
+    own = OwnTopic({}, "p.blue", clients)
+    reader: Any = own._consumer
+
+    def stands_there(*batches: Batch) -> None:
+        reader.ready = [
+            Message(topic="p.blue", partition=0, offset=offset, value=encode(batch))
+            for offset, batch in enumerate(batches, own.states()[0].next_offset)
+        ]
+
+    own.follow(4, {0: Checked(3, 9)})
+    stands_there(batch_of(9, 14), batch_of(11, 14), batch_of(0, 99, deployment=3), batch_of(14, 17))
+    own.check()
+    assert own.states() == {0: Checked(7, 17)}, "a repeat and another deployment's batch are none of it"
+    stands_there(batch_of(19, 25))
+    with pytest.raises(SessionEnded, match=r"p\.blue/0@7 answers from 20, covered is 17: a hole"):
+        own.check()

@@ -79,6 +79,9 @@ def test_P36_the_command_is_recorded_and_moves_nothing() -> None:
         (SupersededRange(3, 10, 20, 0, 100, 9),),
     )
     assert (state.live, state.weight, state.rollout) == ("blue", 0, None)
+    log.say("shift", candidate=1, weight=5_000)
+    assert log.say("supersede", color="green", deployment=1, ranges=[one(10, 20)]).accepted
+    assert (log.fold.state.live, log.fold.state.weight) == ("blue", 5_000)
     assert Log().say("supersede", color="blue", deployment=0, ranges=[one(1, 2)]).refusal == (
         "nothing is deployed: deploy a model first"
     )

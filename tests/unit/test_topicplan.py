@@ -271,6 +271,13 @@ def test_P13_a_process_may_start_at_any_moment_of_a_growth(declared: list[Declar
         assert bool(faults(declared, found)) == (part == "predictions.blue")
 
 
+def test_P13_a_process_with_more_input_than_places_for_outcomes_does_not_start(declared: list[Declared]) -> None:
+    """Whoever sees the input and the output only, too: an event of a new partition must find its place."""
+    assert faults(declared, {"input": 6, "output": 6}) == []
+    (fault,) = faults(declared, {"input": 6, "output": 4})
+    assert "`fraud-alerts` has 4 partitions, `fraud-events` has 6: they must be equal" in fault
+
+
 def test_a_role_that_sees_few_topics_judges_those(declared: list[Declared]) -> None:
     assert faults(declared, {"predictions.blue": 6, "predictions.green": 6, "control": 1}) == []
     assert faults(declared, {"control": 2}) != []
