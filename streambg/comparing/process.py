@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
 
-import msgspec
 import redis.asyncio
 import structlog
 
@@ -269,12 +268,9 @@ class Comparator:
 
     def verdict(self) -> dict[str, Any]:
         """The last verdict; `ok` where it says promote. From any thread."""
-        judge = self._judge if self._ready else None
-        record = judge.latest if judge else None
-        if record is None:
-            return {"ok": False, "reasons": [judge.why_not if judge else "the comparator is starting"]}
-        plain: dict[str, Any] = msgspec.to_builtins(record)
-        return {"ok": record.word == "promote", **plain}
+        if not self._ready:
+            return {"ok": False, "reasons": ["the comparator is starting"]}
+        return self._judge.page(self._follower.fold.state, int(time.time() * 1_000))
 
     def health(self) -> dict[str, Any]:
         """`ok`: the reader has turned within 30 s. From any thread."""
