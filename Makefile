@@ -1,6 +1,6 @@
 # Every target makes .venv from the hash-pinned lock first; uv does it when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-browser statistics simulate mutants chaos chaos-full bench bench-peers lint clean lock lock-peers lock-browser
+.PHONY: help demo test test-docker test-browser statistics simulate mutants chaos chaos-full bench bench-peers lint clean lock lock-peers lock-browser bench-labels
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
@@ -62,6 +62,9 @@ chaos-full: .venv/.ready   ## the full counts, row by row; goes on where it was 
 
 bench: .venv/.ready   ## streambg beside the raw client's loops on one broker (ARGS="--quick", ARGS="--only a,d")
 	@$(BIN)/streambg bench $(if $(ARGS),$(ARGS),--report docs/performance.md)
+
+bench-labels: .venv/.ready   ## memory and time of what waits for labels, on a Redis of its own (ARGS="--rows 1000000")
+	@$(BIN)/python -m benchmarks.labels $(ARGS)
 
 bench-peers: .venv/.ready   ## streambg beside Kafka Streams, Quix Streams, Bytewax, ... (ARGS="--quick --only faust:hop")
 	@$(BIN)/python -m benchmarks.peers $(ARGS)

@@ -17,6 +17,7 @@ from streambg.comparing.site import site_of
 from streambg.config import Pipeline, load
 from streambg.errors import StreambgError
 from streambg.kafka import profiles
+from streambg.notifying.alarms import ALARMS
 from streambg.process import logs, sites, slots
 from streambg.process.watch import WATCH
 
@@ -33,9 +34,11 @@ def from_environment(env: Mapping[str, str]) -> ComparatorApp:
     logs.configure("comparator")
     WATCH.start()
     pipeline = load(Path(env.get("STREAMBG_PIPELINE", "pipeline.yaml")), env)
+    slot = slots.chosen(env.get("STREAMBG_SLOT", "0"), sites.slots(pipeline, "comparator"), profiles.admin(pipeline))
+    ALARMS.begin(pipeline, "comparator", slot)
     return comparator(
         pipeline,
-        slots.chosen(env.get("STREAMBG_SLOT", "0"), sites.slots(pipeline, "comparator"), profiles.admin(pipeline)),
+        slot,
         int(env.get("STREAMBG_METRICS_PORT", "0")),
         [int(offset) for offset in env.get("STREAMBG_IGNORE_RECORDS", "").split(",") if offset],
     )

@@ -14,6 +14,7 @@ from streambg import topicplan
 from streambg.config import Pipeline, load
 from streambg.errors import StreambgError, Unreachable
 from streambg.kafka import profiles
+from streambg.notifying.alarms import ALARMS
 from streambg.process import logs, sites, slots
 from streambg.process.frame import leave
 from streambg.process.watch import WATCH
@@ -67,6 +68,7 @@ def run(role: Role, options: argparse.Namespace, process: Callable[[Pipeline, in
         slot = 0
         if "slot" in options:
             slot = slots.chosen(options.slot, sites.slots(pipeline, role), profiles.admin(pipeline))
+        ALARMS.begin(pipeline, role, slot if "slot" in options else None)
         code = process(pipeline, slot)
     except StreambgError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")

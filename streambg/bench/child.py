@@ -1,6 +1,6 @@
 """One measured loop in a process of its own: `python -m streambg.bench.child NAME ARGUMENTS-AS-JSON`.
 
-The window that it measured is its last line, as JSON; what went wrong ends it with a traceback in its log.
+What it measured, a window or figures, is its last line, as JSON; what went wrong ends it with a traceback in its log.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
-from streambg.bench import offline, raw
+from streambg.bench import evidence, offline, raw
+from streambg.bench.result import Figures
 from streambg.process.frame import GC_THRESHOLDS, leave
 
-LOOPS: Mapping[str, Callable[..., raw.Window]] = {
+LOOPS: Mapping[str, Callable[..., raw.Window | Figures]] = {
     "consume": raw.consume,
     "copy": raw.copy,
     "copy_transactional": raw.copy_transactional,
@@ -24,14 +25,15 @@ LOOPS: Mapping[str, Callable[..., raw.Window]] = {
     "audit": offline.audit,
     "merge": offline.merge,
     "replay": offline.replay,
+    "evidence": evidence.cost,
 }
 
 
 def main() -> None:
     name, arguments = sys.argv[1:]
     gc.set_threshold(*GC_THRESHOLDS)  # the raw loops get what the product gives itself
-    window = LOOPS[name](**json.loads(arguments))
-    sys.stdout.write(json.dumps(asdict(window)) + "\n")
+    found = LOOPS[name](**json.loads(arguments))
+    sys.stdout.write(json.dumps(asdict(found) if isinstance(found, raw.Window) else found) + "\n")
     leave(0)
 
 

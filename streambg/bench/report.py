@@ -29,6 +29,9 @@ COLUMNS: Mapping[str, str] = {
     "p999_ms": "p99.9 ms",
     "alone_p50_ms": "p50 ms alone",
     "p50_grown": "p50 / alone",
+    "without_us": "CPU us/pair without a gate",
+    "with_us": "CPU us/pair with it",
+    "evidence_us": "of these the gate's",
     "p50_s": "p50 s",
     "p95_s": "p95 s",
     "count": "times",
@@ -54,6 +57,7 @@ def tables(result: Result) -> list[tuple[str, Cells]]:
         ("Latency beside a replay", _table(result, ("n",), ("alone_p50_ms", "p50_ms", "p99_ms", "p50_grown"))),
         ("Commands", _table(result, ("j",), ("p50_ms", "p99_ms", "count"))),
         ("Starts and kills", _table(result, ("k1", "k2", "k3"), ("p50_s", "p95_s", "count"))),
+        ("Evidence", _table(result, ("o",), ("without_us", "with_us", "evidence_us"))),
         ("Growth", _table(result, _keys(result, "l"), ("events_per_s", "client_us", "broker_us", "peak_mb"))),
         (MUST, _goals(result)),
     ]

@@ -63,6 +63,7 @@ ROWS: tuple[Row, ...] = (
     Row("m1", "the same, not pinned: 1 worker"),
     Row("m2", "the same, not pinned: 2 workers", "m1"),
     Row("n", "latency at 2,000 events/s beside a replay of as many"),
+    Row("o", "join and evidence of a pair, five metrics in ten segments each"),
 )
 BY_KEY: Mapping[str, Row] = {row.key: row for row in ROWS}
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(row.group for row in ROWS))
@@ -97,9 +98,11 @@ GOALS: tuple[Goal, ...] = (
     Goal("j", "p99_ms", "at most", EFFECT_MS),
     Goal("k1", "p50_s", "at most", 8),
     Goal("k2", "p95_s", "at most", 3),
+    Goal("k3", "p95_s", "at most", 8),
     Goal("m", "ratio", "at least", 0.6),
     Goal("m2", "ratio", "at least", 1.4),
     Goal("n", "p50_grown", "at most", 1.2),
+    Goal("o", "with_us", "at most", 1.5),
     *(Goal(row, "peak_mb", "at most", MOST_MB) for row in ("d", "e", "f", "g3", "h2")),
     Goal("m", "peak_mb", "at most", 400),
 )

@@ -70,6 +70,7 @@ def run(wanted: Wanted, told: Told) -> Result:
     with tempfile.TemporaryDirectory(prefix="streambg-bench-") as folder, Stage(Path(folder), told) as stage:
         bench = Bench(stage, wanted, told)
         bench.rounds()
+        bench.evidence()
         bench.live()
         bench.starts()
         bench.growth()
@@ -100,9 +101,10 @@ class Bench:
 
     def rounds(self) -> None:
         """(a) to (h), and (m), one after the other in each round, so that a slow minute hits them all."""
-        if self._wanted.groups & set("abcdefghm"):
-            self._told("warming up")
-            self._raw(self._wanted.groups, self._forgotten)  # the broker's compiler has seen such requests then
+        if not self._wanted.groups & set("abcdefghm"):
+            return
+        self._told("warming up")
+        self._raw(self._wanted.groups, self._forgotten)  # the broker's compiler has seen such requests then
         for number in range(self._wanted.rounds):
             self._told(f"round {number + 1} of {self._wanted.rounds}")
             self._raw(self._wanted.groups, self._add)
@@ -181,6 +183,13 @@ class Bench:
         recorded = Recorded.begin(self._stage, next(self._names), partitions, count, models)
         yield recorded
         recorded.drop()
+
+    def evidence(self) -> None:
+        """(o)."""
+        if "o" in self._wanted.groups:
+            for _ in range(self._wanted.rounds):
+                found, _usage = self._stage.said("evidence", events=self._wanted.events)
+                self._say("o", found)
 
     # -- a pipeline under load
 

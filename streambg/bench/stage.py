@@ -207,13 +207,18 @@ class Stage:
 
     def loop(self, name: str, *, pinned: bool = True, **arguments: Any) -> tuple[Window, Usage]:
         """One loop of child.py from start to end."""
+        said, usage = self.said(name, pinned=pinned, **arguments)
+        return Window(**said), usage
+
+    def said(self, name: str, *, pinned: bool = True, **arguments: Any) -> tuple[dict[str, Any], Usage]:
+        """What a function of child.py said at its end."""
         argv = [sys.executable, "-m", "streambg.bench.child", name, json.dumps(arguments)]
         with (
             Worker(argv, self.folder, self.environment, self._log(name), self._cpus(pinned)) as worker,
             Usage({"client": [worker.pid], "broker": [self.broker_pid]}) as usage,
         ):
-            said = worker.output()
-        return Window(**json.loads(said.splitlines()[-1])), usage
+            output = worker.output()
+        return dict(json.loads(output.splitlines()[-1])), usage
 
     def _log(self, name: str) -> Path:
         self._workers += 1

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Any
 
+import msgspec
 import structlog
 
 from streambg.comparing import metrics
@@ -20,7 +22,7 @@ from streambg.comparing.judging import Case, Material, behind_ms, case_of, judge
 from streambg.comparing.pair import Pair
 from streambg.comparing.session import Session
 from streambg.comparing.site import Site
-from streambg.comparing.told import AGAIN_S
+from streambg.comparing.told import AGAIN_S, told
 from streambg.control.state import ControlState
 from streambg.deciding.record import VerdictRecord, encode
 from streambg.errors import SessionEnded, Unreachable
@@ -52,6 +54,19 @@ class Judge:
     def close(self) -> None:
         if self._others is not None:
             self._others.close()
+
+    def page(self, state: ControlState, now_ms: int) -> dict[str, Any]:
+        """What the last verdict says now, as `/verdict` shows it; `ok` where that is promote. From any thread.
+
+        One that nobody has renewed, or of another pair than the one in force, is `continue`, as for everybody else: the
+        event loop, on which `look` runs, may stand still while this is asked.
+        """
+        record, case = self.latest, case_of(state)
+        if record is None or case is None:
+            return {"ok": False, "reasons": [self.why_not]}
+        found = told([record], case, now_ms)
+        plain: dict[str, Any] = msgspec.to_builtins(record)
+        return {"ok": found.word == "promote", **plain, "word": found.word, "reasons": list(found.reasons)}
 
     async def look(self, state: ControlState, session: Session | None) -> None:
         """Judge what there is now, and write it where it is news. Raises UpgradeFirst for a newer gate."""

@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
 
-import msgspec
 import redis.asyncio
 import structlog
 
@@ -36,16 +35,13 @@ from streambg.labelling.process import Labels
 from streambg.process.frame import (
     FIRST_PAUSE_S,
     GC_THRESHOLDS,
-    GOOD_SESSION_S,
     LONGEST_PAUSE_S,
     leave,
 )
+from streambg.process.pulse import Pulse
 from streambg.records.source import COLORS
 from streambg.web.health import HealthServer
 
-# A turn takes a tenth of a second; placing a partition, a broker that is slow to answer and a restart of the broker
-# take less than this together.
-TURN_LIMIT_S = 30.0
 # Redis is on the way of nothing: what takes longer is not worth showing.
 REDIS_TIMEOUT_S = 1.0
 # Stopping: the reader thread ends within a poll, the group is left, the last snapshots are delivered.
@@ -74,10 +70,8 @@ class Comparator:
         self._metrics_port = metrics_port
         self._stopping = threading.Event()
         self._ready = False
-        self._sessions = 0
-        self._ended: str | None = None
+        self._pulse = Pulse()
         self._session: Session | None = None
-        self._turned_at = float("-inf")
         self._written: dict[bytes, bytes] = {}
         self._redis_problem: str | None = None
 
@@ -233,8 +227,7 @@ class Comparator:
         place, topics = Place(self.site.consumer, self.site.admin), Identity(self.site.admin, self.site.ways_out)
         pause = FIRST_PAUSE_S
         while not self._stopping.is_set():
-            started = time.monotonic()
-            self._sessions += 1
+            self._pulse.begins(time.monotonic())
             metrics.SESSIONS.inc()
             try:
                 topics.require()
@@ -244,8 +237,9 @@ class Comparator:
                     session.run(partial(self._turn, topics, place, session), self._stopping.wait)
                 return
             except (SessionEnded, Unreachable) as error:
-                self._ended = error.what
-                if time.monotonic() - started > GOOD_SESSION_S:
+                now = time.monotonic()
+                self._pulse.ends(error.what, now)
+                if self._pulse.good(now):
                     pause = FIRST_PAUSE_S
                 log.warning("session_ended", why=error.what, next_in_s=pause)
             finally:
@@ -262,30 +256,23 @@ class Comparator:
     def _hand_over(self, work: Work) -> frozenset[Position]:
         """Blocks until the desk is done: one poll is under way at a time. Raises what comparing raised."""
         full = hand_over(work, self._send, self._loop, self._stopping.is_set)
-        self._turned_at = time.monotonic()
+        self._pulse.turns(time.monotonic())
         return full
 
     # -- what others see -----------------------------------------------------------------------------------------
 
     def verdict(self) -> dict[str, Any]:
         """The last verdict; `ok` where it says promote. From any thread."""
-        judge = self._judge if self._ready else None
-        record = judge.latest if judge else None
-        if record is None:
-            return {"ok": False, "reasons": [judge.why_not if judge else "the comparator is starting"]}
-        plain: dict[str, Any] = msgspec.to_builtins(record)
-        return {"ok": record.word == "promote", **plain}
+        if not self._ready:
+            return {"ok": False, "reasons": ["the comparator is starting"]}
+        return self._judge.page(self._follower.fold.state, int(time.time() * 1_000))
 
     def health(self) -> dict[str, Any]:
-        """`ok`: the reader has turned within 30 s. From any thread."""
+        """As the other processes' (process/pulse.py). From any thread."""
         session = self._session
-        age = time.monotonic() - self._turned_at
         return {
-            "ok": session is not None and age < TURN_LIMIT_S,
             "name": self.site.member,
-            "sessions": self._sessions,
-            "session_ended": self._ended,
-            "last_turn_s": None if age == float("inf") else round(age, 1),
+            **self._pulse.report(time.monotonic()),
             "epoch": self._follower.fold.state.epoch,
             "redis": self._redis_problem or "ok",
             "unplaced": session.unplaced if session else [],

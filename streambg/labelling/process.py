@@ -28,7 +28,8 @@ from streambg.labelling.desk import Answer, LabelDesk, Work
 from streambg.labelling.evidence import COUNTS
 from streambg.labelling.rows import layout_of
 from streambg.labelling.session import LabelSession
-from streambg.process.frame import FIRST_PAUSE_S, GOOD_SESSION_S, LONGEST_PAUSE_S
+from streambg.process.frame import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from streambg.process.pulse import GOOD_SESSION_S
 
 # A script of 512 lookups takes milliseconds; a Redis that needs longer than this is taken for one that is down.
 REDIS_TIMEOUT_S = 2.0

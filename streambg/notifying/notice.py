@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -32,19 +33,25 @@ _BY_VERB: Mapping[str, Severity] = {
     "accept-gap": "critical",
     "supersede": "warning",
 }
+# An alarm that lasts is told again so often: it was seen, and may have been forgotten.
+AGAIN_MS = 3_600_000
+_NUMBER = re.compile(r"\d+")
 _BY_WORD: Mapping[str, Severity] = {"abort": "critical", "inconclusive": "warning"}
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One piece of news. time_ms: since 1970. data: what a program wants to know beside the text."""
+    """One piece of news. time_ms: since 1970. data: what a program wants to know beside the text.
+
+    epoch: in force then; None where a process tells of itself.
+    """
 
     pipeline: str
     kind: Literal["command", "verdict", "alarm"]
     severity: Severity
     text: str
     time_ms: int
-    epoch: int
+    epoch: int | None
     key: str
     data: Mapping[str, Any] = field(default_factory=dict)
 
@@ -120,4 +127,28 @@ def of_drift(pipeline: str, drifted: Drifted, pair: str, epoch: int, time_ms: in
         epoch,
         f"{pair}/{drifted.key}",
         msgspec.structs.asdict(drifted),
+    )
+
+
+def of_line(pipeline: str, process: str, name: str, line: Mapping[str, Any], time_ms: int) -> Notice | None:
+    """A line of a process's log that a person should see: an `alarm`, or an error; None for all others.
+
+    process: its role, name: which member it is. Alike but for their numbers (offsets, partitions, seconds), and of the
+    same role, lines are one piece of news: once an hour.
+    """
+    event = str(line.get("event"))
+    if event != "alarm" and line.get("level") not in ("error", "critical"):
+        return None
+    trace = str(line.get("exception", "")).splitlines()[-1:]  # its last line says what was raised
+    said = [str(line[word]) for word in ("what", "why", "way_out") if line.get(word)]
+    text = "; ".join([*([] if event == "alarm" else [event.replace("_", " ")]), *said, *trace])
+    return Notice(
+        pipeline,
+        "alarm",
+        "warning" if event == "alarm" else "critical",
+        f"{pipeline}: {name}: {text}",
+        time_ms,
+        None,
+        f"{process}/{_NUMBER.sub('#', text)}/{time_ms // AGAIN_MS}",
+        {"process": name, "event": event},
     )

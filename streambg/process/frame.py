@@ -16,14 +16,14 @@ import structlog
 
 from streambg.errors import Fenced, SessionEnded, StreambgError, Unreachable
 from streambg.kafka.membership import LEASED
+from streambg.notifying.alarms import ALARMS
+from streambg.process.pulse import Pulse
 from streambg.web.health import HealthServer
 
 # A session that ended starts over at once; one that ends again and again waits longer, up to the time in which a
 # broker restart is noticed anyway.
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
-# A session that lasted this long was a good one: the pause starts small again.
-GOOD_SESSION_S = 10.0
 # Batches make few long-lived objects and many short-lived ones; fewer collections saved 1.2-1.5 us an event.
 GC_THRESHOLDS = (100_000, 50, 100)
 
@@ -31,13 +31,15 @@ log = structlog.get_logger("streambg.process")
 
 
 class Frame:
-    """One process. `health` is what `/healthz` shows beside the frame's own words."""
+    """One process. `health` is what `/healthz` shows beside the frame's own words; its `ok` False: unwell all the same.
+
+    Sessions call `turned` as they go.
+    """
 
     def __init__(self, name: str, metrics_port: int, health: Callable[[], Mapping[str, Any]]) -> None:
         self.name = name
         self._stopping = threading.Event()
-        self._sessions = 0
-        self._ended: str | None = None
+        self._pulse = Pulse()
         self._health = health
         self._server = HealthServer(metrics_port, self._report)
         self.port = self._server.port
@@ -48,6 +50,10 @@ class Frame:
 
     def stop(self) -> None:
         self._stopping.set()
+
+    def turned(self) -> None:
+        """Call it at every turn of a session: one that takes none for 30 s is unwell (process/pulse.py)."""
+        self._pulse.turns(time.monotonic())
 
     def wait(self, seconds: float) -> None:
         """Ends early on a stop."""
@@ -65,15 +71,15 @@ class Frame:
         pause = FIRST_PAUSE_S
         try:
             while not self.stopping:
-                started = time.monotonic()
-                self._sessions += 1
+                self._pulse.begins(time.monotonic())
                 try:
                     session()
-                    self._ended = None
+                    self._pulse.ends(None, time.monotonic())
                     pause = FIRST_PAUSE_S
                 except (SessionEnded, Unreachable) as error:
-                    self._ended = error.what
-                    if time.monotonic() - started > GOOD_SESSION_S:
+                    now = time.monotonic()
+                    self._pulse.ends(error.what, now)
+                    if self._pulse.good(now):
                         pause = FIRST_PAUSE_S
                     log.warning("session_ended", why=error.what, next_in_s=pause)
                     self._stopping.wait(pause)
@@ -90,16 +96,20 @@ class Frame:
         self._stopping.set()
 
     def _report(self) -> Mapping[str, Any]:
-        report = {"name": self.name, "sessions": self._sessions, "session_ended": self._ended, **self._health()}
-        return {"ok": True, **report}
+        """Well is who takes turns, and has nothing of its own to say against it."""
+        pulse, own = self._pulse.report(time.monotonic()), self._health()
+        return {"name": self.name, **pulse, **own, "ok": pulse["ok"] and own.get("ok", True)}
 
 
 def leave(code: int) -> None:
     """End the process without waiting for client destructors: one with an open transaction can hang there.
 
+    What it has to tell is told before, in two seconds at most.
+
     One that was fenced in a leased slot begins anew, from its first line and under its own pid: with nothing of what it
     knew, it takes another slot.
     """
+    ALARMS.finish()
     sys.stdout.flush()
     sys.stderr.flush()
     if code == Fenced.exit_code and LEASED in os.environ:

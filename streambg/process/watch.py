@@ -21,6 +21,7 @@ from typing import Self
 import structlog
 
 from streambg.errors import Hung
+from streambg.notifying.alarms import ALARMS
 
 # How often it looks: an alarm is said within twice this time.
 TICK_S = 0.25
@@ -133,6 +134,7 @@ def _give_up(entry: _Entry) -> None:
     )
     faulthandler.dump_traceback(sys.stderr, all_threads=True)
     sys.stderr.flush()
+    ALARMS.finish()
     os._exit(Hung.exit_code)
 
 

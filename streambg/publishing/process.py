@@ -79,6 +79,8 @@ class Publisher:
             self._session.run(self._stopping)
 
     def _stopping(self) -> bool:
+        """Between two steps, each of which began with a fresh view of the control log (P6)."""
+        self._frame.turned()
         self._topics.look()
         if self._session is not None:
             self._place.share_out(self._topics.partitions(*self._site.predictions.values()), self._session)
@@ -94,7 +96,6 @@ class Publisher:
         session = self._session
         partitions = dict(session.partitions) if session else {}
         return {
-            "ok": session is not None,
             "epoch": self._follower.fold.state.epoch,
             "partitions": {
                 number: {

@@ -94,6 +94,7 @@ class Controller:
             while not self._frame.stopping:
                 snapshot = control.follower.snapshot()
                 snapshot.require_lease(time.monotonic())
+                self._frame.turned()
                 self._turn(control, verdicts, snapshot.state)
                 self._frame.wait(LOOK_EVERY_S)
 

@@ -164,10 +164,17 @@ def delay(rng: np.random.Generator, size: Size) -> Iterator[Answer]:
 
 
 def _delay(what: str, of_others: str, pieces: list[Streams], limit: float | None) -> Answer:
-    fired = alarmed_at(pieces, len(pieces[0]), ALARM_AT)
-    delays = (fired[fired > BEFORE] - BEFORE).astype(np.float64)
+    """A stream that never alarms counts with all its events after the change, and how many did not is said.
+
+    One that alarms before the change is a false alarm (they are counted below) and says nothing of a delay.
+    """
+    fired, after = alarmed_at(pieces, len(pieces[0]), ALARM_AT), pieces[-1].shape[1]
+    early, never = (fired > 0) & (fired <= BEFORE), fired == 0
+    delays = np.where(never, after, fired - BEFORE)[~early].astype(np.float64)
     bound = float(delays.mean() + 1.645 * delays.std(ddof=1) / sqrt(len(delays)))
-    return Answer(what, of_others, float(delays.mean()), bound, limit)
+    said = f"; without an alarm in {after:,}: {never.sum()}" * bool(never.any())
+    said += f"; left out, alarmed before: {early.sum()}" * bool(early.any())
+    return Answer(what + said, of_others, float(delays.mean()), bound, limit)
 
 
 def false_alarms(rng: np.random.Generator, size: Size) -> Iterator[Answer]:

@@ -6,12 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
+from hooks import Hook, listening
 from pipelines import Running, pipeline
 from waiting import until
 
 from streambg.errors import Refused
 
 pytestmark = pytest.mark.integration
+
+
+def notify(hook: Hook) -> str:
+    """The section of the pipeline file that tells this one."""
+    return f"notify: {{webhook: '{hook.address}', severity: warning}}\n"
 
 
 def test_main_road_and_bad_input(kafka: str, unique: str, tmp_path: Path) -> None:
@@ -150,7 +156,8 @@ def test_K3_kill_9_of_a_scorer(kafka: str, unique: str, tmp_path: Path) -> None:
 
 def test_P9_sampled_candidate_and_late_candidate(kafka: str, unique: str, tmp_path: Path) -> None:
     """A sample leaves events unanswered (`absent`); a dead candidate is waited for once, then live answers (`late`)."""
-    with pipeline(tmp_path, kafka, unique, publish={"late": "{live: wait, candidate: 300ms}"}) as run:
+    late = {"late": "{live: wait, candidate: 300ms}"}
+    with listening() as hook, pipeline(tmp_path, kafka, unique, publish=late, more=notify(hook)) as run:
         run.say("deploy", "blue", "m:1", start="earliest")
         _, green = run.scorers()
         run.start("publisher")
@@ -166,6 +173,11 @@ def test_P9_sampled_candidate_and_late_candidate(kafka: str, unique: str, tmp_pa
         run.feed(300)
         run.drained()
         read = run.expect_exactly_once()
+        until(lambda: hook.told, 20, "the publisher tells its alarm")
+    assert len(hook.told) == 1, "once, not for every partition"
+    assert hook.told[0]["text"].startswith(f"{unique}: publisher.0: {unique}-events/")
+    assert hook.told[0]["text"].endswith(": green's answer is late")
+    assert (hook.told[0]["kind"], hook.told[0]["severity"]) == ("alarm", "warning")
     whys = {(outcome.color, outcome.why) for outcome in read.outcomes}
     assert ("green", "route") in whys
     assert ("blue", "late") in whys
@@ -174,7 +186,7 @@ def test_P9_sampled_candidate_and_late_candidate(kafka: str, unique: str, tmp_pa
 
 def test_a_swapped_artifact_is_not_loaded(kafka: str, unique: str, tmp_path: Path) -> None:
     """An artifact whose digest differs from the control log's: the scorer says so, the pipeline goes on with live."""
-    with pipeline(tmp_path, kafka, unique) as run:
+    with listening() as hook, pipeline(tmp_path, kafka, unique, more=notify(hook)) as run:
         run.say("deploy", "blue", "m:1", start="earliest")
         _, green = run.scorers()
         run.start("publisher")
@@ -186,6 +198,9 @@ def test_a_swapped_artifact_is_not_loaded(kafka: str, unique: str, tmp_path: Pat
         run.say("deploy", "green", "m:2")
         run.with_port(green)
         until(lambda: "SHA-256" in (green.health()["model_not_loaded"] or ""), 30, "the scorer says what is wrong")
+        until(lambda: hook.told, 20, "and tells people")
+        assert "scorer.green.0: model not loaded" in hook.told[0]["text"]
+        assert hook.told[0]["severity"] == "critical"
         with pytest.raises(Refused, match="has not answered"):
             run.say("shift", 1_000)
         run.feed(50)

@@ -19,7 +19,8 @@ from streambg.config import Pipeline, load
 from streambg.errors import Fenced, Gap, SessionEnded, Unreachable, UpgradeFirst
 from streambg.models.answering import Answered
 from streambg.process import sites
-from streambg.process.frame import FIRST_PAUSE_S, GOOD_SESSION_S, LONGEST_PAUSE_S
+from streambg.process.frame import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from streambg.process.pulse import GOOD_SESSION_S
 from streambg.publishing import session as publishing
 from streambg.records.batch import ERROR, OK
 from streambg.records.source import COLORS, Color

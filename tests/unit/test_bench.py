@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from streambg.bench import events
+from streambg.bench import events, evidence
 from streambg.bench.drained import between, last_assigned
 from streambg.bench.machine import LIBRARIES
 from streambg.bench.picture import Bar, bars, short
@@ -95,6 +95,14 @@ def test_a_quantile_of_nothing_is_refused() -> None:
         quantile([], 0.5)
 
 
+def test_evidence_of_every_pair_is_counted_and_its_cost_is_more_with_a_gate() -> None:
+    gate = evidence.gate()
+    named = {name for metric in gate.metrics for name in metric.segments}
+    assert (len(gate.metrics), {len(gate.segments[name]) + 1 for name in named}) == (5, {10})
+    found = evidence.cost(20_000)
+    assert found["with_us"] > found["without_us"] > 0
+
+
 # -- windows
 
 
@@ -140,18 +148,22 @@ def measured() -> Result:
         d=[{"events_per_s": 300_000.0, "client_us": 3.2, "broker_us": 2.3, "peak_mb": 300.0}],
         i2000=[{"p50_ms": 70.0, "p99_ms": 140.0, "p999_ms": 200.0, "client_us": 50.0, "broker_us": 60.0}],
         k2=[{"p50_s": 1.0, "p95_s": 2.0, "count": 20.0}],
+        k3=[{"p50_s": 7.0, "p95_s": 8.1, "count": 3.0}],
+        o=[{"without_us": 0.76, "with_us": 1.31, "evidence_us": 0.55}],
     )
 
 
 def test_the_tables_show_figures_ratios_and_what_is_missed() -> None:
     shown: Any = dict(tables(measured()))
     latency = "Latency, input to a read_committed reader"
-    assert list(shown) == ["Throughput", latency, "Starts and kills", "What must be reached"]
+    assert list(shown) == ["Throughput", latency, "Starts and kills", "Evidence", "What must be reached"]
     scorer = ["d", "scorer, logistic model in numpy", "300,000", "3.2", "2.3", "300", "0.50 x b", "2.00 x b0"]
     assert scorer in shown["Throughput"]
     judged = {(row[0], row[2]): row[-1] for row in shown["What must be reached"][1:]}
     assert judged["d", "ratio to b0"] == "yes"
-    assert {place for place, word in judged.items() if word == "**no**"} == {("d", "ratio to b"), ("d", "peak MB")}
+    missed = {place for place, word in judged.items() if word == "**no**"}
+    assert missed == {("d", "ratio to b"), ("d", "peak MB"), ("k3", "p95 s")}
+    assert judged["o", "CPU us/pair with it"] == "yes"
     console = Console(width=130, file=io.StringIO())
     console.print(render(measured()))
     assert "0.50 x b" in console.file.getvalue()  # type: ignore[attr-defined] # the StringIO above

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any, cast
 
 import msgspec
 import pytest
 from control_log import Log
 from pairs import BLUE, GATE, GREEN, METRICS, START, TERMS, Answer, batch, begun, cut, feed
 
+from streambg.comparing import judge as judging_loop
 from streambg.comparing.comparison import Comparison
+from streambg.comparing.desk import Desk
 from streambg.comparing.evidence import Evidence
+from streambg.comparing.judge import Judge
 from streambg.comparing.judging import Case, behind_ms, case_of, judge, material_of, obstacles_of
 from streambg.comparing.pair import Pair, Terms
 from streambg.comparing.snapshot import FORMAT, Snapshot, decode, encode, to_wire
@@ -232,6 +236,23 @@ def test_only_a_fresh_verdict_about_this_pair_counts() -> None:
     late = told([good], CASE, now + int(STALE_S * 1_000))
     assert late.word == "continue"
     assert late.reasons == ("the last verdict (promote) is 91 s old, the limit is 90 s; does a comparator run?",)
+
+
+def test_over_http_a_verdict_that_nobody_renews_is_no_promote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop judges, another thread answers: it may hang while `latest` says promote."""
+    state = Log().fold.state
+    monkeypatch.setattr(judging_loop, "case_of", lambda _state: CASE)
+    made = judge(CASE, material_of(parts(50), ()), "fraud", 1_000_000)
+    judges = Judge(cast(Any, None), Desk(), cast(Any, None), cast(Any, None))
+    assert judges.page(state, 1_000_000) == {"ok": False, "reasons": ["nothing was judged yet"]}
+    judges.latest = msgspec.structs.replace(made, word="promote", reasons=("fine",))
+    fresh = judges.page(state, 1_000_000 + int(STALE_S * 1_000))
+    assert (fresh["ok"], fresh["word"], fresh["reasons"]) == (True, "promote", ["fine"])
+    old = judges.page(state, 1_001_000 + int(STALE_S * 1_000))
+    assert (old["ok"], old["word"]) == (False, "continue")
+    assert "the last verdict (promote) is 91 s old, the limit is 90 s" in old["reasons"][0]
+    monkeypatch.setattr(judging_loop, "case_of", lambda _state: replace(CASE, watched=True))
+    assert judges.page(state, 1_000_000)["word"] == "continue"
 
 
 def test_P5_a_newer_verdict_says_upgrade_and_what_is_none_is_an_error() -> None:

@@ -65,6 +65,15 @@ def test_streams_are_what_they_say() -> None:
     assert (aborted_at(errors, 0.0, 0.01) > 0).all()
 
 
+def test_a_stream_that_never_alarms_counts_with_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    fired = np.array([questions.BEFORE + 10, 0, questions.BEFORE - 1, questions.BEFORE + 30])
+    monkeypatch.setattr(questions, "alarmed_at", lambda *_: fired)
+    answer = questions._delay("delay", "-", [np.zeros((4, questions.BEFORE)), np.zeros((4, 1_000))], 20.0)
+    assert answer.value == pytest.approx((10 + 1_000 + 30) / 3)
+    assert answer.question == "delay; without an alarm in 1,000: 1; left out, alarmed before: 1"
+    assert not answer.keeps(answer.value), "half of the harm found soon is not enough"
+
+
 def test_bounds() -> None:
     assert share_bound(0, 2_000) == pytest.approx(0.0015, abs=1e-4)
     assert share_bound(60, 2_000) == pytest.approx(0.037, abs=1e-3)

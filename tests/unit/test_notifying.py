@@ -2,68 +2,38 @@
 
 from __future__ import annotations
 
-import http.server
+import io
 import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from control_log import Log
-from pipeline_files import small
+from hooks import Hook, listening
+from pipeline_files import loaded, small
 from plans import plan
 from waiting import until
 
 from streambg.config import load
 from streambg.deciding.record import Drifted
-from streambg.errors import ConfigError
+from streambg.errors import ConfigError, Fenced, Gap
+from streambg.kafka.membership import LEASED
 from streambg.notifying import sender as sending
-from streambg.notifying.notice import Notice, of_command, of_drift, of_verdict, signature
+from streambg.notifying.alarms import Alarms
+from streambg.notifying.notice import AGAIN_MS, Notice, of_command, of_drift, of_line, of_verdict, signature
 from streambg.notifying.sender import WAITING, Sender, Where
-
-
-class Hook:
-    """A webhook on loopback that answers what it is told to, and keeps what it got."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        self.codes: list[int] = []
-        self.answers = threading.Event()  # as long as it is not set, the webhook hangs
-        self.answers.set()
-        hook = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                hook.got.append(({key.lower(): value for key, value in self.headers.items()}, body))
-                hook.answers.wait(10)
-                with suppress(OSError):  # who asked has not waited
-                    self.send_response(hook.codes.pop(0) if hook.codes else 204)
-                    self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
-        self.thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+from streambg.process import logs
 
 
 @pytest.fixture
 def hook() -> Iterator[Hook]:
-    made = Hook()
-    yield made
-    made.close()
+    with listening() as made:
+        yield made
 
 
 def notice(key: str = "1", **more: Any) -> Notice:
@@ -214,6 +184,88 @@ def test_drift_is_told_with_what_where_and_how_much() -> None:
         "drift of the input (blue f1, and the other color alike) in partition 2"
         in of_drift("fraud", both, "1/0", 4, 1_000).text
     )
+
+
+# -- a process's own alarms -----------------------------------------------------------------------------------------
+
+LATE = {"event": "alarm", "level": "warning", "what": "in/3@1234: green's answer is late"}
+GONE = {"event": "stopped", "level": "error", "why": "in/0: offset 7 is gone", "way_out": "accept-gap", "exit_code": 8}
+
+
+def said(line: dict[str, Any], process: str = "publisher", time_ms: int = 1_000) -> Notice | None:
+    return of_line("fraud", process, f"{process}.1", line, time_ms)
+
+
+def test_alarms_and_errors_of_a_process_are_news_and_its_other_lines_are_not() -> None:
+    late, gone = said(LATE), said(GONE)
+    assert late is not None
+    assert (late.severity, late.text) == ("warning", "fraud: publisher.1: in/3@1234: green's answer is late")
+    assert json.loads(late.body())["epoch"] is None
+    assert gone is not None
+    assert gone.severity == "critical"
+    assert gone.text == "fraud: publisher.1: stopped; in/0: offset 7 is gone; accept-gap"
+    failed = said({"event": "comparing_failed", "level": "error", "exception": "Traceback\n  line 3\nValueError: no"})
+    assert failed is not None
+    assert failed.text == "fraud: publisher.1: comparing failed; ValueError: no"
+    for line in ({**LATE, "event": "session_ended"}, {"event": "started", "level": "info"}, {}):
+        assert said(line) is None
+
+
+def test_alarms_alike_but_for_their_numbers_are_told_once_an_hour_by_a_role() -> None:
+    first = said(LATE)
+    assert first is not None
+
+    def same(other: Notice | None) -> bool:
+        return other is not None and other.id == first.id
+
+    assert same(said({**LATE, "what": "in/0@99: green's answer is late"}, time_ms=AGAIN_MS - 1))
+    assert same(of_line("fraud", "publisher", "publisher.0", LATE, 1_000)), "another member saw it, too"
+    assert not same(said({**LATE, "what": "in/3@1234: blue's answer is late"}))
+    assert not same(said(LATE, process="scorer.green"))
+    assert not same(said(LATE, time_ms=AGAIN_MS)), "it lasts"
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """A process's: lines of JSON."""
+    before = structlog.get_config()
+    logs.configure("publisher", console=False)
+    lines = io.StringIO()
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=lines))
+    yield lines
+    structlog.configure(**before)
+    structlog.contextvars.clear_contextvars()
+
+
+def test_what_the_log_says_is_told_by_the_process_itself(
+    hook: Hook, tmp_path: Path, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LEASED, "1")
+    text = small().replace("127.0.0.1:6379", "127.0.0.1:1") + "notify: {webhook: '${HOOK}', severity: warning}\n"
+    alarms, logger = Alarms(), structlog.get_logger("streambg.publisher")
+    alarms.begin(loaded(tmp_path, text, {"HOOK": hook.address}), "publisher", 1)
+    for number in range(3):
+        logger.warning("alarm", what=f"in/{number}@7: green's answer is late")
+    logger.warning("session_ended", why="a broker went away")
+    logger.error("stopped", why="another has the slot", exit_code=Fenced.exit_code)
+    logger.error("stopped", why="data is gone", exit_code=Gap.exit_code)
+    began = time.monotonic()
+    alarms.finish()
+    assert time.monotonic() - began < sending.STOP_S + 1
+    assert [(each["severity"], each["text"]) for each in hook.told] == [
+        ("warning", "fraud: publisher.1: in/0@7: green's answer is late"),
+        ("critical", "fraud: publisher.1: stopped; data is gone"),
+    ]
+    assert log.getvalue().count('"event"') == 6, "every line is in the log all the same"
+
+
+@pytest.mark.usefixtures("log")
+def test_where_nobody_is_to_be_told_nothing_listens(tmp_path: Path) -> None:
+    before = structlog.get_config()["processors"]
+    alarms = Alarms()
+    alarms.begin(loaded(tmp_path, small()), "publisher", 1)
+    alarms.finish()
+    assert structlog.get_config()["processors"] == before
 
 
 # -- configuration --------------------------------------------------------------------------------------------------
