@@ -38,7 +38,7 @@ from streambg.replaying.plan import (
     judgeable,
 )
 from streambg.replaying.proof import Prover
-from streambg.replaying.reading import Pace, Reading, reader_config
+from streambg.replaying.reading import Pace, Readers, Reading, reader_config
 from streambg.replaying.request import PUBLISHED
 from streambg.replaying.state import LabelsRead, State, begun
 from streambg.replaying.stored import Stored
@@ -136,10 +136,10 @@ class Worker:
         try:
             loaded = load(self._pipeline, self._plan)
             pace = Pace(self._rate, self._stopping)
-            with self._backfill() as self._sink:
+            with self._backfill() as self._sink, Readers(self._pipeline) as readers:
                 for lane in self._plan.lanes:
                     if lane.partition in partitions:
-                        self._replay(lane, loaded, pace)
+                        self._replay(lane, loaded, pace, readers)
         finally:
             gc.set_threshold(*before)
 
@@ -150,7 +150,7 @@ class Worker:
         [model] = plan.identity.models
         return Sink(self._pipeline, plan.publish_to, Stamp(plan.identity.id, model.ref, model.digest))
 
-    def _replay(self, lane: Lane, loaded: Loaded, pace: Pace) -> None:
+    def _replay(self, lane: Lane, loaded: Loaded, pace: Pace, readers: Readers) -> None:
         state = self._place.state(lane.partition) or begun(lane, loaded.rule.terms, len(loaded.models))
         self._told(state.upto + 1 - lane.begin)
         if state.done:
@@ -160,7 +160,7 @@ class Worker:
         started, before = time.monotonic(), state.seconds
         if self._sink is not None:
             self._sink.begin(lane.partition)
-        with Reading(self._pipeline, lane, pace) as reading:
+        with Reading(self._pipeline, lane, pace, readers) as reading:
             outputs = loaded.rule.terms.outputs
             with closing(Stored(reading.stored, outputs)) as stored:
                 with self._rows(lane, loaded, state) as rows:
