@@ -51,6 +51,13 @@ def distinct(says: list[Says]) -> list[tuple[Says, int]]:
     return [(says[ids.index(which)], number) for which, number in Counter(ids).items()]
 
 
+def distinct_rows(says: list[Says]) -> tuple[list[Says], npt.NDArray[np.int64]]:
+    """Each of them once, and for each row which of these it is, int64 (n,). By identity, too."""
+    ids = np.fromiter(map(id, says), np.int64, len(says))
+    _, first, which = np.unique(ids, return_index=True, return_inverse=True)
+    return [says[at] for at in first.tolist()], which
+
+
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """n records of one partition: statuses uint8 (n,), offsets int64 (n,), epochs int64 (n,), says n."""

@@ -206,12 +206,12 @@ class DeploymentLog:
 
 
 def _outcomes(messages: list[Message], role: Role) -> Chunk:
-    """As columns. When they were written is nobody's question here: asking is a tenth of what reading them costs."""
+    """As columns. When they were written, and under which key, is nobody's question here: asking costs a tenth."""
     named: list[Any] = list(map(Message.headers, messages)) if role == "output" else []
     offsets: list[int] = list(map(Message.offset, messages))  # type: ignore[arg-type] # read messages have one
     headers = [found[0][1] if found and found[0][0] == HEADER else find_header(found) for found in named]
     values = list(map(Message.value, messages))
-    return Chunk(offsets, list(map(Message.key, messages)), [0] * len(messages), values, headers)
+    return Chunk(offsets, [None] * len(messages), [0] * len(messages), values, headers)
 
 
 def _extend(polled: Polled, messages: list[Message]) -> None:
