@@ -103,6 +103,7 @@ def _labels(pipeline: Pipeline, plan: Plan, terms: Terms) -> LabelTable | None:
     table = LabelTable(terms.gate.labels)
     with LogReader(reader_config(pipeline)) as log:
         for part in plan.labels:
+            table.begin()
             for messages in log.read(part.topic, part.partition, part.start, part.end):
                 table.take([message.timestamp()[1] for message in messages], [message.value() for message in messages])
     table.sort()
@@ -157,6 +158,7 @@ class Worker:
             return
         if loaded.labels is not None:
             state.labels = LabelsRead(loaded.labels.read, dict(loaded.labels.bad))
+            state.met = state.met or loaded.labels.begun()
         started, before = time.monotonic(), state.seconds
         if self._sink is not None:
             self._sink.begin(lane.partition)
@@ -167,7 +169,7 @@ class Worker:
                     replay = self._partition(lane, loaded, reading, stored, state, rows)
                     self._windows(replay, reading, lambda: before + time.monotonic() - started, rows)
                 state.supersedes = reading.drained().supersedes
-        state.done, state.seconds = True, before + time.monotonic() - started
+        state.done, state.met, state.seconds = True, None, before + time.monotonic() - started
         if self._sink is not None:
             self._sink.end(lane.partition)
         self._place.write_state(state)
