@@ -30,7 +30,7 @@ NOBODY = -1
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The other side's rows of (low, high]. came: events of the input, by what they came to (`document.Counts`).
+    """The other side's rows of (low, high]. came: events of the input, by what they came to (`recorded.Counts`).
 
     silent: events that the other side owes and has no row for; the others say nothing.
     missing: by why, the source offsets of the events without a row.

@@ -167,7 +167,8 @@ class LabelTable:
 
 def _follows(values: Ints) -> Bools:
     """Is each the same as the one before it?"""
-    return np.diff(values, prepend=values[:1] - 1) == 0
+    same: Bools = np.diff(values, prepend=values[:1] - 1) == 0
+    return same
 
 
 def digest(key: bytes) -> int:

@@ -18,7 +18,7 @@ from streambg.deciding.grid import Ints
 from streambg.models.answering import Answered
 from streambg.records.batch import Batch
 from streambg.records.source import Source
-from streambg.replaying.document import Proof, Unlike
+from streambg.replaying.found import Proof, Unlike
 from streambg.scoring.batching import Polled
 
 # Scores this near are taken for the same where nobody knows any more what stood beside them in their batch.
@@ -33,7 +33,7 @@ Ask = Callable[[Polled], Answered]
 
 @dataclass(slots=True)
 class Count:
-    """Of one model in one partition; see `document.Proof`."""
+    """Of one model in one partition; see `found.Proof`."""
 
     events: int = 0
     reproduced: int = 0

@@ -19,24 +19,11 @@ from streambg.records.gate import Gate, Metric
 from streambg.records.rules import Rules
 from streambg.replaying import proof
 from streambg.replaying.charts import charts_of
-from streambg.replaying.document import (
-    FORMAT,
-    Agreement,
-    Answering,
-    AsIf,
-    Changes,
-    Counts,
-    Example,
-    Hole,
-    Judged,
-    Labelled,
-    MetricRow,
-    Report,
-    Scored,
-    Side,
-)
+from streambg.replaying.document import FORMAT, Report, Scored
+from streambg.replaying.found import Agreement, AsIf, Changes, Example, Judged, Labelled, MetricRow, Side
 from streambg.replaying.labels import coverage
 from streambg.replaying.plan import AGAINST, MODEL, Plan, against_deployment, deployments, judgeable
+from streambg.replaying.recorded import Answering, Counts, Hole
 from streambg.replaying.state import ModelState, State
 
 # The interval of a metric's mean: as wide as people are used to.

@@ -79,7 +79,8 @@ def test_the_second_event_of_a_key_does_not_get_the_label_of_the_first() -> None
     labels = [(9_000, 1, True), (21_000, 1, False)]
     assert replayed([(0, 1), (8_000, 1)], labels, []) == {0: True}, "both labels are the first one's, or nobody's"
     assert replayed([(0, 1), (8_000, 1), (10_000, 1)], labels, [1]) == {0: True, 2: False}
-    assert replayed([(0, 1), (1_000, 1)], [(12_500, 1, True)], []) == {}, "in one cohort the first one waits alone"
+    for borders in ([], [1]):
+        assert replayed([(0, 1), (1_000, 1)], [(12_500, 1, True)], borders) == {}, "in one cohort the first waits alone"
 
 
 TIMES = st.integers(0, 40_000)

@@ -16,9 +16,11 @@ from replay_documents import AGREEMENT, REPORT, SCORED, TIMING, UNLIKE, VERDICT,
 
 from streambg.replaying import words
 from streambg.replaying.axes import Axis, counts, decades, linear, times
-from streambg.replaying.document import Charts, Proof, Report, encode
+from streambg.replaying.document import Report, encode
 from streambg.replaying.drawing import charts
+from streambg.replaying.found import Proof
 from streambg.replaying.html import POLICY, render
+from streambg.replaying.plotted import Charts
 from streambg.replaying.svg import HEIGHT, WIDTH, Series, outline
 
 VOID = {"meta", "link"}
