@@ -164,7 +164,8 @@ class Worker:
             self._sink.begin(lane.partition)
         with Reading(self._pipeline, lane, pace, readers) as reading:
             outputs = loaded.rule.terms.outputs
-            with closing(Stored(reading.stored, outputs)) as stored:
+            published = self._plan.identity.against == PUBLISHED  # then the values are those of the output
+            with closing(Stored(reading.stored, outputs, values=not published)) as stored:
                 with self._rows(lane, loaded, state) as rows:
                     replay = self._partition(lane, loaded, reading, stored, state, rows)
                     self._windows(replay, reading, lambda: before + time.monotonic() - started, rows)
