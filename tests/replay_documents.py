@@ -8,35 +8,22 @@ from dataclasses import replace
 from math import log
 
 from streambg.deciding.verdict import Test
-from streambg.replaying.document import (
-    FORMAT,
+from streambg.replaying.document import FORMAT, Latency, Report, Scored, Timing
+from streambg.replaying.found import (
     Agreement,
     Answer,
-    Answering,
     AsIf,
-    Bin,
-    Calibration,
     Changes,
-    Charts,
-    Counts,
     Example,
-    Hole,
-    Identity,
     Judged,
     Labelled,
-    Latency,
     MetricRow,
-    ModelVersion,
-    Moment,
-    Path,
     Proof,
-    Report,
-    Scored,
     Side,
-    Timing,
-    TopicRange,
     Unlike,
 )
+from streambg.replaying.plotted import Bin, Calibration, Charts, Moment, Path
+from streambg.replaying.recorded import Answering, Counts, Hole, Identity, ModelVersion, TopicRange
 
 NEEDED_GOOD, NEEDED_HARM = log(3 / 0.05), log(4 / 0.01)
 OLD = ModelVersion("fraud:7", "sha256:" + "7a" * 32, "river", {"river": "0.26.1"})

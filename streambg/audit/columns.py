@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -62,14 +63,15 @@ def join(columns: list[Column]) -> Column:
     if len(columns) == 1:
         return columns[0]
     none = np.empty(0, np.int64)
+    whole = chain.from_iterable
     return Column(
         np.concatenate([column.offsets for column in columns]) if columns else none,
         np.concatenate([column.epochs for column in columns]) if columns else none,
-        [item for column in columns for item in column.says],
-        [item for column in columns for item in column.times],
-        [item for column in columns for item in column.keys],
-        [item for column in columns for item in column.values],
-        [item for column in columns for item in column.log_offsets],
+        list(whole(column.says for column in columns)),
+        list(whole(column.times for column in columns)),
+        list(whole(column.keys for column in columns)),
+        list(whole(column.values for column in columns)),
+        list(whole(column.log_offsets for column in columns)),
     )
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -50,6 +51,13 @@ def distinct(says: list[Says]) -> list[tuple[Says, int]]:
     return [(says[ids.index(which)], number) for which, number in Counter(ids).items()]
 
 
+def distinct_rows(says: list[Says]) -> tuple[list[Says], npt.NDArray[np.int64]]:
+    """Each of them once, and for each row which of these it is, int64 (n,). By identity, too."""
+    ids = np.fromiter(map(id, says), np.int64, len(says))
+    _, first, which = np.unique(ids, return_index=True, return_inverse=True)
+    return [says[at] for at in first.tolist()], which
+
+
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """n records of one partition: statuses uint8 (n,), offsets int64 (n,), epochs int64 (n,), says n."""
@@ -79,6 +87,12 @@ class Parsed:
 
 # A thousand epochs, both colors, all reasons: 8,000, some hundred bytes each. Forged headers must not fill the memory.
 KNOWN = 10_000
+# Of one chunk: rests, and numbers of digits. For so many a table each costs what parsing them one by one does.
+MOST_RESTS = 32
+# The longest names of a topic and a model, and what stands beside them, several times; a forged one may be anything.
+MOST_BYTES = 1_024
+# Of a number that int64 holds whatever its digits.
+MOST_DIGITS = 18
 Parser = Callable[[Chunk], Parsed]
 
 
@@ -99,25 +113,24 @@ class HeaderParser:
         headers = chunk.headers
         if not headers or None in headers:
             return None
-        sources, _, rests = zip(*[header.partition(b" ") for header in headers if header is not None], strict=True)
-        offsets = _numbers(sources, self._prefix)
-        if offsets is None:
+        found = _read(headers, self._prefix)  # type: ignore[arg-type] # none of them is None
+        if found is None or not self._learn(set(found.rests)):
             return None
+        said = [self._known[rest] for rest in found.rests]
+        epochs = np.array([each.epoch for each in said], np.int64)[found.which]
+        says = list(map(said.__getitem__, found.which.tolist()))
+        return Parsed(chunk, np.zeros(len(chunk), np.uint8), found.offsets, epochs, says)
+
+    def _learn(self, rests: set[bytes]) -> bool:
+        """Are all of these plain? Then they are known from now on."""
         if len(self._known) > KNOWN:
             self._known.clear()
-        different = set(rests)
-        for rest in different - self._known.keys():
+        for rest in rests - self._known.keys():
             outcome = _outcome(self._prefix + b"0 " + rest)
             if outcome is None or outcome.why == "supersedes" or not _fits(0, outcome.epoch):
-                return None
+                return False
             self._known[rest] = _says(outcome)
-        says = list(map(self._known.__getitem__, rests))
-        epochs = {id(self._known[rest]): self._known[rest].epoch for rest in different}
-        if len(set(epochs.values())) == 1:  # nearly always: an epoch lasts longer than a chunk
-            every = np.full(len(says), says[0].epoch, np.int64)
-        else:
-            every = np.fromiter(map(epochs.__getitem__, map(id, says)), np.int64, len(says))
-        return Parsed(chunk, np.zeros(len(chunk), np.uint8), offsets, every, says)
+        return True
 
     def _one_by_one(self, chunk: Chunk) -> Parsed:
         rows: list[tuple[Status, int, int, Says]] = []
@@ -140,17 +153,49 @@ class HeaderParser:
         return _columns(chunk, rows)
 
 
-def _numbers(sources: Sequence[bytes], prefix: bytes) -> npt.NDArray[np.int64] | None:
-    """int64 (n,): what follows `prefix` in each, read in one go; None where one is not `prefix` and digits only."""
-    line = b"\n" + b"\n".join(sources)
-    if line.count(b"\n") != len(sources) or line.count(b"\n" + prefix) != len(sources):
+class _Read(NamedTuple):
+    """offsets int64 (n,); which int64 (n,): the row of `rests`, what each header says behind its source position."""
+
+    offsets: npt.NDArray[np.int64]
+    which: npt.NDArray[np.int64]
+    rests: list[bytes]
+
+
+def _read(headers: Sequence[bytes], prefix: bytes) -> _Read | None:
+    """`prefix`, digits, a space, and one of a few rests: without a line of Python for each header; None for others.
+
+    Headers of one length that say the same differ in their digits only, so they are compared as a table of bytes.
+    """
+    count, begin = len(headers), len(prefix)
+    lengths = np.fromiter(map(len, headers), np.int64, count)
+    width = int(lengths.max())
+    if not begin < width <= MOST_BYTES:
         return None
-    digits = line.replace(b"\n" + prefix, b"\n")
-    # a number between two line ends each, else two would have become one, or one none
-    if not digits.replace(b"\n", b"").isdigit() or b"\n\n" in digits or digits.endswith(b"\n"):
+    table = np.array(headers, f"S{width}").view(np.uint8).reshape(count, width)  # filled up with zeros
+    if not (_cut(table, 0, begin) == prefix).all():
         return None
-    numbers = np.fromstring(digits, np.int64, sep="\n")
-    return numbers if numbers.max() < LARGEST else None
+    read = _Read(np.empty(count, np.int64), np.empty(count, np.int64), [])
+    left = np.ones(count, np.bool_)
+    while (at := int(left.argmax())) or left[0]:
+        header = headers[at]
+        end = header.find(b" ")
+        if not begin < end <= begin + MOST_DIGITS or len(read.rests) == MOST_RESTS:
+            return None
+        digits = table[:, begin:end] - ord("0")
+        same = left & (lengths == len(header)) & (_cut(table, end, width) == header[end:])
+        same &= (digits <= 9).all(1)  # what is below a zero has become large
+        if not same[at]:
+            return None
+        read.offsets[same] = digits[same] @ 10 ** np.arange(end - begin - 1, -1, -1)
+        read.which[same] = len(read.rests)
+        read.rests.append(header[end + 1 :])
+        left &= ~same
+    return read if read.offsets.max() < LARGEST else None
+
+
+def _cut(table: npt.NDArray[np.uint8], low: int, high: int) -> npt.NDArray[np.bytes_]:
+    """Each row's bytes low <= b < high, without zeros at their end."""
+    return np.ascontiguousarray(table[:, low:high]).view(f"S{high - low}")[:, 0]
 
 
 def _fits(offset: int, epoch: int) -> bool:

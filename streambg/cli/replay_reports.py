@@ -15,7 +15,8 @@ from rich.text import Text
 from streambg.cli.common import Output, OutputOption, print_json, stdout
 from streambg.replaying import diff as diffing
 from streambg.replaying import shelf, words
-from streambg.replaying.document import MetricRow, Report, Scored
+from streambg.replaying.document import Report, Scored
+from streambg.replaying.found import MetricRow
 from streambg.replaying.shelf import Kept, Unread
 
 COLORS_OF_WORDS = {"promote": "green", "abort": "red", "continue": "yellow", "inconclusive": "yellow"}

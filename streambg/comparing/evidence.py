@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import eq
 
 import numpy as np
 import numpy.typing as npt
@@ -229,7 +230,7 @@ def _equal_values(rows: Rows, both: npt.NDArray[np.bool_], ok: int) -> int:
     """Pairs of equal bytes among the rows that are both ok."""
     blue, green = rows.blue.values, rows.green.values
     if ok == len(blue) == len(green):
-        return sum(map(bytes.__eq__, blue, green))
+        return sum(map(eq, blue, green))
     which = np.flatnonzero(both)
     at = zip(rows.at_blue[which].tolist(), rows.at_green[which].tolist(), strict=True)
     return sum(blue[left] == green[right] for left, right in at)

@@ -134,7 +134,14 @@ def judge(case: Case, material: Material, pipeline: str, at_ms: int) -> VerdictR
     """Deterministic: equal material gives an equal verdict."""
     rows = coverage.of_counts(material.counts)
     findings = Findings(
-        case.candidate.color, rows, material.merged, material.by_label, material.obstacles, case.watched
+        case.candidate.color,
+        rows,
+        material.merged,
+        material.by_label,
+        material.obstacles,
+        case.watched,
+        # what the other color has alone
+        material.counts[f"only_{other(case.candidate.color)}"],
     )
     verdict = decide(case.gate, findings)
     return VerdictRecord(

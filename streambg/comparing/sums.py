@@ -19,7 +19,8 @@ SCORE_LIMIT = float(1 << 31)
 # their squares, stay within the 63 bits of int64; beyond, Python's integers add up.
 _AT_ONCE = 1 << 14
 _SUM_SAFE = 1 << 48
-_SQUARE_SAFE = 1 << 24
+_HALF_BITS = 24
+_SQUARE_SAFE = 1 << _HALF_BITS
 
 
 def quantised(scores: Floats) -> Ints:
@@ -55,6 +56,8 @@ class Sum:
             self.magnitudes += sum(map(abs, values.tolist()))
         if largest < _SQUARE_SAFE:
             self.squares += int(np.dot(values, values))
+        elif largest < _SUM_SAFE:
+            self.squares += _squares_by_halves(values)
         else:
             self.squares += sum(value * value for value in values.tolist())
         self.low = low if self.low is None else min(self.low, low)
@@ -91,3 +94,10 @@ class Sum:
         if not self.n:
             return None
         return float(max(0, self.n * self.squares - self.total * self.total) ** 0.5) / self.n * step
+
+
+def _squares_by_halves(values: Ints) -> int:
+    """The sum of the squares of less than _AT_ONCE values below _SUM_SAFE, such as times: (h * 2**24 + l)**2 each."""
+    high, low = values >> _HALF_BITS, values & (_SQUARE_SAFE - 1)
+    mixed = int(np.dot(high, low)) << (_HALF_BITS + 1)
+    return (int(np.dot(high, high)) << (2 * _HALF_BITS)) + mixed + int(np.dot(low, low))

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from streambg.continuous.junit import Case, Result
 from streambg.deciding.verdict import Test, Word, show_e
-from streambg.replaying.document import Changes, Counts, Example, Proof, Report, Scored
+from streambg.replaying.document import Report, Scored
+from streambg.replaying.found import Changes, Example, Proof
+from streambg.replaying.recorded import Counts
 
 # A summary is read beside a pull request: what is furthest out, not everything; GitHub cuts a step's at 1 MiB.
 MAX_EXAMPLES, MAX_SEGMENTS, MAX_HOLES = 5, 20, 10

@@ -81,7 +81,7 @@ class Findings:
 
     by_label: of the metrics that need labels; None: no labels were read. obstacles: what else stands in the way of a
     promote, in words (a lag, a partition that nobody answered). watched: the candidate was promoted, and what is asked
-    is whether it harms.
+    is whether it harms. left_out: of the events that `rows` misses, those that the candidate has no row for; None: all.
     """
 
     candidate: Color
@@ -90,6 +90,12 @@ class Findings:
     by_label: Coverage | None = None
     obstacles: tuple[str, ...] = ()
     watched: bool = False
+    left_out: int | None = None
+
+    @property
+    def answered(self) -> Coverage:
+        """Of what the other color has, how much the candidate has: what the other one lost is not its fault."""
+        return self.rows if self.left_out is None else Coverage(self.rows.matched, self.left_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +146,9 @@ def decide(gate: Gate, findings: Findings) -> Verdict:
     harms = [test for test in tests if test.harms]
     if harms:
         return Verdict("abort", tuple(_harm_reason(test) for test in harms[:MAX_REASONS]), tests)
-    if findings.rows.owed >= BROKEN_EVENTS and findings.rows.share < BROKEN_COVERAGE:
-        what = f"{findings.rows}, below {BROKEN_COVERAGE:.0%} the candidate is taken for broken"
+    answered = findings.answered
+    if answered.owed >= BROKEN_EVENTS and answered.share < BROKEN_COVERAGE:
+        what = f"{answered}, below {BROKEN_COVERAGE:.0%} the candidate is taken for broken"
         return Verdict("abort", (what,), tests)
     blocked = (*findings.obstacles, *_alarms(gate, findings), *_uncovered(gate, findings), *_failed(gate, findings))
     blocked_labels = tuple(_unlabelled(gate, findings))

@@ -56,6 +56,11 @@ class LogReader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._consumer.close()
 
+    def rest(self) -> None:
+        """Fetch nothing more, and give up what `read` has begun; what it knows of brokers and topics stays."""
+        self._next = None
+        self._consumer.unassign()
+
     def ends(self, topic: str, partition: int) -> tuple[int, int]:
         """(first, end) offset; read_committed: the end is where the first open transaction begins."""
         try:

@@ -64,8 +64,11 @@ def answer_rows(
     checked = check.check(rows)
     reasons = checked.reasons
     good = [at for at, reason in enumerate(reasons) if reason is None] if reasons else range(len(rows))
-    chosen = [row for at in good if isinstance(row := rows[at], dict)]
-    events = Events(chosen, [keys[at] for at in good], times[good]) if reasons else Events(chosen, keys, times)
+    if reasons:
+        chosen = [row for at in good if isinstance(row := rows[at], dict)]
+        events = Events(chosen, [keys[at] for at in good], times[good])
+    else:
+        events = Events(rows, keys, times)  # type: ignore[arg-type] # a row that is a string has a reason
     if checked.numbers is not None:
         events.remember(check.numbers, checked.numbers)
     some = answer(model, events, schema)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from operator import eq
 from typing import Any
 
 import numpy as np
@@ -149,6 +150,8 @@ def _acts(question: Question, rows: Rows, bucket: npt.NDArray[np.int64], weight:
 
 def _equal_values(rows: Rows) -> Bools:
     blue, green = rows.blue.values, rows.green.values
+    if len(rows) == len(blue) == len(green):  # both ascend, so all of them are matched in their order
+        return np.fromiter(map(eq, blue, green), np.bool_, len(rows))
     at = zip(rows.at_blue.tolist(), rows.at_green.tolist(), strict=True)
     return np.fromiter((blue[left] == green[right] for left, right in at), np.bool_, len(rows))
 

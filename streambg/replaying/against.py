@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from streambg.audit.columns import Column
-from streambg.audit.parsing import Says, distinct
+from streambg.audit.parsing import Says, distinct_rows
 from streambg.audit.stream import Stream
 from streambg.comparing.side import Part, part_of
 from streambg.deciding.grid import Floats, Ints
-from streambg.records.batch import ERROR, OK, Batch, Carried
+from streambg.records.batch import ERROR, OK, Batch
 from streambg.records.outcome import GIVEN_UP
 from streambg.records.source import Color
 from streambg.replaying.contender import Contender
@@ -26,14 +26,19 @@ from streambg.replaying.stored import Stored
 from streambg.scoring.batching import Polled
 
 NOBODY = -1
+# Rows that are no answer of their side's: scores that nobody can read (a value of the team's own whose prediction has
+# expired, a prediction of other outputs than today's), and dead letters of a gap that was given up (P29).
+UNREADABLE, GIVEN_UP_GAP = "unreadable", "given-up"
+MUTE = (UNREADABLE, GIVEN_UP_GAP)
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The other side's rows of (low, high]. came: events of the input, by what they came to (`document.Counts`).
+    """The other side's rows of (low, high]. came: events of the input, by what they came to (`recorded.Counts`).
 
-    silent: events that the other side owes and has no row for; the others say nothing.
-    missing: by why, the source offsets of the events without a row.
+    silent: events that the other side owes and has nothing comparable for; the others say nothing.
+    missing: by why, the source offsets of the events without a row, or with one that says nothing of its side
+    (`MUTE`): published, so the proof looks at it, and no evidence.
     """
 
     part: Part
@@ -42,6 +47,13 @@ class Baseline:
     answering: Counter[tuple[str, int]] = field(default_factory=Counter)
     silent: int = 0
     missing: Mapping[str, Ints] = field(default_factory=dict)
+
+    def comparable(self) -> Part:
+        """The rows that say something: all of `part` but the mute ones."""
+        mute = [self.missing[why] for why in MUTE if why in self.missing]
+        if not mute:
+            return self.part
+        return _only(self.part, ~np.isin(self.part.offsets, np.concatenate(mute)))
 
 
 class Against(Protocol):
@@ -77,9 +89,12 @@ class AgainstColor:
             stored[deployment] = part
         deployments = np.concatenate(whose)
         part = part_of(pieces, self._outputs)
-        missing = np.setdiff1d(model.offsets, part.offsets, assume_unique=True)
+        missing = _without(model.offsets, part.offsets)
         answering = Counter[tuple[str, int]]({(self._color, each): int((deployments == each).sum()) for each in stored})
-        return Baseline(part, Published(deployments, stored), Counter(), answering, 0, {"unanswered": missing})
+        unreadable = _unreadable(part, model)
+        silent = sum(map(len, unreadable.values()))
+        missing_by = {"unanswered": missing, **unreadable}
+        return Baseline(part, Published(deployments, stored), Counter(), answering, silent, missing_by)
 
 
 class AgainstPublished:
@@ -105,32 +120,33 @@ class AgainstPublished:
         outputs, _ = self._outputs.take(high)
         letters, _ = self._letters.take(high)
         outputs, letters = outputs.between(low, high), letters.between(low, high)
-        came = Counter[str]()
-        whose = self._whose(outputs)
-        answering = Counter[tuple[str, int]]()
-        for said, number in distinct(outputs.says):
-            came[said.why or ""] += number
-            answering[said.color, self._deployment(said)] += number
+        came, answering = Counter[str](), Counter[tuple[str, int]]()
+        said, which = distinct_rows(outputs.says)
+        deployments = [self._deployment(each) for each in said]
+        for each, deployment, number in zip(said, deployments, np.bincount(which).tolist(), strict=True):
+            came[each.why or ""] += number
+            answering[each.color, deployment] += number
+        whose = np.array(deployments, np.int64)[which]
         came["dead-letter"] += len(letters)
         stored = self._stored_rows(answering, low, high)
         scores = self._scored(outputs, whose, stored)
-        part, deployments = _joined(outputs, whose, scores, letters, self._letters_whose(letters), model, self._names)
-        missing = self._missing(np.setdiff1d(model.offsets, part.offsets, assume_unique=True))
+        joined = _joined(outputs, whose, scores, letters, self._letters_whose(letters))
+        part = _with_events(joined, events, model, len(self._names))
+        missing = self._missing(_without(model.offsets, part.offsets))
+        given_up = letters.offsets[[said.reasons.get(said.color) == GIVEN_UP for said in letters.says]]
+        if len(given_up):
+            missing[GIVEN_UP_GAP] = given_up
+            came["dead-letter"] -= len(given_up)
         for why, offsets in missing.items():
             came[why] += len(offsets)
-        silent = len(missing.get("lost", ()))
+        missing |= _unreadable(part, model)  # these came to an answer
+        silent = sum(len(missing.get(why, ())) for why in ("lost", UNREADABLE))
         by_id = {deployment: rows for (_, deployment), rows in stored.items()}
-        return Baseline(part, Published(deployments, by_id), +came, answering, silent, missing)
+        return Baseline(part, Published(joined.whose, by_id), +came, answering, silent, missing)
 
     def _deployment(self, said: Says) -> int:
         slots = self._deployed.get(said.epoch, ())
         return next((each.id for each in slots if each.color == said.color), NOBODY)
-
-    def _whose(self, column: Column) -> Ints:
-        ids = {id(said): self._deployment(said) for said, _ in distinct(column.says)}
-        if len(ids) == 1:
-            return np.full(len(column), next(iter(ids.values())), np.int64)
-        return np.fromiter(map(ids.__getitem__, map(id, column.says)), np.int64, len(column))
 
     def _letters_whose(self, column: Column) -> Ints:
         """A dead letter is its chosen color's answer, unless it stands for an event that was given up (P29)."""
@@ -199,51 +215,82 @@ class _Scores:
         return [getattr(line, name) for name in self._fields]
 
 
-def _joined(
-    outputs: Column,
-    whose: Ints,
-    scores: Floats,
-    letters: Column,
-    letters_whose: Ints,
-    model: Part,
-    names: Sequence[str],
-) -> tuple[Part, Ints]:
-    """Outputs and dead letters as one color's rows in source order; what an event carries comes from the model's."""
-    offsets, keys = outputs.offsets, list(outputs.keys)
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """Outputs and dead letters in source order, n of them. values: a dead letter's is its chosen color's reason."""
+
+    offsets: Ints
+    whose: Ints
+    statuses: npt.NDArray[np.uint8]
+    scores: Floats
+    values: list[bytes]
+
+
+def _joined(outputs: Column, whose: Ints, scores: Floats, letters: Column, letters_whose: Ints) -> _Joined:
     values = [value or b"" for value in outputs.values]
     statuses: npt.NDArray[np.uint8] = np.full(len(outputs), OK, np.uint8)
-    if len(letters):
-        reasons = [said.reasons.get(said.color, "").encode() for said in letters.says]
-        order = np.argsort(np.concatenate((offsets, letters.offsets)), kind="stable")
-        offsets = np.concatenate((offsets, letters.offsets))[order]
-        whose = np.concatenate((whose, letters_whose))[order]
-        statuses = np.concatenate((statuses, np.full(len(letters), ERROR, np.uint8)))[order]
-        scores = np.concatenate((scores, np.full((len(letters), len(names)), np.nan)))[order]
-        both_keys, both_values = [*keys, *letters.keys], [*values, *reasons]
-        keys = [both_keys[at] for at in order.tolist()]
-        values = [both_values[at] for at in order.tolist()]
-    times, carry = _carried(offsets, model)
+    if len(letters) == 0:
+        return _Joined(outputs.offsets, whose, statuses, scores, values)
+    reasons = [said.reasons.get(said.color, "").encode() for said in letters.says]
+    order = np.argsort(np.concatenate((outputs.offsets, letters.offsets)), kind="stable")
+    both = [*values, *reasons]
+    return _Joined(
+        np.concatenate((outputs.offsets, letters.offsets))[order],
+        np.concatenate((whose, letters_whose))[order],
+        np.concatenate((statuses, np.full(len(letters), ERROR, np.uint8)))[order],
+        np.concatenate((scores, np.full((len(letters), scores.shape[1]), np.nan)))[order],
+        [both[at] for at in order.tolist()],
+    )
+
+
+def _with_events(joined: _Joined, events: Polled, model: Part, outputs: int) -> Part:
+    """As one color's rows. Times, keys and carried fields are those of the events: an outcome's key is its event's.
+
+    0 and None where an outcome has no event any more.
+    """
+    offsets = joined.offsets
     if len(offsets) == 0:
-        return part_of([], len(names)), whose
+        return part_of([], outputs)
+    times, keys = model.times, events.keys
+    carry = {name: model.column(name) for name in (model.pieces[0][0].carry if model.pieces else ())}
+    if not np.array_equal(offsets, model.offsets):
+        at = np.searchsorted(model.offsets, offsets)
+        inside = at < len(model)
+        hit = np.zeros(len(offsets), np.bool_)
+        hit[inside] = model.offsets[at[inside]] == offsets[inside]
+        times = np.zeros(len(offsets), np.int64)
+        times[hit] = model.times[at[hit]]
+        rows = [row if there else None for row, there in zip(at.tolist(), hit.tolist(), strict=True)]
+        keys = [None if row is None else events.keys[row] for row in rows]
+        carry = {name: [None if row is None else column[row] for row in rows] for name, column in carry.items()}
     low, high = int(offsets[0]) - 1, int(offsets[-1])
-    batch = Batch(AGAINST_ID, low, high, False, 0, 0, offsets, times, statuses, scores, keys, values, carry)
-    return part_of([(batch, 0, len(batch))], len(names)), whose
+    batch = Batch(
+        AGAINST_ID, low, high, False, 0, 0, offsets, times, joined.statuses, joined.scores, keys, joined.values, carry
+    )
+    return part_of([(batch, 0, len(batch))], outputs)
 
 
-def _carried(offsets: Ints, model: Part) -> tuple[Ints, dict[str, list[Carried]]]:
-    """Times and carried fields of the events; 0 and None where an outcome has no event any more."""
-    names = list(model.pieces[0][0].carry) if model.pieces else []
-    columns = {name: model.column(name) for name in names}
-    if np.array_equal(offsets, model.offsets):
-        return model.times, columns
-    at = np.searchsorted(model.offsets, offsets)
-    inside = at < len(model)
-    hit = np.zeros(len(offsets), np.bool_)
-    hit[inside] = model.offsets[at[inside]] == offsets[inside]
-    times = np.zeros(len(offsets), np.int64)
-    times[hit] = model.times[at[hit]]
-    rows = [row if there else None for row, there in zip(at.tolist(), hit.tolist(), strict=True)]
-    return times, {name: [None if row is None else column[row] for row in rows] for name, column in columns.items()}
+def _without(offsets: Ints, found: Ints) -> Ints:
+    """Those of ascending `offsets` that are not among `found`."""
+    return offsets[:0] if np.array_equal(offsets, found) else np.setdiff1d(offsets, found, assume_unique=True)
+
+
+def _unreadable(part: Part, model: Part) -> dict[str, Ints]:
+    """Of the events, those whose answer has no score for each output."""
+    mute = part.ok & ~np.isfinite(part.scores).all(axis=1)
+    return {UNREADABLE: np.intersect1d(part.offsets[mute], model.offsets, assume_unique=True)} if mute.any() else {}
+
+
+def _only(part: Part, kept: npt.NDArray[np.bool_]) -> Part:
+    """These rows of a part."""
+    pieces: list[tuple[Batch, int, int]] = []
+    first = 0
+    for batch, begin, end in part.pieces:
+        # where runs of kept rows begin, and end
+        edges = np.flatnonzero(np.diff(kept[first : first + end - begin], prepend=False, append=False)) + begin
+        pieces += [(batch, low, high) for low, high in edges.reshape(-1, 2).tolist()]
+        first += end - begin
+    return part_of(pieces, part.scores.shape[1])
 
 
 class AgainstModel:

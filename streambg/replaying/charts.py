@@ -14,8 +14,8 @@ from streambg.deciding.eprocess import log_good, log_harm
 from streambg.deciding.grid import PARTS_BITS
 from streambg.deciding.verdict import abort_weights, margins, promote_tests
 from streambg.records.gate import Gate, Metric
-from streambg.replaying.document import Bin, Calibration, Charts, Moment, Path
 from streambg.replaying.plan import AGAINST, MODEL
+from streambg.replaying.plotted import Bin, Calibration, Charts, Moment, Path
 from streambg.replaying.series import CALIBRATION_BINS, Calibrated, Series, merged
 from streambg.replaying.state import ModelState
 

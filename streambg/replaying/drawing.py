@@ -7,7 +7,8 @@ from dataclasses import replace
 from math import isfinite, log, log10
 
 from streambg.replaying.axes import Axis, counts, decades, linear, times
-from streambg.replaying.document import Charts, Latency, Moment, Path, Report, Scored
+from streambg.replaying.document import Latency, Report, Scored
+from streambg.replaying.plotted import Charts, Moment, Path
 from streambg.replaying.svg import Chart, Limit, Point, Series, Side, outline
 from streambg.replaying.words import against_words
 

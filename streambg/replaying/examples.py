@@ -9,7 +9,7 @@ from streambg.comparing.worst import Example as Kept
 from streambg.config.redaction import redact
 from streambg.models.contract import Row
 from streambg.records.source import Source
-from streambg.replaying.document import Answer, Example
+from streambg.replaying.found import Answer, Example
 from streambg.replaying.state import Shown, State
 
 # What of a field, a key or an answer stands in a row of a table.

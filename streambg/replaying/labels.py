@@ -1,7 +1,9 @@
 """Labels of recorded events: read once into a table, found by key and time, counted like the live ones. Pure.
 
-A label of the time t belongs to events of the times [t - horizon, t + EARLY_MS], as in a living pipeline; an event gets
-the first one with its key. All labels are looked at, also where a living pipeline lets only a sample of events wait.
+As in a living pipeline (labelling/matching.py), a label of the time t belongs to the first event with its key of the
+times [t - horizon, t + EARLY_MS]; an event has the first label that belongs to it; and of several events with one key
+in one cohort only the first one waits. So whose a label is depends on what came before in the partition: `Met`. All
+events are looked at, also where a living pipeline lets only a sample of them wait.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import xxhash
 
 from streambg.deciding.coverage import Coverage
@@ -18,16 +21,41 @@ from streambg.deciding.grid import Floats, Ints
 from streambg.deciding.kinds import Answers, Seen
 from streambg.deciding.tallies import Tallies
 from streambg.errors import ConfigError
-from streambg.labelling.cohorts import EARLY_MS
+from streambg.labelling.cohorts import EARLY_MS, Awaited, width_of
 from streambg.records.batch import Carried
 from streambg.records.bucket import field_bytes
 from streambg.records.gate import LabelTerms
 from streambg.records.label import Label, parse
 from streambg.replaying.series import Calibrated
 
-# 24 bytes each, and 8 while they are sorted: 256 MB, in each worker.
+# 24 bytes each; 8 more while they are sorted, and then for what was met of a partition: 256 MB, in each worker.
 MOST_LABELS = 8_000_000
 GROWS = 65_536
+Bools = npt.NDArray[np.bool_]
+NEVER = -1  # before every time of an event
+
+
+@dataclass(slots=True)
+class Met:
+    """The events of a partition so far, as far as they decide whose a label is.
+
+    awaited: their latest time. last: int64, by the row of a key's first label: the time, ms, of the last event that
+    waited under that key; NEVER: there was none. reach_ms: who waited longer before the latest time matters no more.
+    """
+
+    awaited: Awaited
+    last: Ints
+    reach_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Of n events. times: int64 (n,) ms, never going back. keyed: can it have a label? there, labels: has it one?"""
+
+    times: Ints
+    keyed: Bools
+    there: Bools
+    labels: Floats
 
 
 class LabelTable:
@@ -39,6 +67,7 @@ class LabelTable:
         self.until_ms = -1  # the latest time of a label
         self.bad: Counter[str] = Counter()
         self._size = 0
+        self._high = NEVER
         self._keys, self._times, self._values = np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0)
 
     @property
@@ -46,12 +75,22 @@ class LabelTable:
         """The carried field that a label shares with its event."""
         return self._terms.key
 
+    def begin(self) -> None:
+        """What comes now is of another partition of the labels' topic."""
+        self._high = NEVER
+
     def take(self, times: Sequence[int], values: Sequence[bytes | None]) -> None:
-        """Records of the labels' topic, in the order of their partition. Raises ConfigError for too many."""
+        """Records of the labels' topic, in the order of their partition: there a label is never before the one before
+        it. Raises ConfigError for too many.
+        """
+        if not values:
+            return
         keys: list[int] = []
         dates: list[int] = []
         outcomes: list[float] = []
-        for time, value in zip(times, values, strict=True):
+        ascending = np.maximum.accumulate(np.maximum(np.array(times, np.int64), self._high)).tolist()
+        self._high = ascending[-1]
+        for time, value in zip(ascending, values, strict=True):
             found = parse(value, self._terms.key, self._terms.value)
             if isinstance(found, Label):
                 keys.append(digest(found.key))
@@ -60,7 +99,7 @@ class LabelTable:
             else:
                 self.bad[found] += 1
         self.read += len(values)
-        self.until_ms = max(self.until_ms, max(times, default=-1))
+        self.until_ms = max(self.until_ms, self._high)
         self._append(np.array(keys, np.uint64), np.array(dates, np.int64), np.array(outcomes, np.float64))
 
     def _append(self, keys: np.typing.NDArray[np.uint64], times: Ints, values: Floats) -> None:
@@ -83,24 +122,53 @@ class LabelTable:
         order = np.lexsort((self._times[: self._size], self._keys[: self._size]))
         self._keys, self._times, self._values = self._keys[order], self._times[order], self._values[order]
 
-    def find(self, column: Sequence[Carried], times: Ints) -> tuple[Ints, Ints, Floats]:
-        """Of n events by what they carry as the label's key: the rows that carry one at all, those that have a label,
-        and their labels.
-        """
+    def begun(self) -> Met:
+        """Of a partition of which nothing was read."""
+        # an event to come is in another cohort then, and the labels that it may have are not the other's
+        reach_ms = self._terms.horizon_ms + max(EARLY_MS, width_of(self._terms.horizon_ms))
+        return Met(Awaited(), np.full(self._size, NEVER, np.int64), reach_ms)
+
+    def find(self, met: Met, column: Sequence[Carried], times: Ints) -> Given:
+        """The next n events of a partition by what they carry as the label's key; `met` follows."""
+        dated = met.awaited.dated(np.maximum(times, 0))
         keys = [field_bytes(value) for value in column]
-        keyed = np.array([row for row, key in enumerate(keys) if key], np.int64)
-        hashes = np.fromiter((digest(key) for key in keys if key), np.uint64, len(keyed))
-        low, high = (np.searchsorted(self._keys, hashes, side) for side in ("left", "right"))
-        at = low.astype(np.int64)
-        earliest = times[keyed] - EARLY_MS
+        keyed = np.fromiter(map(bool, keys), np.bool_, len(keys))
+        rows = np.flatnonzero(keyed)
+        hashes = np.fromiter((digest(key) for key in keys if key), np.uint64, len(rows))
+        low, high = (np.searchsorted(self._keys, hashes, side).astype(np.int64) for side in ("left", "right"))
+        known = low < high
+        given = Given(dated, keyed, np.zeros(len(keys), np.bool_), np.full(len(keys), np.nan))
+        self._give(given, met, rows[known], low[known], high[known])
+        return given
+
+    def _give(self, given: Given, met: Met, rows: Ints, low: Ints, high: Ints) -> None:
+        """rows: events whose key has labels, those of [low, high)."""
+        width, horizon = width_of(self._terms.horizon_ms), self._terms.horizon_ms
+        waits = np.argsort(low, kind="stable")  # by key, then as they came
+        cohorts = given.times[rows] // width
+        same = _follows(low[waits]) & _follows(cohorts[waits])
+        last = met.last[low[waits]]
+        waits = waits[~same & ((last == NEVER) | (last // width != cohorts[waits]))]
+        rows, low, high = rows[waits], low[waits], high[waits]
+        times, again = given.times[rows], _follows(low)
+        before = np.where(again, np.roll(times, 1), met.last[low])
+        met.last[low[~np.roll(again, -1)]] = times[~np.roll(again, -1)]
+        # what belongs to the event before it with that key, or to none of both, is not its own
+        earliest = np.maximum(times - EARLY_MS, np.where(before == NEVER, NEVER, before + horizon + 1))
+        at, end = low.copy(), max(0, self._size - 1)
         # mostly one label a key: the loop ends with the key that has most of them
-        while (
-            behind := np.flatnonzero((at < high) & (self._times[np.minimum(at, max(0, self._size - 1))] < earliest))
-        ).size:
+        while (behind := np.flatnonzero((at < high) & (self._times[np.minimum(at, end)] < earliest))).size:
             at[behind] += 1
         there = at < high
-        there[there] = self._times[at[there]] <= (times[keyed] + self._terms.horizon_ms)[there]
-        return keyed, keyed[there], self._values[at[there]]
+        there[there] = self._times[at[there]] <= (times + horizon)[there]
+        given.there[rows[there]] = True
+        given.labels[rows[there]] = self._values[at[there]]
+
+
+def _follows(values: Ints) -> Bools:
+    """Is each the same as the one before it?"""
+    same: Bools = np.diff(values, prepend=values[:1] - 1) == 0
+    return same
 
 
 def digest(key: bytes) -> int:
@@ -120,12 +188,12 @@ class LabelCount:
     there: int = 0
     calibrated: Calibrated = field(default_factory=Calibrated)
 
-    def count(self, times: Ints, keyed: Ints, found: Ints, until_ms: int, horizon_ms: int) -> None:
-        """n events, of which the rows `keyed` can have a label, and those in `found` have it."""
-        complete = times + horizon_ms <= until_ms
-        self.matched += len(found)
-        self.owed += int(np.count_nonzero(complete[keyed]))
-        self.there += int(np.count_nonzero(complete[found]))
+    def count(self, given: Given, rows: npt.NDArray[np.intp], until_ms: int, horizon_ms: int) -> None:
+        """The matched events: these rows of a window's."""
+        complete = given.times[rows] + horizon_ms <= until_ms
+        self.matched += int(np.count_nonzero(given.there[rows]))
+        self.owed += int(np.count_nonzero(complete & given.keyed[rows]))
+        self.there += int(np.count_nonzero(complete & given.there[rows]))
 
 
 def coverage(counts: Iterable[LabelCount]) -> Coverage:

@@ -16,8 +16,8 @@ from streambg.looking.logs import Outcomes, Predictions
 from streambg.publishing.resume import epoch_floor
 from streambg.records.cutover import Cutover
 from streambg.records.source import COLORS, Color
-from streambg.replaying.document import TopicRange
 from streambg.replaying.plan import NOWHERE, Ends, Lane
+from streambg.replaying.recorded import TopicRange
 from streambg.replaying.request import PUBLISHED, Bound, Request
 
 OUTCOMES: tuple[Role, Role] = ("output", "dead-letters")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from streambg.comparing.measuring import answers_of, carried, seen_of
+from streambg.comparing.measuring import answers_of, seen_of
 from streambg.comparing.pair import Terms
 from streambg.comparing.pairing import Rows, match
 from streambg.comparing.side import Part
@@ -23,7 +23,7 @@ from streambg.previewing.preview import Question
 from streambg.records.batch import MAX_ROWS
 from streambg.replaying.against import Against, Baseline
 from streambg.replaying.contender import Contender
-from streambg.replaying.labels import LabelTable, labelled
+from streambg.replaying.labels import Given, LabelTable, labelled
 from streambg.replaying.proof import Fetch, Prover, polled_of
 from streambg.replaying.rowing import rows_of
 from streambg.replaying.rows import RowsBatch
@@ -97,6 +97,7 @@ class PartitionReplay:
             state.first_ms = times[0] if state.first_ms is None else min(state.first_ms, times[0])
             state.last_ms = times[1] if state.last_ms is None else max(state.last_ms, times[1])
         baseline: Baseline | None = None
+        given: Given | None = None
         for candidate, model in zip(self._candidates, state.models, strict=True):
             part = candidate.contender.part(low, events)
             if self._publish is not None:
@@ -104,9 +105,18 @@ class PartitionReplay:
             if baseline is None:  # the same for all of them: what an event carries does not depend on who answers it
                 baseline = self._against.take(low, high, events, part)
                 self._take(baseline)
+                if self._labels is not None and state.met is not None:
+                    given = self._labels.find(state.met, part.column(self._labels.key), part.times)
                 if self._rows is not None:
-                    self._rows(rows_of(state.partition, baseline, part, self._labels))
-            self._compare(candidate, model, _rows(low, high, baseline, part), baseline, events)
+                    self._rows(rows_of(state.partition, baseline, part, given))
+            rows = _rows(low, high, baseline.comparable(), baseline.silent, part)
+            self._compare(model, rows)
+            if candidate.prover is not None:
+                # of all that was published, comparable or not: bytes are bytes
+                published = rows if rows.blue is baseline.part else _rows(low, high, baseline.part, 0, part)
+                candidate.prover.add(model.proof, published, baseline.published, self._fetching(events))
+            if self._labels is not None and given is not None and len(rows):
+                self._label(self._labels, model, rows, given)
         self._before = events
         state.upto = high
 
@@ -119,7 +129,7 @@ class PartitionReplay:
                 found = state.missing.setdefault(why, Missing(int(offsets[0]), 0, 0))
                 found.end, found.offsets = int(offsets[-1]) + 1, found.offsets + len(offsets)
 
-    def _compare(self, candidate: Candidate, model: ModelState, rows: Rows, baseline: Baseline, events: Polled) -> None:
+    def _compare(self, model: ModelState, rows: Rows) -> None:
         terms, partition = self._rule.terms, self.state.partition
         times = rows.blue.times[rows.at_blue]
         places = model.series.place(times)
@@ -137,19 +147,17 @@ class PartitionReplay:
             preview.add(model.as_if, self._rule.as_if, partition, rows, terms, terms.gate)
         if len(rows):
             model.series.add_answers(places, answers_of(rows, "blue", terms), answers_of(rows, "green", terms))
-            if self._labels is not None:
-                self._label(self._labels, model, rows, times)
-        if candidate.prover is not None:
-            candidate.prover.add(model.proof, rows, baseline.published, self._fetching(events))
 
-    def _label(self, table: LabelTable, model: ModelState, rows: Rows, times: Ints) -> None:
+    def _label(self, table: LabelTable, model: ModelState, rows: Rows, given: Given) -> None:
+        """given: of the window's events; each has one row of the model, in the same order."""
         terms = self._rule.terms
         gate = terms.gate
         if gate is None or gate.labels is None:
             return
-        keyed, found, outcomes = table.find(carried(rows, gate.labels.key), times)
-        model.labels.count(times, keyed, found, table.until_ms, gate.labels.horizon_ms)
+        model.labels.count(given, rows.at_green, table.until_ms, gate.labels.horizon_ms)
+        found = np.flatnonzero(given.there[rows.at_green])
         if len(found):
+            outcomes = given.labels[rows.at_green[found]]
             seen = labelled(seen_of(rows, terms, gate), found, outcomes)
             tallies.add(model.labels.tallies, gate, seen, terms.hooks)
             model.labels.calibrated.add((seen.blue, seen.green), outcomes)
@@ -163,13 +171,14 @@ class PartitionReplay:
         return fetch
 
 
-def _rows(low: int, high: int, baseline: Baseline, model: Part) -> Rows:
-    """Joined. Outcomes without an event say nothing of the model: it was not asked."""
-    blue = baseline.part
+def _rows(low: int, high: int, blue: Part, owed: int, model: Part) -> Rows:
+    """Joined; blue: the other side's rows, which owes so many more. Outcomes without an event say nothing of the model:
+    it was not asked.
+    """
     at_blue, at_green = match(blue.offsets, model.offsets)
     alone = len(model) - len(at_green)
-    silent = {"blue": baseline.silent, "green": 0}
-    unanswered = {"blue": alone - baseline.silent, "green": len(blue) - len(at_blue)}
+    silent = {"blue": owed, "green": 0}
+    unanswered = {"blue": alone - owed, "green": len(blue) - len(at_blue)}
     return Rows(low, high, blue, model, at_blue, at_green, silent, unanswered)  # type: ignore[arg-type] # both colors
 
 

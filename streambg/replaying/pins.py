@@ -26,10 +26,10 @@ from streambg.publishing.tail import read_cutovers
 from streambg.records.gate import LabelTerms
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS
-from streambg.replaying.document import Identity, ModelVersion, TopicRange
 from streambg.replaying.lanes import Seen, epoch_of, lanes_of, ranges_of
 from streambg.replaying.plan import FORMAT, Lane, Plan, asks_of, deployed_of, identified
 from streambg.replaying.reading import CLIENT, reader_config
+from streambg.replaying.recorded import Identity, ModelVersion, TopicRange
 from streambg.replaying.request import PUBLISHED, Request
 
 REACHABLE_S = 15.0

@@ -18,7 +18,7 @@ from streambg.errors import UpgradeFirst
 from streambg.records.gate import Gate, Metric
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color
-from streambg.replaying.document import Identity, ModelVersion, TopicRange
+from streambg.replaying.recorded import Identity, ModelVersion, TopicRange
 
 FORMAT = 1
 # Above every source offset: nothing of a compacted topic can be called lost.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import eq
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from streambg.deciding.grid import Ints
 from streambg.models.answering import Answered
 from streambg.records.batch import Batch
 from streambg.records.source import Source
-from streambg.replaying.document import Proof, Unlike
+from streambg.replaying.found import Proof, Unlike
 from streambg.scoring.batching import Polled
 
 # Scores this near are taken for the same where nobody knows any more what stood beside them in their batch.
@@ -32,7 +33,7 @@ Ask = Callable[[Polled], Answered]
 
 @dataclass(slots=True)
 class Count:
-    """Of one model in one partition; see `document.Proof`."""
+    """Of one model in one partition; see `found.Proof`."""
 
     events: int = 0
     reproduced: int = 0
@@ -69,12 +70,14 @@ class Prover:
         mine = np.flatnonzero(np.isin(whose, self._same))
         count.events += len(mine) + int(np.isin(whose, self._other).sum())
         blue, green = rows.blue.values, rows.green.values
-        pairs = zip(mine.tolist(), rows.at_blue[mine].tolist(), rows.at_green[mine].tolist(), strict=True)
-        unequal = [(row, left, right) for row, left, right in pairs if blue[left] != green[right]]
+        left, right = rows.at_blue[mine].tolist(), rows.at_green[mine].tolist()
+        same = map(eq, map(blue.__getitem__, left), map(green.__getitem__, right))
+        equal = np.fromiter(same, np.bool_, len(mine))
+        unequal = [(int(mine[at]), left[at], right[at]) for at in np.flatnonzero(~equal).tolist()]
         count.reproduced += len(mine) - len(unequal)
         again: dict[int, Answered | None] = {}
-        for row, left, right in unequal:
-            self._closely(count, rows, published, (int(whose[row]), left, right), fetch, again)
+        for row, at_left, at_right in unequal:
+            self._closely(count, rows, published, (int(whose[row]), at_left, at_right), fetch, again)
 
     def _closely(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -66,13 +66,38 @@ def reader_config(pipeline: Pipeline) -> dict[str, Any]:
     return {**profiles.reader(pipeline, CLIENT), **verbs.QUIET, "queued.max.messages.kbytes": QUEUED_KBYTES}
 
 
+class Readers:
+    """Consumers, each of one topic, that go from lane to lane: the first record of a new one takes 50 ms to come."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._config = reader_config(pipeline)
+        self._all = ExitStack()
+        self._idle: dict[str, list[LogReader]] = {}
+        self.looks = self._all.enter_context(LogReader(self._config, looks=True))
+
+    @contextmanager
+    def lent(self, topic: str) -> Iterator[LogReader]:
+        """One that nobody else has meanwhile."""
+        idle = self._idle.setdefault(topic, [])
+        log = idle.pop() if idle else self._all.enter_context(LogReader(self._config))
+        yield log
+        log.rest()
+        idle.append(log)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._all.close()
+
+
 class Reading:
     """One lane's topics: `with Reading(...) as reading`."""
 
-    def __init__(self, pipeline: Pipeline, lane: Lane, pace: Pace) -> None:
+    def __init__(self, pipeline: Pipeline, lane: Lane, pace: Pace, readers: Readers) -> None:
         self._lane = lane
         self._pace = pace
-        self._config = reader_config(pipeline)
+        self._readers = readers
         topics = pipeline.topics
         self._topics: Mapping[str, str] = {
             "input": topics.input,
@@ -82,8 +107,6 @@ class Reading:
             "green": topics.predictions("green"),
         }
         self._stack = ExitStack()
-        self._looks = self._stack.enter_context(LogReader(self._config, looks=True))
-        self._beside = self._stack.enter_context(LogReader(self._config))
         self._tally = Tally(topics.input, lane.partition)
         self._streams: list[Stream] = []
 
@@ -95,7 +118,7 @@ class Reading:
 
     def _read(self, role: str, start: int, end: int) -> Iterator[list[Message]]:
         """With a consumer of its own, which begins to fetch with the first record that is asked for."""
-        log = self._stack.enter_context(LogReader(self._config))
+        log = self._stack.enter_context(self._readers.lent(self._topics[role]))
         return log.read(self._topics[role], self._lane.partition, start, end)
 
     def windows(self, upto: int) -> Iterator[tuple[Polled, int]]:
@@ -133,12 +156,13 @@ class Reading:
 
     def fetch(self, offsets: Sequence[int]) -> Polled | None:
         """Single events, ascending, wherever they stand; None where one of them is gone."""
-        found = Polled([], [], [], [], None)
-        low, high = self._beside.ends(self._topics["input"], self._lane.partition)
-        if not offsets or offsets[0] < low or offsets[-1] >= high:
-            return None
-        for messages in self._beside.read(self._topics["input"], self._lane.partition, offsets[0], offsets[-1] + 1):
-            _extend(found, messages)
+        found, topic, partition = Polled([], [], [], [], None), self._topics["input"], self._lane.partition
+        with self._readers.lent(topic) as beside:
+            low, high = beside.ends(topic, partition)
+            if not offsets or offsets[0] < low or offsets[-1] >= high:
+                return None
+            for messages in beside.read(topic, partition, offsets[0], offsets[-1] + 1):
+                _extend(found, messages)
         return polled_of([found], offsets)
 
     def begin_of(self, color: Color, deployment: int) -> int | None:
@@ -148,7 +172,7 @@ class Reading:
 
     def _predictions(self, color: Color) -> Predictions:
         ends = self._lane.logs[color]
-        return Predictions(self._looks, self._topics[color], self._lane.partition, (ends.start, ends.end))
+        return Predictions(self._readers.looks, self._topics[color], self._lane.partition, (ends.start, ends.end))
 
     def stored(self, color: Color, deployment: int, low: int) -> DeploymentLog | None:
         """`stored.Open`."""
@@ -161,15 +185,16 @@ class Reading:
             place = Place(offset, Coverage(deployment))
         else:
             place = Place(covering(log, offset, deployment, low), Coverage(deployment, low))
-        return DeploymentLog(self._config, self._topics[color], self._lane, self._lane.logs[color].end, place)
+        return DeploymentLog(self._readers, self._topics[color], self._lane, self._lane.logs[color].end, place)
 
 
 class DeploymentLog:
     """`stored.Log` on a broker, with a consumer of its own."""
 
-    def __init__(self, config: Mapping[str, Any], topic: str, lane: Lane, end: int, place: Place) -> None:
+    def __init__(self, readers: Readers, topic: str, lane: Lane, end: int, place: Place) -> None:
         self.place = place
-        self._log = LogReader(config)
+        self._lent = ExitStack()
+        self._log = self._lent.enter_context(readers.lent(topic))
         self._where = (topic, lane.partition, place.log_offset, end)
 
     def __iter__(self) -> Iterator[list[tuple[int, bytes]]]:
@@ -177,16 +202,16 @@ class DeploymentLog:
             yield [(message.offset() or 0, message.value() or b"") for message in messages]
 
     def close(self) -> None:
-        self._log.__exit__(None, None, None)
+        self._lent.close()
 
 
 def _outcomes(messages: list[Message], role: Role) -> Chunk:
-    """As columns. When they were written is nobody's question here: asking is a tenth of what reading them costs."""
+    """As columns. When they were written, and under which key, is nobody's question here: asking costs a tenth."""
     named: list[Any] = list(map(Message.headers, messages)) if role == "output" else []
     offsets: list[int] = list(map(Message.offset, messages))  # type: ignore[arg-type] # read messages have one
     headers = [found[0][1] if found and found[0][0] == HEADER else find_header(found) for found in named]
     values = list(map(Message.value, messages))
-    return Chunk(offsets, list(map(Message.key, messages)), [0] * len(messages), values, headers)
+    return Chunk(offsets, [None] * len(messages), [0] * len(messages), values, headers)
 
 
 def _extend(polled: Polled, messages: list[Message]) -> None:

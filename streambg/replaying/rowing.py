@@ -7,13 +7,13 @@ import numpy as np
 from streambg.comparing.pairing import match
 from streambg.comparing.side import Part
 from streambg.replaying.against import NOBODY, Baseline
-from streambg.replaying.labels import LabelTable
+from streambg.replaying.labels import Given
 from streambg.replaying.rows import Answered, RowsBatch
 
 ANSWER, ERROR = "answer", "error"
 
 
-def rows_of(partition: int, baseline: Baseline, model: Part, labels: LabelTable | None) -> RowsBatch:
+def rows_of(partition: int, baseline: Baseline, model: Part, given: Given | None) -> RowsBatch:
     """Of the window's events, each of which the model has a row for."""
     count, other = len(model), baseline.part
     at_other, at = match(other.offsets, model.offsets)
@@ -23,7 +23,8 @@ def rows_of(partition: int, baseline: Baseline, model: Part, labels: LabelTable 
     deployments[at] = baseline.published.deployments[at_other]
     outcomes[at] = np.where(other.ok[at_other], ANSWER, ERROR)
     for why, offsets in baseline.missing.items():
-        outcomes[np.searchsorted(model.offsets, offsets)] = why
+        _, rows = match(offsets, model.offsets)  # an outcome may have outlived its event
+        outcomes[rows], ok[rows] = why, False
     return RowsBatch(
         partition,
         model.offsets,
@@ -33,12 +34,5 @@ def rows_of(partition: int, baseline: Baseline, model: Part, labels: LabelTable 
         outcomes.tolist(),
         deployments,
         {name: model.column(name) for name in (model.pieces[0][0].carry if model.pieces else ())},
-        None if labels is None else _labels(model, labels),
+        None if given is None else given.labels,
     )
-
-
-def _labels(model: Part, table: LabelTable) -> np.typing.NDArray[np.float64]:
-    _, found, values = table.find(model.column(table.key), model.times)
-    labels = np.full(len(model), np.nan)
-    labels[found] = values
-    return labels

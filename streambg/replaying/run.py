@@ -16,17 +16,9 @@ from streambg.models.registry import Registry
 from streambg.records.rules import Rules
 from streambg.replaying import html, pins
 from streambg.replaying.backfill import check_topic
-from streambg.replaying.document import (
-    PAGE_FILE,
-    REPORT_FILE,
-    TIMING_FILE,
-    Example,
-    Latency,
-    Report,
-    Timing,
-    encode,
-)
+from streambg.replaying.document import PAGE_FILE, REPORT_FILE, TIMING_FILE, Latency, Report, Timing, encode
 from streambg.replaying.examples import examples_of
+from streambg.replaying.found import Example
 from streambg.replaying.lane_rows import layout_of, write_rows
 from streambg.replaying.place import Place, find, write_whole
 from streambg.replaying.plan import Plan

@@ -18,14 +18,15 @@ from streambg.comparing.pair import Pair, Terms
 from streambg.comparing.tallywire import TallyWire, tallies_of, tally_wires
 from streambg.deciding import tallies
 from streambg.errors import UpgradeFirst
+from streambg.labelling.cohorts import Awaited
 from streambg.previewing.preview import Preview
 from streambg.replaying.contender import SPENT_US, Spent
-from streambg.replaying.labels import LabelCount
+from streambg.replaying.labels import NEVER, LabelCount, Met
 from streambg.replaying.plan import AGAINST_ID, MODEL_ID, Lane
 from streambg.replaying.proof import Count
 from streambg.replaying.series import Calibrated, Series
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -69,7 +70,10 @@ class ModelState:
 
 @dataclass(slots=True)
 class State:
-    """upto: the last source offset that is in it. done: that was all. seconds: what it took. labels: None: not read."""
+    """upto: the last source offset that is in it. done: that was all. seconds: what it took. labels: None: not read.
+
+    met: what the labels of the events to come depend on; None once there are none.
+    """
 
     partition: int
     upto: int
@@ -84,6 +88,7 @@ class State:
     answering: Counter[tuple[str, int]] = field(default_factory=Counter)
     missing: dict[str, Missing] = field(default_factory=dict)
     labels: LabelsRead | None = None
+    met: Met | None = None
 
 
 def begun(lane: Lane, terms: Terms, models: int) -> State:
@@ -158,6 +163,7 @@ class _Wire(msgspec.Struct):
     answering: list[tuple[str, int, int]]
     missing: dict[str, Missing]
     labels: LabelsRead | None
+    met: tuple[int, int, int, bytes, bytes] | None
     models: list[_ModelWire]
 
 
@@ -193,6 +199,7 @@ def encode(state: State, replay: str) -> bytes:
             [(*name, number) for name, number in state.answering.items()],
             state.missing,
             state.labels,
+            None if state.met is None else _met_wire(state.met),
             [_model_wire(model) for model in state.models],
         )
     )
@@ -248,7 +255,20 @@ def decode(data: bytes, replay: str) -> State:
         Counter({(color, deployment): number for color, deployment, number in wire.answering}),
         wire.missing,
         wire.labels,
+        None if wire.met is None else _met_of(*wire.met),
     )
+
+
+def _met_wire(met: Met) -> tuple[int, int, int, bytes, bytes]:
+    keys = np.flatnonzero(met.last >= max(0, met.awaited.high - met.reach_ms))
+    times = met.last[keys].astype("<i8").tobytes()
+    return met.awaited.high, met.reach_ms, len(met.last), keys.astype("<i8").tobytes(), times
+
+
+def _met_of(high: int, reach_ms: int, size: int, keys: bytes, times: bytes) -> Met:
+    last = np.full(size, NEVER, np.int64)
+    last[_ints(keys)] = _ints(times)
+    return Met(Awaited(high), last, reach_ms)
 
 
 def _model_of(wire: _ModelWire) -> ModelState:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streambg.comparing.side import Part, Place, Side, part_of
-from streambg.records.batch import BadBatch, decode, decode_head
+from streambg.records.batch import BadBatch, Batch, decode, decode_head, decode_numbers
 from streambg.records.source import Color
 from streambg.replaying.plan import NOWHERE
 
@@ -35,6 +35,7 @@ class _Followed:
     records: Iterator[list[tuple[int, bytes]]]
     side: Side
     deployment: int
+    decode: Callable[[bytes], Batch]
     later: int = -1  # how far a later deployment of the color has answered, as far as was read
 
     def reach(self, high: int) -> None:
@@ -51,7 +52,7 @@ class _Followed:
         try:
             head = decode_head(value)
             if head.deployment == self.deployment:  # the columns of another one are not looked at
-                batch = decode(value)
+                batch = self.decode(value)
             elif head.deployment > self.deployment:
                 self.later = max(self.later, head.upto)
         except BadBatch:
@@ -60,10 +61,11 @@ class _Followed:
 
 
 class Stored:
-    """`part` in ascending intervals."""
+    """`part` in ascending intervals. values: are they asked for? Else they are empty, and keys, too."""
 
-    def __init__(self, open_log: Open, outputs: int) -> None:
+    def __init__(self, open_log: Open, outputs: int, *, values: bool = True) -> None:
         self._open = open_log
+        self._decode = decode if values else decode_numbers
         self._outputs = outputs
         self._followed: dict[tuple[Color, int], _Followed | None] = {}
 
@@ -88,7 +90,7 @@ class Stored:
             if log is not None:
                 side = Side(log.place, self._outputs)
                 side.control(NOWHERE)  # the control log was folded before anything was read
-                followed = _Followed(log, iter(log), side, deployment)
+                followed = _Followed(log, iter(log), side, deployment, self._decode)
             self._followed[name] = followed
         self._followed[name] = self._followed.pop(name)  # the last that was asked for is shut last
         return self._followed[name]

@@ -18,25 +18,13 @@ from streambg.previewing.preview import Preview, total
 from streambg.records.gate import Gate, Metric
 from streambg.records.rules import Rules
 from streambg.replaying import proof
+from streambg.replaying.against import GIVEN_UP_GAP, UNREADABLE
 from streambg.replaying.charts import charts_of
-from streambg.replaying.document import (
-    FORMAT,
-    Agreement,
-    Answering,
-    AsIf,
-    Changes,
-    Counts,
-    Example,
-    Hole,
-    Judged,
-    Labelled,
-    MetricRow,
-    Report,
-    Scored,
-    Side,
-)
+from streambg.replaying.document import FORMAT, Report, Scored
+from streambg.replaying.found import Agreement, AsIf, Changes, Example, Judged, Labelled, MetricRow, Side
 from streambg.replaying.labels import coverage
 from streambg.replaying.plan import AGAINST, MODEL, Plan, against_deployment, deployments, judgeable
+from streambg.replaying.recorded import Answering, Counts, Hole
 from streambg.replaying.state import ModelState, State
 
 # The interval of a metric's mean: as wide as people are used to.
@@ -103,6 +91,8 @@ _WHY = {
     "before-origin": "before the first event that the pipeline owes an answer",
     "lost": "no outcome: streambg audit says more",
     "unanswered": "the color has no answer to it",
+    UNREADABLE: "not comparable: its value could not be read as the model's outputs",
+    GIVEN_UP_GAP: "given up with accept-gap: nobody was asked",
 }
 
 

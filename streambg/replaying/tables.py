@@ -5,25 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from streambg.deciding.verdict import Test, show_e
-from streambg.replaying.document import (
-    Agreement,
-    Answer,
-    Answering,
-    Changes,
-    Counts,
-    Example,
-    Hole,
-    Labelled,
-    Latency,
-    MetricRow,
-    Proof,
-    Report,
-    Scored,
-    Side,
-    TopicRange,
-    Unlike,
-)
+from streambg.replaying.document import Latency, Report, Scored
+from streambg.replaying.found import Agreement, Answer, Changes, Example, Labelled, MetricRow, Proof, Side, Unlike
 from streambg.replaying.markup import Part, node, number
+from streambg.replaying.recorded import Answering, Counts, Hole, TopicRange
 from streambg.replaying.words import coverage_words, percent, points, segment_words, time_words
 
 Row = Sequence[Part]

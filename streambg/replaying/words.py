@@ -7,7 +7,9 @@ from math import exp
 
 from streambg.deciding.verdict import Test
 from streambg.records.source import COLORS
-from streambg.replaying.document import Changes, Counts, Proof, Report, Scored, Timing
+from streambg.replaying.document import Report, Scored, Timing
+from streambg.replaying.found import Changes, Proof
+from streambg.replaying.recorded import Counts
 
 # Of a replay's id and of digests: what tells thousands apart.
 SHORT = 12

@@ -38,7 +38,7 @@ from streambg.replaying.plan import (
     judgeable,
 )
 from streambg.replaying.proof import Prover
-from streambg.replaying.reading import Pace, Reading, reader_config
+from streambg.replaying.reading import Pace, Readers, Reading, reader_config
 from streambg.replaying.request import PUBLISHED
 from streambg.replaying.state import LabelsRead, State, begun
 from streambg.replaying.stored import Stored
@@ -103,6 +103,7 @@ def _labels(pipeline: Pipeline, plan: Plan, terms: Terms) -> LabelTable | None:
     table = LabelTable(terms.gate.labels)
     with LogReader(reader_config(pipeline)) as log:
         for part in plan.labels:
+            table.begin()
             for messages in log.read(part.topic, part.partition, part.start, part.end):
                 table.take([message.timestamp()[1] for message in messages], [message.value() for message in messages])
     table.sort()
@@ -136,10 +137,10 @@ class Worker:
         try:
             loaded = load(self._pipeline, self._plan)
             pace = Pace(self._rate, self._stopping)
-            with self._backfill() as self._sink:
+            with self._backfill() as self._sink, Readers(self._pipeline) as readers:
                 for lane in self._plan.lanes:
                     if lane.partition in partitions:
-                        self._replay(lane, loaded, pace)
+                        self._replay(lane, loaded, pace, readers)
         finally:
             gc.set_threshold(*before)
 
@@ -150,24 +151,26 @@ class Worker:
         [model] = plan.identity.models
         return Sink(self._pipeline, plan.publish_to, Stamp(plan.identity.id, model.ref, model.digest))
 
-    def _replay(self, lane: Lane, loaded: Loaded, pace: Pace) -> None:
+    def _replay(self, lane: Lane, loaded: Loaded, pace: Pace, readers: Readers) -> None:
         state = self._place.state(lane.partition) or begun(lane, loaded.rule.terms, len(loaded.models))
         self._told(state.upto + 1 - lane.begin)
         if state.done:
             return
         if loaded.labels is not None:
             state.labels = LabelsRead(loaded.labels.read, dict(loaded.labels.bad))
+            state.met = state.met or loaded.labels.begun()
         started, before = time.monotonic(), state.seconds
         if self._sink is not None:
             self._sink.begin(lane.partition)
-        with Reading(self._pipeline, lane, pace) as reading:
+        with Reading(self._pipeline, lane, pace, readers) as reading:
             outputs = loaded.rule.terms.outputs
-            with closing(Stored(reading.stored, outputs)) as stored:
+            published = self._plan.identity.against == PUBLISHED  # then the values are those of the output
+            with closing(Stored(reading.stored, outputs, values=not published)) as stored:
                 with self._rows(lane, loaded, state) as rows:
                     replay = self._partition(lane, loaded, reading, stored, state, rows)
                     self._windows(replay, reading, lambda: before + time.monotonic() - started, rows)
                 state.supersedes = reading.drained().supersedes
-        state.done, state.seconds = True, before + time.monotonic() - started
+        state.done, state.met, state.seconds = True, None, before + time.monotonic() - started
         if self._sink is not None:
             self._sink.end(lane.partition)
         self._place.write_state(state)

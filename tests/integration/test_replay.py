@@ -21,9 +21,10 @@ from waiting import until
 from streambg.cli.main import build
 from streambg.errors import ConfigError, Refused, StreambgError
 from streambg.records.source import COLORS
-from streambg.replaying.document import Identity, Report, decode
+from streambg.replaying.document import Report, decode
 from streambg.replaying.html import render
 from streambg.replaying.pins import plan
+from streambg.replaying.recorded import Identity
 from streambg.replaying.request import Bound, Request
 from streambg.replaying.run import Interrupted, Progress, resume, run
 

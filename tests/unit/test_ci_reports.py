@@ -14,7 +14,8 @@ from replay_documents import REPORT
 from streambg.continuous.gates import MAX_EXAMPLES, cases, contract_markdown, markdown, word_of
 from streambg.continuous.junit import Case, Result, junit
 from streambg.continuous.validating import Validated
-from streambg.replaying.document import Proof, Report
+from streambg.replaying.document import Report
+from streambg.replaying.found import Proof
 
 AT = "2026-11-27T07:00:00"
 # GitHub's limit for the summary of one step.

@@ -139,6 +139,9 @@ def test_low_coverage_is_never_a_pass_and_very_low_coverage_is_an_abort() -> Non
     assert broken.word == "abort"
     assert broken.reasons == ("coverage 89.91 % of 1,001 events, below 95% the candidate is taken for broken",)
     assert judged(GATE, GOOD, Coverage(0, 0)).word == "continue"
+    lost_by_live = judged(GATE, GOOD, Coverage(900, 101), left_out=40)
+    assert lost_by_live.word == "continue", "a candidate is not broken by what the other color has lost"
+    assert lost_by_live.reasons == ("coverage 89.91 % of 1,001 events, the limit is 0.999",)
 
 
 def test_what_stands_in_the_way_is_said_and_holds_everything_up() -> None:

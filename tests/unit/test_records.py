@@ -68,6 +68,17 @@ def test_P7_a_batch_comes_back_as_it_was() -> None:
     assert read.carry == batch.carry
 
 
+def test_P8_the_numbers_of_a_batch_fold_as_the_batch_does() -> None:
+    batch = make(2, [3, 7, 8], upto=9, forwarded=[[("a", b"b")], [], []])
+    data = batches.encode(batch)
+    whole, numbers = batches.decode(data), batches.decode_numbers(data)
+    assert numbers.head == whole.head
+    assert len(numbers) == len(whole)
+    for name in ("offsets", "times", "statuses", "scores"):
+        assert (getattr(numbers, name) == getattr(whole, name)).all()
+    assert list(numbers.values) == [b"", b"", b""]
+
+
 def test_an_empty_batch_says_that_nothing_stood_in_the_interval() -> None:
     empty = make(2, [], upto=9, scores=np.empty((0, 2)), carry={})
     assert len(batches.decode(batches.encode(empty))) == 0
@@ -92,15 +103,32 @@ def test_columns_that_contradict_each_other_are_refused(broken: Batch) -> None:
         batches.decode(batches.encode(broken))
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        make(2, [3, 3, 8]),
+        make(2, [3, 7, 8], upto=7),
+        make(2, [3, 7], times=np.zeros(1, np.int64)),
+        make(2, [3, 7], scores=np.zeros(3)),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_refused(broken: Batch) -> None:
+    with pytest.raises(BadBatch):
+        batches.decode_numbers(batches.encode(broken))
+
+
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_bad_batches(data: bytes) -> None:
-    with pytest.raises((BadBatch, UpgradeFirst)):
-        batches.decode(data)
+    for decode in (batches.decode, batches.decode_numbers):
+        with pytest.raises((BadBatch, UpgradeFirst)):
+            decode(data)
 
 
 def test_P5_a_newer_batch_format_says_upgrade() -> None:
     with pytest.raises(UpgradeFirst, match="format 2"):
         batches.decode(msgspec.msgpack.encode([2, 1, 0, 1, False, "columns nobody knows yet"]))
+    with pytest.raises(UpgradeFirst, match="format 2"):
+        batches.decode_numbers(msgspec.msgpack.encode([2, 1, 0, 1, False, "columns nobody knows yet"]))
 
 
 def test_P13_a_null_key_is_hashed_by_its_source_position_and_is_not_the_empty_key() -> None:

@@ -136,7 +136,8 @@ def test_a_row_has_its_label() -> None:
     table.take([3_500], [b'{"id": "e3", "y": true}'])
     table.sort()
     events = part({2: 0.5, 3: 0.75})
-    made = rows_of(0, Baseline(events, Published(np.array([0, 0]), {})), events, table)
+    given = table.find(table.begun(), events.column("id"), events.times)
+    made = rows_of(0, Baseline(events, Published(np.array([0, 0]), {})), events, given)
     assert made.labels is not None
     assert np.isnan(made.labels[0])
     assert made.labels[1] == 1.0

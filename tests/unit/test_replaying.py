@@ -35,6 +35,7 @@ from streambg.replaying.series import MOST_PIECES, Series
 def replayed(borders: Sequence[int], *, restart: bool = False, labels: LabelTable | None = None) -> states.State:
     """Windows that end at these offsets; restart: through bytes after each of them."""
     state = states.begun(lane(borders[-1]), TERMS, 1)
+    state.met = None if labels is None else labels.begun()
     for border in borders:
         if restart:
             state = states.decode(states.encode(state, "id"), "id")
@@ -51,6 +52,7 @@ def table() -> LabelTable:
         [1_000 * number + 500 for number in range(3_000)],
         [json.dumps({"id": number, "y": number % 10 >= 5}).encode() for number in range(3_000)],
     )
+    found.begin()
     found.take([1], [b"no label"])
     found.sort()
     return found
@@ -199,10 +201,12 @@ def test_a_range_that_says_nothing_is_refused(said: list[str]) -> None:
 def test_an_event_gets_the_first_label_of_its_key_within_the_horizon() -> None:
     found = LabelTable(LABELS)
     at = [(1, 500_000, 0), (1, 100_000, 1), (2, 10_000, 1), (3, 300_000, 1), (1, 90_000, 0)]
-    found.take([time for _, time, _ in at], [json.dumps({"id": key, "y": y}).encode() for key, _, y in at])
+    for key, time, y in at:
+        found.begin()  # each in a partition of its own: they are not in the order of their times
+        found.take([time], [json.dumps({"id": key, "y": y}).encode()])
     found.sort()
     column, times = [1, 1, 2, 3, None, 9], np.array([99_000, 460_000, 16_000, 200_000, 1, 1])
-    keyed, rows, labels = found.find(column, times)
-    assert keyed.tolist() == [0, 1, 2, 3, 5]
-    assert rows.tolist() == [0, 1], "2 is dated 6 s before its event, 3 after the horizon"
-    assert labels.tolist() == [1.0, 0.0]
+    given = [found.find(found.begun(), [key], np.array([time])) for key, time in zip(column, times, strict=True)]
+    assert [bool(each.keyed[0]) for each in given] == [True, True, True, True, False, True]
+    assert [at for at, each in enumerate(given) if each.there[0]] == [0, 1], "2 is dated 6 s early, 3 after the horizon"
+    assert [float(each.labels[0]) for each in given[:2]] == [1.0, 0.0]
