@@ -93,9 +93,9 @@ def _plain(each: Kept | Unread) -> dict[str, Any]:
     }
 
 
-@app.command(epilog="Example:  streambg replay show 3fa1;  streambg replay show 3fa1 --html")
+@app.command(epilog="Example:  streambg replay show;  streambg replay show 3fa1 --html")
 def show(
-    replay: Annotated[str, _id_argument("The replay's id, or its beginning.")],
+    replay: Annotated[str | None, _id_argument("The replay's id, or its beginning; without it the newest.")] = None,
     html: Annotated[
         bool, typer.Option("--html", help="Write the page with this run's timing; print its path.")
     ] = False,
@@ -103,7 +103,7 @@ def show(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """One replay: its verdict and why, what changes for whom, how sure that is. --output json prints its report."""
-    found = shelf.find(folder, replay)
+    found = shelf.newest(folder) if replay is None else shelf.find(folder, replay)
     if html:
         page = found.page()
         if output is Output.JSON:

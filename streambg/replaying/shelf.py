@@ -76,6 +76,14 @@ def find(root: Path, wanted: str) -> Kept:
     return read
 
 
+def newest(root: Path) -> Kept:
+    """The one that was made last. Raises ConfigError where there is none."""
+    found = next((each for each in kept(root) if isinstance(each, Kept)), None)
+    if found is None:
+        raise ConfigError(f"no replays in {root}", way_out="streambg replay --model NAME:VERSION --last 24h")
+    return found
+
+
 def _folders(root: Path) -> Iterator[Path]:
     if root.is_dir():
         yield from sorted(path for path in root.iterdir() if path.is_dir() and _ID.fullmatch(path.name))

@@ -18,7 +18,7 @@ from streambg.errors import ConfigError, StreambgError
 from streambg.replaying.diff import Line, diff
 from streambg.replaying.document import REPORT_FILE, TIMING_FILE, Report, Timing, encode
 from streambg.replaying.html import render
-from streambg.replaying.shelf import Kept, Unread, find, kept
+from streambg.replaying.shelf import Kept, Unread, find, kept, newest
 
 APP = typer.Typer()
 APP.registered_commands.extend(replay_reports.app.registered_commands)
@@ -74,6 +74,13 @@ def test_the_list_as_json(root: Path) -> None:
 
 def test_without_a_directory_there_are_none(tmp_path: Path) -> None:
     assert "No replays in" in said("list", root=tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="no replays in"):
+        newest(tmp_path / "nowhere")
+
+
+def test_the_newest_is_shown_without_an_id(root: Path) -> None:
+    assert newest(root).folder.name == OTHER_ID
+    assert json.loads(said("show", "--output", "json", root=root))["identity"]["id"] == OTHER_ID
 
 
 @pytest.mark.parametrize(
