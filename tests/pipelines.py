@@ -16,7 +16,7 @@ from typing import Any, cast
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from endings import tied
 from waiting import until
@@ -27,6 +27,7 @@ from streambg.control import verbs
 from streambg.control.verbs import Said
 from streambg.errors import Hung
 from streambg.kafka import profiles
+from streambg.kafka.looking import EOF_WAIT_S, ranges
 from streambg.kafka.positions import read_settled
 from streambg.models.policy import Policy
 from streambg.models.registry import NewVersion, Registry
@@ -332,9 +333,11 @@ class Running:
         consumer = Consumer(dict(profiles.reader(self.pipeline, "test")))
         read, left = Read(), set(spots)
         try:
-            consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for topic, number in spots])
+            # a client that is told to find the beginning itself may wait half a second first
+            firsts = {spot: first for spot, (first, _) in ranges(consumer, spots, 20).items()}
+            consumer.assign([TopicPartition(topic, number, first) for (topic, number), first in firsts.items()])
             while left:
-                for message in consumer.consume(5_000, 0.2):
+                for message in consumer.consume(5_000, EOF_WAIT_S):
                     if message.error() is not None:
                         left.discard((message.topic() or "", message.partition() or 0))
                     elif message.topic() == topics.output:

@@ -201,6 +201,12 @@ def test_ctrl_c_of_which_a_client_made_another_error(
     def interrupted() -> None:
         raise SystemError("list_topics returned a result with an exception set") from KeyboardInterrupt()
 
+    def taken_for_something_else() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise TypeError("expected configuration property name as type unicode string") from None
+
     def broken() -> None:
         raise SystemError("something else")
 
@@ -209,6 +215,10 @@ def test_ctrl_c_of_which_a_client_made_another_error(
         start.main()
     assert ended.value.code == 130
     assert capsys.readouterr().err == ""
+    verbs_that(monkeypatch, taken_for_something_else)
+    with pytest.raises(SystemExit) as ended:
+        start.main()
+    assert ended.value.code == 130
     verbs_that(monkeypatch, broken)
     with pytest.raises(SystemError, match="something else"):
         start.main()
