@@ -6,19 +6,20 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from endings import tied
+from linear_model import MODEL
+from outcomes import Read, read_all
 from waiting import until
 
 from streambg import audit, topicplan
@@ -30,54 +31,9 @@ from streambg.kafka import profiles
 from streambg.kafka.positions import read_settled
 from streambg.models.policy import Policy
 from streambg.models.registry import NewVersion, Registry
-from streambg.records.outcome import DeadLetter, Outcome, decode_dead_letter, find_header, parse_header
 from streambg.records.source import COLORS
 
 ROOT = Path(__file__).parent.parent
-
-MODEL = '''
-import os
-import pathlib
-import time
-import numpy as np
-from streambg.models.contract import Answers
-
-class Linear:
-    """Score from two features; `bias` tells versions apart, the other parameters misbehave on purpose.
-
-    raises_on: an id, raises_at: of every hundred ids one. dies_from: an id that ends the process. noise: another answer
-    each time it is asked. scale: 100 for percent. A field `large` of an event: an answer of so many bytes. A file of
-    the name `pause`: it takes the seconds that stand in it, once.
-    """
-    def __init__(self, params=None):
-        import json
-        given = json.loads(params) if params else {}
-        self.bias = given.get("bias", 0.0)
-        self.raises_on = given.get("raises_on")
-        self.raises_at = given.get("raises_at")
-        self.noise = given.get("noise", 0.0)
-        self.scale = given.get("scale", 1.0)
-        self.pause = pathlib.Path(given.get("pause", "no pause"))
-        self.fails_from = given.get("fails_from")
-        self.dies_from = given.get("dies_from")
-
-    def predict_many(self, events):
-        ids = [row.get("id", 0) for row in events.rows]
-        if self.raises_on in ids or self.raises_at in [number % 100 for number in ids]:
-            raise ValueError("no answer to this one")
-        if self.dies_from is not None and max(ids) >= self.dies_from:
-            os._exit(1)  # as code in C does that crashes
-        if self.pause.exists():
-            seconds = float(self.pause.read_text())
-            self.pause.unlink()
-            time.sleep(seconds)
-        z = events.matrix(["f1", "f2"]) @ np.array([0.5, -0.3]) + self.bias
-        scores = self.scale / (1 + np.exp(-z - self.noise * np.random.default_rng().normal(size=len(z))))
-        if self.fails_from is not None:  # an answer that is no number is an error row
-            scores[[number >= self.fails_from for number in ids]] = np.nan
-        sizes = [row.get("large", 0) for row in events.rows]
-        return Answers(scores, [b"x" * size or b"small" for size in sizes]) if any(sizes) else scores
-'''
 
 YAML = """
 pipeline: {name}
@@ -115,21 +71,6 @@ class Process:
     def kill(self) -> None:
         self.popen.kill()
         self.popen.wait(20)
-
-
-@dataclass
-class Read:
-    """What a read_committed reader sees: outcomes and dead letters in the order of each partition."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    values: list[bytes] = field(default_factory=list)
-    keys: list[bytes | None] = field(default_factory=list)
-    letters: list[DeadLetter] = field(default_factory=list)
-
-    def counts(self) -> Counter[tuple[int, int]]:
-        """(partition, source offset) -> outcomes."""
-        sources = [outcome.source for outcome in self.outcomes] + [letter.source for letter in self.letters]
-        return Counter((source.partition, source.offset) for source in sources)
 
 
 class Running:
@@ -327,25 +268,7 @@ class Running:
 
     def read(self) -> Read:
         """All that a read_committed reader sees now."""
-        topics = self.pipeline.topics
-        spots = [(topic, number) for topic in (topics.output, topics.dead_letters) for number in range(self.partitions)]
-        consumer = Consumer(dict(profiles.reader(self.pipeline, "test")))
-        read, left = Read(), set(spots)
-        try:
-            consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for topic, number in spots])
-            while left:
-                for message in consumer.consume(5_000, 0.2):
-                    if message.error() is not None:
-                        left.discard((message.topic() or "", message.partition() or 0))
-                    elif message.topic() == topics.output:
-                        read.outcomes.append(parse_header(find_header(message.headers()) or b""))  # type: ignore[arg-type] # a list of pairs
-                        read.values.append(message.value() or b"")
-                        read.keys.append(message.key())
-                    else:
-                        read.letters.append(decode_dead_letter(message.value() or b""))
-        finally:
-            consumer.close()
-        return read
+        return read_all(self.pipeline, range(self.partitions))
 
     def expect_exactly_once(self) -> Read:
         """Every event fed has one outcome, in source order in each partition, epochs never going back.

@@ -39,6 +39,7 @@ from streambg.continuous.validating import Wanted as Validation
 from streambg.continuous.validating import validate as run_validation
 from streambg.control.verbs import Said
 from streambg.errors import ConfigError, ContractChanged, StreambgError
+from streambg.process.ctrl_c import ctrl_c_is_itself
 from streambg.replaying.place import write_whole
 from streambg.running.stopping import Stopping
 
@@ -165,7 +166,7 @@ def deploy_(
     wanted = Wanted(model, said, until, share, gives_up_rollback, accept_contract_change)
     began = datetime.now(UTC)
     try:
-        with Stopping():
+        with Stopping(), ctrl_c_is_itself():
             outcome = deploy(config, wanted, _tell)
     except KeyboardInterrupt:
         _tell(f"what was begun goes on. Join it: streambg ci deploy {model} --wait; end it: streambg abort")

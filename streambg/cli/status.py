@@ -27,6 +27,7 @@ from streambg.cli.common import (
 from streambg.config import Pipeline
 from streambg.errors import StreambgError
 from streambg.kafka.errors import translate
+from streambg.process.ctrl_c import ctrl_c_is_itself
 from streambg.status.collect import Collector
 from streambg.status.report import as_json, attention
 from streambg.status.show import conclusion, page
@@ -102,7 +103,7 @@ def _watch(looks: Generator[Look], output: Output) -> bool:
     # what does not fit is cut off below: the conclusion stands above
     live = Live(console=stdout, auto_refresh=False, vertical_overflow="crop")
     in_place = output is Output.TEXT and stdout.is_terminal
-    with suppress(KeyboardInterrupt), closing(looks), live if in_place else nullcontext():
+    with suppress(KeyboardInterrupt), ctrl_c_is_itself(), closing(looks), live if in_place else nullcontext():
         for document, shown, good in looks:
             fine = good
             if in_place:

@@ -31,6 +31,7 @@ from streambg.errors import ConfigError, Refused
 from streambg.kafka import profiles
 from streambg.kafka.reading import LogReader
 from streambg.looking.collect import Scenery
+from streambg.process.ctrl_c import ctrl_c_is_itself
 from streambg.superseding import command, plan
 from streambg.superseding.measure import Counted, measure
 from streambg.superseding.plan import Place
@@ -139,7 +140,7 @@ def _measured(
 def _wait(config: Pipeline, made: Supersession) -> plan.Carried:
     """With a bar; Ctrl-C ends the waiting, not the work."""
     try:
-        with counted(f"superseding, epoch {made.epoch}") as show:
+        with counted(f"superseding, epoch {made.epoch}") as show, ctrl_c_is_itself():
             return command.wait(config, made, lambda now: show(now.passed, now.total))
     except KeyboardInterrupt:
         stderr.print(

@@ -13,8 +13,10 @@ from streambg.config.environment import expand
 from streambg.config.explain import explain
 from streambg.config.sections import Pipeline
 from streambg.config.yamlfile import read
+from streambg.process.ctrl_c import ctrl_c_waits
 
 
+@ctrl_c_waits()
 def load(path: Path, env: Mapping[str, str]) -> Pipeline:
     """The pipeline that a file describes; `${NAME:-default}` is filled from `env`.
 

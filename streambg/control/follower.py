@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streambg.control.fold import ControlFold, Entry
 from streambg.control.state import ControlState
@@ -80,7 +80,9 @@ class ControlFollower:
         # asks for the log's end on a connection of its own: on the reader's it would wait behind the fetch
         self._asker = clients.consumer(settings)
         self._partition = TopicPartition(topic, 0)
-        self._consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+        # Nothing was ever taken from this log, so it begins at 0. Asked for its beginning, a client that does not know
+        # the leader yet asks again after half a second only.
+        self._consumer.assign([TopicPartition(topic, 0, 0)])
         self._snapshot = Snapshot(self.fold.state, -1, float("-inf"))
         self._failure: BaseException | None = None
         self._stopping = threading.Event()

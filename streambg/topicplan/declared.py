@@ -17,6 +17,7 @@ from streambg.config.shipped import shipped
 from streambg.config.values import parse_duration
 from streambg.config.yamlfile import Document, Problem, read
 from streambg.errors import ConfigError
+from streambg.process.ctrl_c import ctrl_c_waits
 
 # A topic's part in a pipeline, and the name of its file.
 Part = Literal[
@@ -122,6 +123,7 @@ def directory(pipeline: Pipeline) -> Path:
     return beside if (beside / "control.yaml").is_file() else shipped("topics")
 
 
+@ctrl_c_waits()
 def load_topics(pipeline: Pipeline) -> list[Declared]:
     """Every topic of the pipeline, in the order of P13. Raises ConfigError with file and line."""
     folder = directory(pipeline)

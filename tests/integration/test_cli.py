@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -101,8 +102,10 @@ def test_a_broker_that_does_not_answer(kafka: str, unique: str, tmp_path: Path) 
     with pipeline(tmp_path, kafka, unique) as run:
         text = run.pipeline.file.read_text().replace(kafka, f"127.0.0.1:{free_port()}")
         run.pipeline.file.write_text(text)
-        for verb in (["status"], ["promote"], ["audit"]):
-            done = streambg(tmp_path, *verb)
+        verbs = ("status", "promote", "audit")
+        with ThreadPoolExecutor() as pool:  # each asks for some seconds before it gives up
+            ends = list(pool.map(lambda verb: streambg(tmp_path, verb), verbs))
+        for verb, done in zip(verbs, ends, strict=True):
             assert done.returncode == 3, (verb, done.stderr)
             assert "streambg broker start" in done.stderr
             assert "%3|" not in done.stderr, "the client's own lines are not for people"

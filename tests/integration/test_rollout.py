@@ -115,11 +115,14 @@ def cli(run: Running, *words: str) -> Result:
 
 
 def reaches(run: Running, condition: Callable[[Rollout], bool], what: str) -> Rollout:
-    def found() -> Rollout | None:
-        now = rollout(run)
-        return now if condition(now) else None
+    with run.control() as control:  # the same client for every look: one that starts reads the log anew
 
-    reached = until(found, 60, what)
+        def found() -> Rollout | None:
+            now = control.state().rollout
+            assert now is not None
+            return now if condition(now) else None
+
+        reached = until(found, 60, what)
     assert reached is not None
     return reached
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +20,7 @@ from streambg.cli import start
 from streambg.cli.completing import bash_completion, join_colons
 from streambg.models.policy import Policy
 from streambg.models.registry import Registry
+from streambg.process.ctrl_c import ctrl_c_waits
 
 PIPELINE = """
 pipeline: shuttle
@@ -164,6 +165,76 @@ def test_ctrl_c_while_the_verbs_are_loaded(monkeypatch: pytest.MonkeyPatch, caps
         start.main()
     assert ended.value.code == 130
     assert capsys.readouterr().err == ""
+
+
+DROPS_IT = """
+import signal, sys, types
+class Loading(types.ModuleType):
+    def __getattr__(self, name):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            pass
+        return lambda: print("went on")
+sys.modules["streambg.cli.main"] = Loading("streambg.cli.main")
+from streambg.cli import start
+start.main()
+"""
+
+
+def test_ctrl_c_while_the_verbs_are_loaded_is_dropped_by_nobody() -> None:
+    done = subprocess.run([sys.executable, "-c", DROPS_IT], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def verbs_that(monkeypatch: pytest.MonkeyPatch, main: Callable[[], None]) -> None:
+    module = ModuleType("streambg.cli.main")
+    monkeypatch.setattr(module, "main", main, raising=False)
+    monkeypatch.setitem(sys.modules, "streambg.cli.main", module)
+
+
+def test_ctrl_c_of_which_a_client_made_another_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What Kafka's client raises where Ctrl-C comes while it answers."""
+
+    def interrupted() -> None:
+        raise SystemError("list_topics returned a result with an exception set") from KeyboardInterrupt()
+
+    def taken_for_something_else() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise TypeError("expected configuration property name as type unicode string") from None
+
+    def broken() -> None:
+        raise SystemError("something else")
+
+    verbs_that(monkeypatch, interrupted)
+    with pytest.raises(SystemExit) as ended:
+        start.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == ""
+    verbs_that(monkeypatch, taken_for_something_else)
+    with pytest.raises(SystemExit) as ended:
+        start.main()
+    assert ended.value.code == 130
+    verbs_that(monkeypatch, broken)
+    with pytest.raises(SystemError, match="something else"):
+        start.main()
+
+
+def test_ctrl_c_waits_for_what_would_drop_it() -> None:
+    def load() -> None:
+        with ctrl_c_waits():
+            signal.raise_signal(signal.SIGINT)
+            reached.append("the end")
+
+    reached: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    assert reached == ["the end"]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_a_process_that_waits_for_its_topics_ends_on_ctrl_c(folder: Path) -> None:
