@@ -229,7 +229,9 @@ def _line(result: Result) -> str:
 
 def _table(results: Sequence[Result]) -> Table:
     missed = sum(not result.caught for result in results)
-    table = Table("rule", "broken how", "caught by", "s", caption=f"{len(results)} breaks, {missed} not caught")
+    table = Table("rule", "broken how", caption=f"{len(results)} breaks, {missed} not caught")
+    table.add_column("caught by", overflow="fold")
+    table.add_column("s", justify="right")
     for each in results:
         by = each.broken.node.rpartition("::")[2].replace("[", r"\[")
         caught = by if each.caught else f"NOT CAUGHT by {by}: {each.said}"
