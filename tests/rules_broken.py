@@ -69,10 +69,11 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A run's verdict, and the first line of what failed."""
+    """A run's verdict; the first test that failed, and the first line of why."""
 
     verdict: Verdict
     why: str = ""
+    test: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +88,15 @@ class Result:
 
 def judged(report: ET.Element) -> Said:
     """A junit report of pytest as a verdict."""
-    cases = list(report.iter("testcase"))
-    ran = [case for case in cases if case.find("skipped") is None]
-    errors_, failures = list(report.iter("error")), list(report.iter("failure"))
-    why = [(found.get("message") or "").split("\n")[0] for found in (*errors_, *failures)]
-    if errors_ or any(line.startswith(NO_CODE) for line in why):
-        return Said(Verdict.NO_CODE, why[0])
-    if failures:
-        return Said(Verdict.FAILED, why[0])
-    return Said(Verdict.PASSED if ran else Verdict.NOTHING)
+    ran = [case for case in report.iter("testcase") if case.find("skipped") is None]
+    failed = [(case, found) for case in ran for found in case if found.tag in ("error", "failure")]
+    if not failed:
+        return Said(Verdict.PASSED if ran else Verdict.NOTHING)
+    why = [(found.get("message") or "").split("\n")[0] for _, found in failed]
+    no_code = any(
+        found.tag == "error" or line.startswith(NO_CODE) for (_, found), line in zip(failed, why, strict=True)
+    )
+    return Said(Verdict.NO_CODE if no_code else Verdict.FAILED, why[0], failed[0][0].get("name", ""))
 
 
 def run(tree: Path, nodes: Sequence[str], limit_s: float, *, keep_bytecode: bool = False) -> Said:
@@ -171,7 +172,7 @@ def prove(breaks: Sequence[Break], root: Path) -> Iterator[Result]:
         began = time.monotonic()
         unbroken = run(tree, sorted({broken.node for broken in breaks}), UNBROKEN_S, keep_bytecode=True)
         if unbroken.verdict is not Verdict.PASSED:
-            raise RuntimeError(f"with nothing broken: {unbroken.verdict}: {unbroken.why}")
+            raise RuntimeError(f"with nothing broken {unbroken.verdict}: {unbroken.test} {unbroken.why}")
         took = time.monotonic() - began
         for broken in breaks:
             if broken.mutant is not None:
