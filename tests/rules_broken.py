@@ -216,8 +216,7 @@ def main(arguments: Sequence[str] | None = None, breaks: Iterable[Break] = BREAK
         errors.print(f"stopped behind {len(results)} of {len(chosen)}; the copy is gone")
         return 130
     if given.output == "json":
-        data = [{**asdict(each), "rule": f"P{each.broken.rule}", "test": each.broken.node} for each in results]
-        sys.stdout.write(json.dumps(data, indent=2) + "\n")
+        sys.stdout.write(json.dumps([_data(each) for each in results], indent=2) + "\n")
     else:
         console.print(_table(results))
     return 0 if all(result.caught for result in results) else 1
@@ -226,6 +225,11 @@ def main(arguments: Sequence[str] | None = None, breaks: Iterable[Break] = BREAK
 def _line(result: Result) -> str:
     word = "caught" if result.caught else "NOT CAUGHT"
     return f"P{result.broken.rule} {result.broken.how}: {word} in {result.seconds:.1f} s: {result.said[:160]}"
+
+
+def _data(result: Result) -> dict[str, object]:
+    broken = {**asdict(result.broken), "rule": f"P{result.broken.rule}", "test": result.broken.node}
+    return {**broken, "caught": result.caught, "said": result.said, "seconds": round(result.seconds, 2)}
 
 
 def _table(results: Sequence[Result]) -> Table:
