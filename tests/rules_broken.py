@@ -69,10 +69,11 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A run's verdict, and the first line of what failed."""
+    """A run's verdict; the first test that failed, and the first line of why."""
 
     verdict: Verdict
     why: str = ""
+    test: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +88,15 @@ class Result:
 
 def judged(report: ET.Element) -> Said:
     """A junit report of pytest as a verdict."""
-    cases = list(report.iter("testcase"))
-    ran = [case for case in cases if case.find("skipped") is None]
-    errors_, failures = list(report.iter("error")), list(report.iter("failure"))
-    why = [(found.get("message") or "").split("\n")[0] for found in (*errors_, *failures)]
-    if errors_ or any(line.startswith(NO_CODE) for line in why):
-        return Said(Verdict.NO_CODE, why[0])
-    if failures:
-        return Said(Verdict.FAILED, why[0])
-    return Said(Verdict.PASSED if ran else Verdict.NOTHING)
+    ran = [case for case in report.iter("testcase") if case.find("skipped") is None]
+    failed = [(case, found) for case in ran for found in case if found.tag in ("error", "failure")]
+    if not failed:
+        return Said(Verdict.PASSED if ran else Verdict.NOTHING)
+    why = [(found.get("message") or "").split("\n")[0] for _, found in failed]
+    no_code = any(
+        found.tag == "error" or line.startswith(NO_CODE) for (_, found), line in zip(failed, why, strict=True)
+    )
+    return Said(Verdict.NO_CODE if no_code else Verdict.FAILED, why[0], failed[0][0].get("name", ""))
 
 
 def run(tree: Path, nodes: Sequence[str], limit_s: float, *, keep_bytecode: bool = False) -> Said:
@@ -171,7 +172,7 @@ def prove(breaks: Sequence[Break], root: Path) -> Iterator[Result]:
         began = time.monotonic()
         unbroken = run(tree, sorted({broken.node for broken in breaks}), UNBROKEN_S, keep_bytecode=True)
         if unbroken.verdict is not Verdict.PASSED:
-            raise RuntimeError(f"with nothing broken: {unbroken.verdict}: {unbroken.why}")
+            raise RuntimeError(f"with nothing broken {unbroken.verdict}: {unbroken.test} {unbroken.why}")
         took = time.monotonic() - began
         for broken in breaks:
             if broken.mutant is not None:
@@ -215,8 +216,7 @@ def main(arguments: Sequence[str] | None = None, breaks: Iterable[Break] = BREAK
         errors.print(f"stopped behind {len(results)} of {len(chosen)}; the copy is gone")
         return 130
     if given.output == "json":
-        data = [{**asdict(each), "rule": f"P{each.broken.rule}", "test": each.broken.node} for each in results]
-        sys.stdout.write(json.dumps(data, indent=2) + "\n")
+        sys.stdout.write(json.dumps([_data(each) for each in results], indent=2) + "\n")
     else:
         console.print(_table(results))
     return 0 if all(result.caught for result in results) else 1
@@ -227,9 +227,16 @@ def _line(result: Result) -> str:
     return f"P{result.broken.rule} {result.broken.how}: {word} in {result.seconds:.1f} s: {result.said[:160]}"
 
 
+def _data(result: Result) -> dict[str, object]:
+    broken = {**asdict(result.broken), "rule": f"P{result.broken.rule}", "test": result.broken.node}
+    return {**broken, "caught": result.caught, "said": result.said, "seconds": round(result.seconds, 2)}
+
+
 def _table(results: Sequence[Result]) -> Table:
     missed = sum(not result.caught for result in results)
-    table = Table("rule", "broken how", "caught by", "s", caption=f"{len(results)} breaks, {missed} not caught")
+    table = Table("rule", "broken how", caption=f"{len(results)} breaks, {missed} not caught")
+    table.add_column("caught by", overflow="fold")
+    table.add_column("s", justify="right")
     for each in results:
         by = each.broken.node.rpartition("::")[2].replace("[", r"\[")
         caught = by if each.caught else f"NOT CAUGHT by {by}: {each.said}"

@@ -281,6 +281,8 @@ class OneTurn:
     def __init__(self, *_: object) -> None:
         self.stopping = False
 
+    def turned(self) -> None: ...
+
     def wait(self, _seconds: float) -> None:
         self.stopping = True
 
