@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from streambg.doctor.facts import Binding, Clock, Facts, GroupMember, Redis
+from streambg.doctor.facts import Binding, Clock, Facts, GroupMember, Redis, Waiting
 from streambg.doctor.finding import Verdict
 from streambg.topicplan.declared import Part
 
 DAY_MS = 86_400_000
+# A horizon of an hour; one output and one segment.
+HOUR = Waiting(82, 5_100_000, 1.0, True)
 LARGEST = 1_048_588
 ROOMY = {"max.message.bytes": str(LARGEST + 65_536)}
 COMMON = {
@@ -309,6 +311,22 @@ CASES: dict[str, tuple[Change, str, Verdict, tuple[str, str, str]]] = {
         "redis",
         Verdict.WARNING,
         ("maxmemory-policy allkeys-lru, maxmemory 256 MB", "P33", "maxmemory-policy noeviction"),
+    ),
+    "a Redis that is too small for an hour of labels": (
+        lambda f: replace(f, redis=Redis(256 << 20, "noeviction"), waiting=HOUR, rate=2_000.0),
+        "redis",
+        Verdict.WARNING,
+        (
+            "maxmemory 256 MB; 2,000 events/s (measured) x 85m x 82 bytes are 798 MB",
+            "no label is counted until others have expired (P33)",
+            "redis-cli CONFIG SET maxmemory 998mb, and the same in redis.conf; or fewer labels: `sample: 25.67%`",
+        ),
+    ),
+    "a machine that is too small for them": (
+        lambda f: replace(f, redis=Redis(0, "noeviction", machine=512 << 20), waiting=HOUR, rate=2_000.0),
+        "redis",
+        Verdict.WARNING,
+        ("no maxmemory, 512 MB in the machine", "where Redis is killed", "a machine with 998 MB for Redis"),
     ),
     "a Redis that is away": (
         lambda f: replace(f, redis=Redis(problem="it does not answer: refused")),

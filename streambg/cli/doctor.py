@@ -34,6 +34,12 @@ def doctor(
     outage: Annotated[
         str, typer.Option("--outage", help="The longest time that processes may stand still: 24h, 3d.")
     ] = "24h",
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--rate", min=0, help="Events a second that Redis must have room for (labels). Default: the last hour's."
+        ),
+    ] = None,
     local: Annotated[
         bool, typer.Option("--local", help="A single broker is meant: say so, and do not fail because of it.")
     ] = False,
@@ -68,6 +74,7 @@ def doctor(
     wanted = Wanted(
         _duration(outage),
         config.labels.horizon_ms if config.labels is not None else 0,
+        rate,
         local,
         named_principals(config, prefix, principal or ()),
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from streambg.comparing.comparison import Comparison
+from streambg.comparing.holes import Hole
 from streambg.comparing.snapshot import Snapshot
 from streambg.kafka.coreader import Fetched, Position
 from streambg.records.batch import BadBatch, Batch, decode
@@ -90,11 +91,11 @@ class Desk:
         """As of now; encode them before the next piece of work."""
         return [comparison.snapshot() for _, comparison in sorted(self.comparisons.items())]
 
-    def holes(self) -> list[str]:
-        """Open holes, for the alarm: batches beyond them are not accepted until a scorer closes them (P8)."""
-        return [
-            f"{color}/{partition}: {side.open_drops['hole']} batches stand beyond a hole that begins at {side.covered}"
-            for partition, comparison in sorted(self.comparisons.items())
+    def holes(self) -> dict[Hole, int]:
+        """How many batches stand beyond each open hole: not accepted until a scorer closes it (P8). From any thread."""
+        return {
+            Hole(color, partition, side.covered): side.open_drops["hole"]
+            for partition, comparison in sorted(dict(self.comparisons).items())
             for color in COLORS
             if (side := comparison.side(color)).open_drops["hole"]
-        ]
+        }

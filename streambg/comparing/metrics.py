@@ -15,6 +15,7 @@ from streambg.labelling.stream import Stream
 from streambg.records.source import COLORS
 
 SESSIONS = Counter("streambg_comparator_sessions_total", "Reader sessions begun")
+ALARMS = Counter("streambg_comparator_alarms_total", "Things a person should look at; the log has their texts")
 SNAPSHOTS = Counter("streambg_comparator_snapshots_total", "Snapshots of evidence delivered")
 SNAPSHOT_FAILURES = Counter("streambg_comparator_snapshot_failures_total", "Rounds of snapshots not delivered")
 NOT_BATCHES = Gauge("streambg_comparator_not_batches", "Records read that are no prediction batch", ["color"])

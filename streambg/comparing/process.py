@@ -22,6 +22,7 @@ from streambg.comparing import liveview, metrics
 from streambg.comparing.desk import Desk, Work
 from streambg.comparing.evidence_log import FLUSH_TIMEOUT_S, EvidenceReader, RecordWriter, encoded
 from streambg.comparing.handover import hand_over
+from streambg.comparing.holes import Holes
 from streambg.comparing.judge import Judge
 from streambg.comparing.session import Session
 from streambg.comparing.site import Site
@@ -74,6 +75,7 @@ class Comparator:
         self._session: Session | None = None
         self._written: dict[bytes, bytes] = {}
         self._redis_problem: str | None = None
+        self._holes = Holes()
 
     async def start(self, send: Send, send_labels: Send) -> None:
         """`send` puts work on the way to `compare`, `send_labels` to `label`.
@@ -140,13 +142,16 @@ class Comparator:
             await self.labels.tend()
 
     async def show(self) -> None:
-        """The live view and the gauges. Redis may be down: that is said once, and nothing waits for it."""
+        """The live view, the gauges, the alarms. Redis may be down: that is said once, and nothing waits for it."""
         if not self._ready:
             return
         session = self._session
         lags = session.lags if session else {}
         metrics.show(self.desk.comparisons, lags, self.desk.not_batches)
         metrics.show_labels(self.labels.desk.streams)
+        for alarm in self._holes.look(self.desk.holes(), time.monotonic()):
+            metrics.ALARMS.inc()
+            log.warning("alarm", what=alarm)
         key, fields = liveview.key(self.site.pipeline), self._fields(lags)
         try:
             if fields:
@@ -285,6 +290,6 @@ class Comparator:
                 }
                 for partition, comparison in sorted(dict(self.desk.comparisons).items())
             },
-            "holes": self.desk.holes(),
+            "holes": [hole.words(batches) for hole, batches in self.desk.holes().items()],
             "labels": self.labels.health() if self._ready else {},
         }

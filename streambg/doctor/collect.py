@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
-import redis
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, but not by the package's own stubs
     AclBindingFilter,
@@ -19,9 +18,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, bu
     ResourceType,
 )
 
-from streambg.config import Pipeline, redact_text
+from streambg.config import Pipeline
 from streambg.control import verbs
 from streambg.control.fold import Entry
+from streambg.doctor import labels
 from streambg.doctor.facts import (
     Binding,
     Broker,
@@ -30,9 +30,9 @@ from streambg.doctor.facts import (
     Group,
     GroupMember,
     Question,
-    Redis,
     Topic,
 )
+from streambg.doctor.labels import CLIENT
 from streambg.errors import StreambgError
 from streambg.kafka import profiles
 from streambg.kafka.admin import ASK_S, await_reachable, describe
@@ -48,7 +48,6 @@ from streambg.topicplan.broker import REACHABLE_S, read
 from streambg.topicplan.declared import Declared, load_topics
 from streambg.topicplan.plan import diff
 
-CLIENT = "streambg.doctor"
 # How many commands, the last ones, show the clocks of those who sent them.
 LAST_COMMANDS = 50
 # What a broker says when a connection is made: `ApiKey JoinGroup (11) Versions 0..9`
@@ -141,7 +140,9 @@ def collect(
         control_begin=begin or 0,
         clocks=[*_senders(commands or []), *(asking.ask("answers", lambda: _scorers(pipeline, topics)) or [])],
         files=files or [],
-        redis=asking.ask("redis", lambda: _redis(pipeline.redis)) if pipeline.labels is not None else None,
+        redis=asking.ask("redis", lambda: labels.redis(pipeline.redis)) if pipeline.labels is not None else None,
+        waiting=labels.waiting(pipeline),
+        rate=asking.ask("rate", lambda: labels.rate(pipeline)) if pipeline.labels is not None and whole else None,
         unasked=asking.unasked,
     )
 
@@ -259,16 +260,6 @@ def _scorers(pipeline: Pipeline, topics: Mapping[str, Topic]) -> list[Clock]:
                 if batch is not None and kind == TIMESTAMP_LOG_APPEND_TIME:
                     seen.append((f"the scorer of {name}/{number}", appended_ms - batch.scored_at))
     return _fastest(seen)
-
-
-def _redis(address: str) -> Redis:
-    """By INFO: a Redis that somebody else runs often knows no CONFIG."""
-    try:
-        with redis.Redis.from_url(address, socket_timeout=ASK_S, socket_connect_timeout=ASK_S) as client:
-            memory: Any = client.info("memory")
-    except (redis.RedisError, OSError) as error:
-        return Redis(problem=redact_text(f"it does not answer: {error}"))
-    return Redis(int(memory["maxmemory"]), str(memory["maxmemory_policy"]))
 
 
 def _fastest(seen: Iterable[tuple[str, int]]) -> list[Clock]:

@@ -45,7 +45,7 @@ CHECKS: tuple[Check, ...] = (
     Check("groups", members.groups, ("groups",)),
     Check("files", members.files, ("files",)),
     Check("clocks", members.clocks, ("commands", "answers")),
-    Check("redis", waiting.redis, ("redis",)),
+    Check("redis", waiting.redis, ("redis", "rate")),
 )
 NAMES = tuple(check.name for check in CHECKS)
 

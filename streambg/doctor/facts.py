@@ -12,7 +12,7 @@ from streambg.topicplan.declared import Declared, Part
 # What is asked of the cluster and of Redis; each may be denied on its own, and then only the checks that need it stay
 # open.
 Question = Literal[
-    "topics", "internal", "brokers", "acls", "groups", "control", "commands", "answers", "files", "redis"
+    "topics", "internal", "brokers", "acls", "groups", "control", "commands", "answers", "files", "redis", "rate"
 ]
 
 # Kafka's own topics that positions and transactions live in.
@@ -86,11 +86,29 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Redis:
-    """limit: its `maxmemory` in bytes, 0 for none. problem: why it did not say."""
+    """limit: its `maxmemory` in bytes, 0 for none; machine: all memory where it runs. problem: why it did not say."""
 
     limit: int = 0
     policy: str = ""
     problem: str = ""
+    machine: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits in Redis for labels: of each event in the sample a row of so many bytes, for so long.
+
+    sample: a share of the keys. packed: where Redis does not pack rows they take more than `row_bytes`.
+    """
+
+    row_bytes: int
+    lives_ms: int
+    sample: float
+    packed: bool
+
+    def needs(self, rate: float) -> int:
+        """Bytes at so many events a second."""
+        return round(rate * self.lives_ms / 1_000 * self.sample * self.row_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +117,9 @@ class Facts:
 
     secured: Kafka's own tools need a login. topics: by name, only those that exist. planned: what `streambg topics
     apply` would set, by topic. acls: None where the cluster has no authorizer; needed: each role's rights.
-    control_begin: the control log's first offset. files: who runs another pipeline file, in words. redis: None where
-    the pipeline has no labels. unasked: why a question has no answer.
+    control_begin: the control log's first offset. files: who runs another pipeline file, in words. redis, waiting: None
+    where the pipeline has no labels. rate: of the input, events a second in the last hour, or in its last ten minutes
+    where those are more. unasked: why a question has no answer.
     """
 
     pipeline: str
@@ -120,6 +139,8 @@ class Facts:
     clocks: Sequence[Clock] = ()
     files: Sequence[str] = ()
     redis: Redis | None = None
+    waiting: Waiting | None = None
+    rate: float | None = None
     unasked: Mapping[Question, str] = field(default_factory=dict)
 
     @property
@@ -144,11 +165,12 @@ class Wanted:
     """What the guarantee shall withstand.
 
     outage_ms: the longest time that processes stand still; horizon_ms: how long after its event a label may come, 0
-    where the pipeline has no labels.
+    where the pipeline has no labels. rate: events a second to reckon with; None: what was measured.
     local: a single broker is meant. principals: whose login each role uses.
     """
 
     outage_ms: int
     horizon_ms: int = 0
+    rate: float | None = None
     local: bool = False
     principals: Mapping[AclRole, str] = field(default_factory=dict)

@@ -38,12 +38,13 @@ Spot = tuple[str, int]  # topic and partition
 
 def ranges(consumer: Consumer, spots: Collection[Spot], timeout: float) -> dict[Spot, tuple[int, int]]:
     """(first, end) offset of each, as the client's isolation level shows it: two requests a broker, however many."""
-    firsts, ends = (_asked(consumer, spots, which, timeout) for which in (OFFSET_BEGINNING, OFFSET_END))
+    firsts, ends = (offsets_at(consumer, spots, which, timeout) for which in (OFFSET_BEGINNING, OFFSET_END))
     return {spot: (firsts[spot], ends[spot]) for spot in spots}
 
 
-def _asked(consumer: Consumer, spots: Collection[Spot], which: int, timeout: float) -> dict[Spot, int]:
-    wanted = [TopicPartition(topic, partition, which) for topic, partition in spots]
+def offsets_at(consumer: Consumer, spots: Collection[Spot], at: int, timeout: float) -> dict[Spot, int]:
+    """Of each the first record from `at` (ms since 1970) on, -1 where there is none; or its beginning, or its end."""
+    wanted = [TopicPartition(topic, partition, at) for topic, partition in spots]
     found = consumer.offsets_for_times(wanted, timeout) if wanted else []
     for each in found:
         if each.error is not None:

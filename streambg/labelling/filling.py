@@ -15,6 +15,11 @@ SLACK_MS = 600_000
 EXPIRY_MARGIN_MS = 30_000
 
 
+def lives_ms(horizon_ms: int, width: int) -> int:
+    """How long a row waits: it may have been written first, and be looked for last, of its cohort."""
+    return horizon_ms + width + SLACK_MS
+
+
 class Filled(msgspec.Struct, array_like=True, frozen=True):
     """How far one input partition's rows are in the room.
 

@@ -22,7 +22,7 @@ from typing import Any
 import redis.asyncio
 
 from streambg.comparing.pair import Pair
-from streambg.labelling.filling import SLACK_MS, Filled, claim
+from streambg.labelling.filling import Filled, claim, lives_ms
 from streambg.labelling.matching import Candidate, Mark, decode_mark
 from streambg.labelling.rows import ORDER_BYTES, Place, Waiting
 
@@ -128,8 +128,7 @@ class Room:
         self._client = client
         self._name = f"streambg:{pipeline}:labels:{pair.blue}.{pair.green}".encode()
         self._prefix = self._name + b":"
-        # a row may have been written first, and be looked for last, of its cohort
-        self.lives_ms = horizon_ms + width + SLACK_MS
+        self.lives_ms = lives_ms(horizon_ms, width)
 
     async def state(self) -> State:
         return State(await self._ask(self._client.hgetall(self._name.decode())))

@@ -32,6 +32,9 @@ SLOTS = 1 << 16
 ORDER_BYTES = 14
 # Rows of one partition that wait to be written: some seconds at 2,000 a second in one partition, and 3 MiB.
 MOST_ROWS = 16_384
+# What a row takes in Redis beside its fixed part (its digest, and its share of the hash), and the mark of its first
+# label: measured by `make bench-labels`, where the fixed part was 32 bytes. Redis packs values of up to 64 so.
+ROW_BYTES, MARK_BYTES, PACKED_BYTES = 19, 31, 64
 ANSWERED_BLUE, FAILED_BLUE, ANSWERED_GREEN, FAILED_GREEN = 1, 2, 4, 8
 
 
@@ -80,6 +83,16 @@ class Layout:
     fields: tuple[str, ...]
     full: bool
     fixed: np.dtype[Any]
+
+    @property
+    def bytes_a_row(self) -> int:
+        """In Redis, with the mark of its label. At least so many where it is not `packed`."""
+        return self.fixed.itemsize + ROW_BYTES + MARK_BYTES
+
+    @property
+    def packed(self) -> bool:
+        """Does Redis pack them? Carried fields, of any length, stand beside the fixed part where `full`."""
+        return not self.full and self.fixed.itemsize <= PACKED_BYTES
 
 
 def layout_of(terms: Terms) -> Layout | None:

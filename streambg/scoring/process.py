@@ -102,15 +102,10 @@ class Scorer:
             session.run(partial(self._turn, session))
 
     def _turn(self, session: Session) -> bool:
-        self._turned()
+        self._frame.turned()
         self._topics.look()
         self._place.share_out(self._topics.partitions(self._site.input, self._site.predictions), session)
         return self._swap_due()
-
-    def _turned(self) -> None:
-        """Scoring goes on without a fresh view of the control log; but a scorer that has none is not well."""
-        if self._follower.snapshot().age(time.monotonic()) <= LEASE_S:
-            self._frame.turned()
 
     def _deployment(self) -> Deployment | None:
         return in_force(self._follower.snapshot().state, self._site.color)
@@ -119,7 +114,8 @@ class Scorer:
         """The model of the deployment in force; None when told to stop before there is one."""
         self._follower.wait_caught_up(30)
         while not self._frame.stopping:
-            self._turned()
+            if self._follower.snapshot().age(time.monotonic()) <= LEASE_S:  # what a session asks for itself (P6)
+                self._frame.turned()
             deployment = self._deployment()
             if deployment is not None and self._loaded is not None and self._loaded.deployment == deployment.id:
                 return self._loaded

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from waiting import until
 
 from streambg.cli.main import build
-from streambg.doctor.collect import _redis
+from streambg.doctor.labels import rate, redis
 from streambg.errors import ConfigError
 from streambg.topicplan import Action, apply
 from streambg.topicplan.broker import read
@@ -122,13 +122,21 @@ def test_redis_says_what_it_does_when_it_is_full(redis_url: str) -> None:
     """It is asked where the pipeline has labels."""
     with Redis.from_url(redis_url) as client:
         before = client.config_get("maxmemory*")
-        assert _redis(redis_url).policy == before["maxmemory-policy"]
+        assert redis(redis_url).policy == before["maxmemory-policy"]
         client.config_set("maxmemory-policy", "volatile-ttl")
         try:
-            assert _redis(redis_url).policy == "volatile-ttl"
+            assert redis(redis_url).policy == "volatile-ttl"
         finally:
             client.config_set("maxmemory-policy", before["maxmemory-policy"])
-    assert "does not answer" in _redis("redis://127.0.0.1:1/0").problem
+    assert redis(redis_url).machine > 1 << 30, "how much the machine has"
+    assert "does not answer" in redis("redis://127.0.0.1:1/0").problem
+
+
+def test_the_rate_of_the_input_is_that_of_its_busiest_window(run: Running) -> None:
+    """All of it is younger than ten minutes."""
+    found = rate(run.pipeline)
+    assert found == pytest.approx(run.sent / 600)
+    assert run.sent >= 40
 
 
 def test_a_wrong_word_is_told_the_right_ones(run: Running) -> None:

@@ -17,6 +17,7 @@ from streambg.comparing import snapshot as snapshots
 from streambg.comparing.comparison import Comparison
 from streambg.comparing.desk import Desk, Work
 from streambg.comparing.evidence_log import EvidenceReader
+from streambg.comparing.holes import STANDS_S, Holes
 from streambg.comparing.liveview import FORMAT, TTL_S, Field, decode_fields, encode_field, summary_of, view_of
 from streambg.comparing.pair import Pair
 from streambg.comparing.pairing import GATHER_BYTES, GATHER_ROWS
@@ -152,7 +153,17 @@ def test_the_desk_compares_what_one_poll_brought() -> None:
     assert desk.not_batches == {"green": 1}
     hole = fetched("green", 2, encode_batch(batch(GREEN, 15, 19, every)))
     work_through(desk, Work(FOLDED, fetched=[hole]))
-    assert desk.holes() == ["green/2: 1 batches stand beyond a hole that begins at 9"]
+    [(hole, batches)] = desk.holes().items()
+    assert hole.words(batches) == "green/2: 1 batches stand beyond a hole that begins at 9"
+    holes = Holes()
+    assert holes.look(desk.holes(), 100) == []
+    assert holes.look(desk.holes(), 100 + STANDS_S - 1) == [], "a scorer has time to close it"
+    [alarm] = holes.look(desk.holes(), 100 + STANDS_S)
+    assert alarm.startswith(f"{hole.words(batches)}, for 10 s; ")
+    assert holes.look(desk.holes(), 200) == [], "once"
+    assert holes.look({}, 201) == []
+    assert holes.look(desk.holes(), 202) == []
+    assert len(holes.look(desk.holes(), 202 + STANDS_S)) == 1, "it was closed, and is another one"
     work_through(desk, Work(FOLDED, fresh=True))
     assert desk.snapshots() == []
 

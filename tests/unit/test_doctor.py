@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from ailments import APIS, AS_INPUT, BROKER, CASES, COMMON, DAY_MS, SETTINGS, with_broker, with_topic
+from ailments import APIS, AS_INPUT, BROKER, CASES, COMMON, DAY_MS, HOUR, SETTINGS, with_broker, with_topic
 from pipeline_files import deciding, loaded, small
 
 from streambg.config import Pipeline
@@ -22,10 +22,13 @@ from streambg.doctor.facts import (
     Group,
     GroupMember,
     Question,
+    Redis,
     Topic,
+    Waiting,
     Wanted,
 )
 from streambg.doctor.finding import Finding, Verdict
+from streambg.doctor.labels import waiting
 from streambg.doctor.report import as_json
 from streambg.records.source import COLORS
 from streambg.topicplan.acls import acls, principals
@@ -155,6 +158,44 @@ def test_labels_are_kept_for_their_horizon_where_a_pipeline_has_them(good: Facts
     ]
     assert found == ["fraud.predictions.blue", "fraud.predictions.green", "outcomes"]
     assert bad(examine(facts, wanted(labelled, horizon_ms=3 * DAY_MS), ["retention"])) == []
+
+
+def test_what_waits_for_labels_has_room_at_a_rate_that_was_measured_or_is_expected(
+    good: Facts, pipeline: Pipeline
+) -> None:
+    """docs/operations.md, "Memory for labels": 2,000 events/s and a horizon of an hour need 0.84 GB."""
+    facts = replace(good, redis=Redis(900 << 20, "noeviction"), waiting=HOUR, rate=2_000.0)
+    assert HOUR.needs(2_000) == 836_400_000
+
+    def said(about: Facts, rate: float | None = None) -> Finding:
+        [finding] = examine(about, wanted(pipeline, rate=rate), ["redis"]).findings["redis"]
+        return finding
+
+    assert said(facts).verdict is Verdict.OK
+    assert "2,000 events/s (measured)" in said(facts).measured
+    assert said(facts, 4_000).verdict is Verdict.WARNING
+    assert "4,000 events/s (expected)" in said(facts, 4_000).measured
+    sampled = replace(facts, waiting=replace(HOUR, sample=0.1, packed=False))
+    assert said(sampled, 4_000).verdict is Verdict.OK
+    assert "x a sample of 10.00% are at least 160 MB" in said(sampled, 4_000).measured
+    assert said(replace(facts, rate=None)).verdict is Verdict.OK
+    assert "--rate" in said(replace(facts, rate=None)).measured
+    unlimited = replace(facts, redis=Redis(0, "noeviction"))
+    assert said(unlimited, 1e6).verdict is Verdict.OK, "nobody knows how much there is"
+
+
+def test_the_arithmetic_of_a_pipelines_own_rows(tmp_path: Path) -> None:
+    assert waiting(loaded(tmp_path, small())) is None
+    plain = deciding().replace("horizon: 60s", "horizon: 1h, sample: 12.5%")
+    plain = plain.replace("segments: {machine: [m1, m2], tier: [1, 2]}", "segments: {machine: [m1]}")
+    plain = plain.replace("segments: [machine, tier]", "segments: [machine]").replace(
+        "range: [0, 50]", "range: [0, 50], labels: false"
+    )
+    found = waiting(loaded(tmp_path, plain))
+    assert found == Waiting(82, 5_100_000, 0.125, True)
+    own = waiting(loaded(tmp_path, deciding()))
+    assert own is not None
+    assert (own.packed, own.row_bytes) == (False, 83)
 
 
 def test_kafkas_own_topics_are_looked_at_and_what_will_be_made_of_them(good: Facts, pipeline: Pipeline) -> None:
