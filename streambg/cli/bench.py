@@ -32,7 +32,8 @@ def bench(
         bool, typer.Option("--quick", help="One round, fewer events, rough figures: four minutes.")
     ] = False,
     only: Annotated[
-        str, typer.Option(help=f"Rows by letter, with commas: {','.join(GROUPS)}. What they are divided by runs with them.")
+        str,
+        typer.Option(help=f"Rows by letter, with commas: {','.join(GROUPS)}. Those they are divided by run, too."),
     ] = "",
     events: Annotated[
         int | None, typer.Option(min=FEWEST_EVENTS, max=100_000_000, help="Events of a throughput row.")
