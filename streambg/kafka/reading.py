@@ -109,11 +109,14 @@ class LogReader:
                 self._consumer.get_watermark_offsets(TopicPartition(topic, partition), ASK_S)
 
     def read(self, topic: str, partition: int, start: int, end: int) -> Iterator[list[Message]]:
-        """The visible records of start <= offset < end, some at a time."""
+        """The visible records of start <= offset < end, some at a time; they are fetched from now on."""
         self._next = None
-        following, progressed = start, time.monotonic()
-        if following < end:
+        if start < end:
             self._consumer.assign([TopicPartition(topic, partition, start)])
+        return self._records(topic, partition, start, end)
+
+    def _records(self, topic: str, partition: int, start: int, end: int) -> Iterator[list[Message]]:
+        following, progressed = start, time.monotonic()
         while following < end:
             first = self._consumer.poll(POLL_S)
             messages = [] if first is None else [first, *self._consumer.consume(RECORDS - 1, 0)]

@@ -25,7 +25,7 @@ from streambg.records.coverage import Coverage
 from streambg.records.outcome import HEADER, find_header
 from streambg.records.source import Color
 from streambg.replaying.partition import WINDOW
-from streambg.replaying.plan import NOWHERE, Ends, Lane
+from streambg.replaying.plan import NOWHERE, Lane
 from streambg.replaying.proof import polled_of
 from streambg.scoring.batching import Polled
 
@@ -117,14 +117,17 @@ class Reading:
         self._stack.close()
 
     def _read(self, role: str, start: int, end: int) -> Iterator[list[Message]]:
-        """With a consumer of its own, which begins to fetch with the first record that is asked for."""
+        """With a consumer of its own, which begins to fetch now: so a lane waits once for its first records."""
         log = self._stack.enter_context(self._readers.lent(self._topics[role]))
         return log.read(self._topics[role], self._lane.partition, start, end)
 
     def windows(self, upto: int) -> Iterator[tuple[Polled, int]]:
         """The events above `upto`, WINDOW at a time, each with the source offset that it reaches to. Raises Stopped."""
+        return self._windows(self._read("input", upto + 1, self._lane.end), upto)
+
+    def _windows(self, read: Iterator[list[Message]], upto: int) -> Iterator[tuple[Polled, int]]:
         lane, waiting = self._lane, Polled([], [], [], [], None)
-        for messages in self._read("input", upto + 1, lane.end):
+        for messages in read:
             self._pace.passed(len(messages))
             _extend(waiting, messages)
             while len(waiting.offsets) >= WINDOW:
@@ -139,7 +142,8 @@ class Reading:
         lane, topic = self._lane, self._topics["input"]
         bounds = Bounds(lane.origin, lane.settled, lane.end, lane.floor, lane.output_begin, upto + 1)
         parser = (HeaderParser if role == "output" else LetterParser)(topic, lane.partition)
-        stream = Stream(role, self._chunks(role, lane.logs[role]), parser, bounds, self._tally)
+        read = self._read(role, lane.logs[role].start, lane.logs[role].end)
+        stream = Stream(role, (_outcomes(messages, role) for messages in read if messages), parser, bounds, self._tally)
         self._streams.append(stream)
         return stream
 
@@ -148,11 +152,6 @@ class Reading:
         for stream in self._streams:
             stream.take(NOWHERE)
         return self._tally
-
-    def _chunks(self, role: Role, ends: Ends) -> Iterator[Chunk]:
-        for messages in self._read(role, ends.start, ends.end):
-            if messages:
-                yield _outcomes(messages, role)
 
     def fetch(self, offsets: Sequence[int]) -> Polled | None:
         """Single events, ascending, wherever they stand; None where one of them is gone."""
@@ -181,7 +180,7 @@ class Reading:
         if first is None:
             return None
         offset, head = first
-        if head.after > low:
+        if head.after >= low:
             place = Place(offset, Coverage(deployment))
         else:
             place = Place(covering(log, offset, deployment, low), Coverage(deployment, low))
