@@ -99,7 +99,9 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
     """
     if context.invoked_subcommand is not None:
         return
-    if resume is None:
+    if resume is not None:
+        _check_only_resumed(context)
+    else:
         request = _request(
             model or [], against, (begin or [], end or [], last), partition or [], rate, workers, labels, as_if_weight
         )
@@ -125,6 +127,22 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
         replay_reports.print_report(report)
         replay_reports.print_where(folder / report.id)
     raise typer.Exit(report.exit_code)
+
+
+# What an interrupted replay reads, and for whom, was pinned when it began.
+PINNED = ("model", "against", "begin", "end", "last", "partition", "labels", "as_if_weight", "publish_to", "rows")
+
+
+def _check_only_resumed(context: typer.Context) -> None:
+    """Raises ConfigError where --resume stands beside an option that it would not heed."""
+    options = {each.name: each.opts[0] for each in context.command.params}
+    sources = {name: context.get_parameter_source(name) for name in PINNED}
+    given = [options[name] for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        raise ConfigError(
+            f"--resume goes on with what was asked for when the replay began; there is {', '.join(given)}, too",
+            way_out="leave that out (--rate, --workers, --dir may stay), or begin a new replay without --resume",
+        )
 
 
 def _at_once() -> None:

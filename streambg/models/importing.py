@@ -6,6 +6,7 @@ prefix `acme.models` allows that module and those below it, nothing else (not `a
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import re
@@ -13,6 +14,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,13 +70,7 @@ def import_entry(entry: str, allowed: Sequence[str], what: str) -> Any:
 
 def find_source(module: str, what: str) -> Source:
     """The module's source, read once; runs the packages above it, not the module. Raises ModelError."""
-    importlib.invalidate_caches()  # a file written a moment ago is there
-    try:
-        spec = importlib.util.find_spec(module)
-    except Exception as error:  # finding it imports the packages above
-        raise _not_imported(module, what, error) from error
-    if spec is None:
-        raise _not_imported(module, what, ModuleNotFoundError(f"no module named {module!r}"))
+    spec = _find(module, what)
     if not spec.origin or not spec.origin.endswith(".py"):
         raise ModelError(
             f"the {what}'s module {module} is no Python source file ({spec.origin})",
@@ -83,6 +79,20 @@ def find_source(module: str, what: str) -> Source:
     package = module if spec.submodule_search_locations is not None else module.rpartition(".")[0]
     try:
         return Source(module, package, spec.origin, Path(spec.origin).read_bytes())
+    except OSError as error:
+        raise _not_imported(module, what, error) from error
+
+
+def code_sha256(entry: str, allowed: Sequence[str], what: str) -> str:
+    """Of the file that the entry's module is, compiled ones too, in hex digits; what that imports is not looked at.
+
+    Runs the packages above it, not the module. Raises ModelError.
+    """
+    module, _ = parse_entry(entry)
+    check_allowed(module, allowed, what)
+    origin = _find(module, what).origin
+    try:
+        return hashlib.sha256(Path(origin or "").read_bytes()).hexdigest()
     except OSError as error:
         raise _not_imported(module, what, error) from error
 
@@ -118,6 +128,17 @@ def attribute(module: ModuleType, name: str, thing: str, what: str) -> Any:
             way_out=f"define the class or function {thing} in {name}",
         )
     return found
+
+
+def _find(module: str, what: str) -> ModuleSpec:
+    importlib.invalidate_caches()  # a file written a moment ago is there
+    try:
+        spec = importlib.util.find_spec(module)
+    except Exception as error:  # finding it imports the packages above
+        raise _not_imported(module, what, error) from error
+    if spec is None:
+        raise _not_imported(module, what, ModuleNotFoundError(f"no module named {module!r}"))
+    return spec
 
 
 def _not_imported(module: str, what: str, error: Exception) -> ModelError:

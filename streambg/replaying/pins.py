@@ -26,6 +26,7 @@ from streambg.publishing.tail import read_cutovers
 from streambg.records.gate import LabelTerms
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS
+from streambg.replaying.code import code_of
 from streambg.replaying.lanes import Seen, epoch_of, lanes_of, ranges_of
 from streambg.replaying.plan import FORMAT, Lane, Plan, asks_of, deployed_of, identified
 from streambg.replaying.reading import CLIENT, reader_config
@@ -73,6 +74,7 @@ def plan(pipeline: Pipeline, request: Request) -> Plan:
                 "streambg": __version__,
                 "numpy": importlib.metadata.version("numpy"),
                 "python": platform.python_version(),
+                **code_of(rules, pipeline.registry),
             },
         )
     )
@@ -99,7 +101,8 @@ def check_same(pipeline: Pipeline, plan: Plan) -> None:
     ConfigError.
     """
     models = (*plan.identity.models, *filter(None, [plan.identity.against_model]))
-    begun_by = {**plan.identity.versions, **{name: each for model in models for name, each in model.runtime.items()}}
+    libraries = {name: each for name, each in plan.identity.versions.items() if name in _versions()}
+    begun_by = {**libraries, **{name: each for model in models for name, each in model.runtime.items()}}
     here = {**_versions(), **{name: _installed(name) for model in models for name in model.runtime}}
     if begun_by != here:
         other = sorted(name for name in begun_by if begun_by[name] != here[name])

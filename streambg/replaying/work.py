@@ -23,6 +23,7 @@ from streambg.records.rules import Rules
 from streambg.records.source import COLORS
 from streambg.replaying.against import Against, AgainstColor, AgainstModel, AgainstPublished
 from streambg.replaying.backfill import Sink, Stamp
+from streambg.replaying.code import check_code
 from streambg.replaying.contender import Contender, Spent
 from streambg.replaying.labels import LabelTable
 from streambg.replaying.lane_rows import LaneRows, layout_of
@@ -81,6 +82,7 @@ def load(pipeline: Pipeline, plan: Plan) -> Loaded:
             way_out="begin a new replay, or put the file back as it was",
         )
     rules = Rules.from_text(text)
+    check_code(identity.versions, rules, pipeline.registry)
     registry, carry, topic = Registry(pipeline.registry), pipeline.input.carry, pipeline.topics.input
     models = [load_answerer(registry, each, carry, topic) for each in deployments(identity.models, rules)]
     other = None
