@@ -16,7 +16,7 @@ from streambg.records.outcome import HEADER
 
 
 def contradictions(pipeline: Pipeline) -> list[Problem]:
-    return [*_topics(pipeline), *_input(pipeline), *_model(pipeline)]
+    return [*_topics(pipeline), *_input(pipeline), *_model(pipeline), *_replay(pipeline)]
 
 
 def client_keys(values: Mapping[str, Any]) -> list[Problem]:
@@ -76,6 +76,22 @@ def _model(pipeline: Pipeline) -> Iterator[Problem]:
             ("model", "decision", "output"),
             f"`{contract.decision.output}` is none of the outputs; did you mean `{close[0]}`?",
         )
+
+
+def _replay(pipeline: Pipeline) -> Iterator[Problem]:
+    """A misspelt field would be shown: only what is declared can be, so only that can be masked."""
+    section, declared = pipeline.replay, [*pipeline.model.features, *pipeline.input.carry]
+    for key, names in (("mask", section.mask), ("show", section.show)):
+        at: At = ("replay", key)
+        yield from repeated(at, names)
+        for name in names:
+            if name not in declared:
+                near = difflib.get_close_matches(name, declared, 1)
+                hint = f"did you mean `{near[0]}`?" if near else f"they are {', '.join(declared)}"
+                yield Problem(at, f"`{name}` is neither a feature nor carried, so no report shows it; {hint}")
+    for name in section.mask:
+        if name in section.show:
+            yield Problem(("replay", "show"), f"`{name}` is in `replay.mask`, too; name it in one of them")
 
 
 def repeated(at: At, values: Sequence[str]) -> Iterator[Problem]:

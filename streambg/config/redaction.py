@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 MASK = "***"
@@ -29,19 +29,25 @@ def redact_text(text: str) -> str:
     return _QUERY_PASSWORD.sub(rf"\1{MASK}", _URL_PASSWORD.sub(rf"\1{MASK}@", text))
 
 
-def redact(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy to be shown: secret settings and passwords in URLs masked, at any depth. Empty secrets stay visible."""
-    return {key: MASK if is_secret(key) and value else _redact_value(value) for key, value in mapping.items()}
+def redact(mapping: Mapping[str, Any], mask: Collection[str] = (), show: Collection[str] = ()) -> dict[str, Any]:
+    """A copy to be shown: secret settings and passwords in URLs masked, at any depth. Empty secrets stay visible.
 
+    mask: keys that are masked, too, empty or not. show: keys that hold no secret, whatever they look like.
+    """
 
-def _redact_value(value: Any) -> Any:
-    if isinstance(value, str):
-        return redact_text(value)
-    if isinstance(value, Mapping):
-        return redact(value)
-    if isinstance(value, list | tuple):
-        return [_redact_value(item) for item in value]
-    return value
+    def masked(key: str, value: Any) -> bool:
+        return key in mask or (is_secret(key) and key not in show and bool(value))
+
+    def inside(value: Any) -> Any:
+        if isinstance(value, str):
+            return redact_text(value)
+        if isinstance(value, Mapping):
+            return redact(value, mask, show)
+        if isinstance(value, list | tuple):
+            return [inside(item) for item in value]
+        return value
+
+    return {key: MASK if masked(key, value) else inside(value) for key, value in mapping.items()}
 
 
 class Settings(Mapping[str, str]):

@@ -21,6 +21,7 @@ from streambg.config import names
 from streambg.config.base import Name, Section, TopicName
 from streambg.config.decided import gate_of, plan_of
 from streambg.config.deciding import AA, HOOK, Labels, Metrics, Rollout, Segments
+from streambg.config.masks import Masks
 from streambg.config.notify import Notify
 from streambg.config.redaction import Settings, redact, redact_text
 from streambg.config.values import Millis, Number, Wait, Whole
@@ -132,6 +133,18 @@ class Drift(Section):
     features: tuple[Name, ...] = Field(default=(), max_length=MAX_CARRY_FIELDS)
 
 
+class Replay(Section):
+    """What the reports of replays show of events. mask: declared fields; show: those that only look like secrets.
+
+    key, values: the record's key, and what both sides published.
+    """
+
+    mask: tuple[Name, ...] = ()
+    show: tuple[Name, ...] = ()
+    key: Literal["show", "mask"] = "show"
+    values: Literal["show", "mask"] = "show"
+
+
 class Transaction(Section):
     every_ms: Millis = Field(default=50, alias="every", ge=MIN_TRANSACTION_MS, le=MAX_TRANSACTION_MS)
     records: Whole = Field(default=TRANSACTION_RECORDS, ge=1, le=MAX_TRANSACTION_RECORDS)
@@ -171,6 +184,7 @@ class Pipeline(Section):
     aa: AA | None = None
     drift: Drift = Field(default_factory=Drift)
     rollout: Rollout = Field(default_factory=Rollout)
+    replay: Replay = Field(default_factory=Replay)
     notify: Notify = Field(default_factory=Notify)
     _file: Path = PrivateAttr(default=Path("pipeline.yaml"))
 
@@ -219,6 +233,11 @@ class Pipeline(Section):
         """The rollout plan, for the `rollout-start` command; None where no steps are declared."""
         gate = self.gate()
         return plan_of(self.rollout, gate) if gate and self.rollout.steps else None
+
+    def masks(self) -> Masks:
+        """What reports must not show of events."""
+        section = self.replay
+        return Masks(section.mask, section.show, section.key == "mask", section.values == "mask")
 
     def deciding_text(self) -> str:
         """The sections that decide answers, their publication and their judgement, as `deploy` carries them (P4).

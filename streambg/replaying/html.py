@@ -154,7 +154,7 @@ def _examples(report: Report, scored: Scored, at: int) -> Iterator[ET.Element]:
         return
     head = ("event", "time", "key", words.against_words(report.identity.against), scored.model.ref, "difference", "")
     yield table(f"examples-{at}", (*head, "fields"), map(tables.example, scored.examples))
-    yield node("p", "Secrets in the fields are masked.", _class="note")
+    yield node("p", "Secrets in the fields are masked, and what the pipeline file says (`replay:`).", _class="note")
 
 
 def _proof(scored: Scored, at: int) -> Iterator[ET.Element]:

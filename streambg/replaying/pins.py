@@ -76,6 +76,7 @@ def plan(pipeline: Pipeline, request: Request) -> Plan:
                 "python": platform.python_version(),
                 **code_of(rules, pipeline.registry),
             },
+            pipeline.masks().words,
         )
     )
     deployed = deployed_of({number: state for number, state in seen.states.items() if number <= epoch})

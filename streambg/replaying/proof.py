@@ -14,6 +14,7 @@ import numpy as np
 
 from streambg.comparing.pairing import Rows
 from streambg.comparing.side import Part
+from streambg.config.masks import SECRETS_ONLY, Masks
 from streambg.deciding.grid import Ints
 from streambg.models.answering import Answered
 from streambg.records.batch import Batch
@@ -24,7 +25,7 @@ from streambg.scoring.batching import Polled
 # Scores this near are taken for the same where nobody knows any more what stood beside them in their batch.
 WITHIN = 1e-6
 FIRST = 20
-SHOWN_BYTES = 200
+SHOWN_CHARACTERS = 200
 
 # The events of these source offsets, ascending; None where one of them is gone.
 Fetch = Callable[[Sequence[int]], Polled | None]
@@ -55,13 +56,25 @@ class Published:
 
 
 class Prover:
-    """same: the deployments of this very model, asked in the same way; other: those asked otherwise."""
+    """same: the deployments of this very model, asked in the same way; other: those asked otherwise.
 
-    def __init__(self, topic: str, partition: int, same: Sequence[int], other: Sequence[int], ask: Ask) -> None:
+    masks: of the values that are named where they differ.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        same: Sequence[int],
+        other: Sequence[int],
+        ask: Ask,
+        masks: Masks = SECRETS_ONLY,
+    ) -> None:
         self._topic, self._partition = topic, partition
         self._same = np.array(sorted(same), np.int64)
         self._other = np.array(sorted(other), np.int64)
         self._ask = ask
+        self._masks = masks
 
     def add(self, count: Count, rows: Rows, published: Published, fetch: Fetch) -> None:
         """The matched rows of a window: the other side's are what was published."""
@@ -110,7 +123,8 @@ class Prover:
             count.different += 1
         if len(count.first) < FIRST:
             source = str(Source(self._topic, self._partition, offset))
-            count.first.append(Unlike(source, deployment, _shown(value), _shown(replayed), near))
+            published, again_now = (self._masks.value_of(each)[:SHOWN_CHARACTERS] for each in (value, replayed))
+            count.first.append(Unlike(source, deployment, published, again_now, near))
 
     @staticmethod
     def _stored(part: Part | None, offset: int) -> tuple[Batch, int] | None:
@@ -123,10 +137,6 @@ class Prover:
 def _near(rows: Rows, left: int, scores: np.typing.NDArray[np.float64]) -> bool:
     theirs = rows.blue.scores[left]
     return bool(rows.blue.ok[left]) and bool((np.abs(theirs - scores) <= WITHIN).all())
-
-
-def _shown(value: bytes) -> str:
-    return value[:SHOWN_BYTES].decode("utf-8", "replace")
 
 
 def total(parts: Sequence[Count]) -> Proof:

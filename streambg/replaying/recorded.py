@@ -30,7 +30,8 @@ class ModelVersion:
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What the id is the SHA-256 of. rules_digest: of the pipeline file's sections that decide. epoch: of the control
-    log up to which it was folded. versions: of streambg, numpy and Python.
+    log up to which it was folded. versions: of streambg, numpy and Python, and the source of the team's own
+    functions. masked: what examples must not show (`config.masks.Masks.words`).
     """
 
     id: str
@@ -46,6 +47,7 @@ class Identity:
     as_if_weight: int | None
     labels: bool
     versions: dict[str, str]
+    masked: str = ""
 
 
 @dataclass(frozen=True, slots=True)

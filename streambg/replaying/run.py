@@ -172,7 +172,7 @@ def _examples(
         return decode([record.value])[0]
 
     return [
-        examples_of(states, number, rules.decision_threshold, topic, names, look)
+        examples_of(states, number, rules.decision_threshold, topic, names, look, pipeline.masks())
         for number in range(len(plan.identity.models))
     ]
 

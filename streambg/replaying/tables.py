@@ -227,6 +227,7 @@ def identity(report: Report) -> Iterator[Row]:
     yield "as if at weight", "not asked" if found.as_if_weight is None else f"{found.as_if_weight / 100:g} %"
     yield "labels", "read" if found.labels else "not read"
     yield "versions", _versions(found.versions)
+    yield "examples", f"secrets masked{f'; {found.masked}' if found.masked else ''}"
     for scored in report.models:
         yield f"evidence on {scored.model.ref}", node("code", scored.verdict.evidence)
         yield (

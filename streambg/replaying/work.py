@@ -81,6 +81,11 @@ def load(pipeline: Pipeline, plan: Plan) -> Loaded:
             f"the sections of {pipeline.file} that decide were changed since the replay began",
             way_out="begin a new replay, or put the file back as it was",
         )
+    if pipeline.masks().words != identity.masked:
+        raise ConfigError(
+            f"what {pipeline.file} masks in reports (`replay:`) was changed since the replay began",
+            way_out="begin a new replay, or put the file back as it was",
+        )
     rules = Rules.from_text(text)
     check_code(identity.versions, rules, pipeline.registry)
     registry, carry, topic = Registry(pipeline.registry), pipeline.input.carry, pipeline.topics.input
@@ -237,7 +242,7 @@ class Worker:
             return None
         same = [each.id for each in mine if each.asks == self._plan.asks]
         others = [each.id for each in mine if each.asks != self._plan.asks]
-        return Prover(self._pipeline.topics.input, partition, same, others, contender.ask)
+        return Prover(self._pipeline.topics.input, partition, same, others, contender.ask, self._pipeline.masks())
 
     def _against(self, lane: Lane, loaded: Loaded, reading: Reading, stored: Stored, state: State) -> Against:
         outputs, against = loaded.rule.terms.outputs, self._plan.identity.against

@@ -117,6 +117,12 @@ def test_every_problem_is_said_at_once_in_the_order_of_the_file(tmp_path: Path) 
         ("format: json", "format: json\n  format: json", "a key is given twice"),
         ("format: json", "format: 'json", "no YAML"),
         ("format: json", "format: 2026-01-01", "put it in quotes"),
+        ("pipeline: fraud", "pipeline: fraud\nreplay: {mask: [f11]}", "so no report shows it; did you mean `f1`?"),
+        ("pipeline: fraud", "pipeline: fraud\nreplay: {show: [iban]}", "`iban` is neither a feature nor carried"),
+        ("pipeline: fraud", "pipeline: fraud\nreplay: {mask: [f1, f1]}", "`f1` is named 2 times"),
+        ("pipeline: fraud", "pipeline: fraud\nreplay: {mask: [f1], show: [f1]}", "`f1` is in `replay.mask`, too"),
+        ("pipeline: fraud", "pipeline: fraud\nreplay: {key: hide}", "replay.key: 'hide' should be 'show' or 'mask'"),
+        ("pipeline: fraud", "pipeline: fraud\nreplay: {masks: [f1]}", "no such key; did you mean `mask`?"),
     ],
 )
 def test_bad_values(tmp_path: Path, was: str, becomes: str, said: str) -> None:
