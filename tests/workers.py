@@ -26,6 +26,7 @@ TOGETHER = frozenset(
         "test_looking.py",
         "test_replay.py",
         "test_replay_browser.py",
+        "test_replay_disturbed.py",
         "test_servers_docker.py",
         "test_status.py",
         "test_supersede.py",
