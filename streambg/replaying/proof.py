@@ -123,8 +123,8 @@ class Prover:
             count.different += 1
         if len(count.first) < FIRST:
             source = str(Source(self._topic, self._partition, offset))
-            published, again_now = (self._masks.value_of(each)[:SHOWN_CHARACTERS] for each in (value, replayed))
-            count.first.append(Unlike(source, deployment, published, again_now, near))
+            before, now = (self._masks.value_of(each)[:SHOWN_CHARACTERS] for each in (value, replayed))
+            count.first.append(Unlike(source, deployment, before, now, near))
 
     @staticmethod
     def _stored(part: Part | None, offset: int) -> tuple[Batch, int] | None:
