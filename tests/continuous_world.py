@@ -7,6 +7,7 @@ from typing import Any
 from control_log import Log, digest
 from plans import plan
 
+from streambg.continuous.decide import Tried, Version, decide, tried_of
 from streambg.control.fold import Entry
 from streambg.control.rollouts import Rollout
 from streambg.control.state import ControlState
@@ -89,3 +90,15 @@ def retired() -> World:
     world.act("keep")
     world.act("retire")
     return world
+
+
+def version(number: int) -> Version:
+    return Version(f"m:{number}", digest(f"m:{number}"))
+
+
+def tried_in(world: World) -> list[Tried]:
+    return [found for entry in world.entries if (found := tried_of(entry)) is not None]
+
+
+def decided(world: World, *numbers: int, **refused: str) -> Any:
+    return decide(world.state, [version(number) for number in numbers], tried_in(world), refused)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from continuous_world import NEW, World, aborted, by_hand, retired, rolled_back
+from continuous_world import NEW, World, aborted, by_hand, decided, retired, rolled_back, version
 from control_log import digest
 
 from streambg.continuous import admit as admitting
 from streambg.continuous.admit import Begin, Join, Live, admit
+from streambg.continuous.decide import Try, Wait
 from streambg.continuous.slot import Free, Taken, idle
 from streambg.control.state import ControlState
 
@@ -110,3 +111,14 @@ def test_after_a_stop_the_same_model_goes_on_from_where_it_stands() -> None:
     world.start()
     world.act("stop")
     assert isinstance(admit(world.state, digest("m:2")), admitting.Start)
+
+
+def test_P2_it_never_takes_the_slot_that_a_rollback_needs() -> None:
+    world = World().promoted()
+    found = decided(world, 1, 2, 3)
+    assert isinstance(found, Wait)
+    assert "kept for a rollback" in found.why
+    world.act("keep")
+    assert isinstance(decided(world, 1, 2, 3), Wait)
+    world.act("retire")
+    assert decided(world, 1, 2, 3) == Try(version(3), "blue", ())

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import Any
 
 import pytest
-from continuous_world import NEW, RULES_TEXT, World, aborted, by_hand, rolled_back
+from continuous_world import NEW, RULES_TEXT, World, aborted, by_hand, decided, rolled_back, tried_in, version
 from control_log import digest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,25 +22,12 @@ from streambg.continuous.decide import (
     decide,
     reason_of,
     skips_of,
-    tried_of,
     unseen,
 )
 from streambg.continuous.watching import News, RegistryWatch
 from streambg.control.commands import MAX_TEXT
 from streambg.control.fold import Entry
 from streambg.errors import StreambgError, Unreachable, UpgradeFirst
-
-
-def version(number: int) -> Version:
-    return Version(f"m:{number}", digest(f"m:{number}"))
-
-
-def tried_in(world: World) -> list[Tried]:
-    return [found for entry in world.entries if (found := tried_of(entry)) is not None]
-
-
-def decided(world: World, *numbers: int, **refused: str) -> Any:
-    return decide(world.state, [version(number) for number in numbers], tried_in(world), refused)
 
 
 def ours(world: World, number: int, *skips: int) -> Entry:
@@ -77,17 +63,6 @@ def test_one_that_comes_during_a_rollout_waits_and_the_newest_wins_then() -> Non
     assert isinstance(decided(world, 1, 2, 3, 4), Wait)
     world.act("abort")
     assert decided(world, 1, 2, 3, 4) == Try(version(4), "green", ("m:3",))
-
-
-def test_P2_it_never_takes_the_slot_that_a_rollback_needs() -> None:
-    world = World().promoted()
-    found = decided(world, 1, 2, 3)
-    assert isinstance(found, Wait)
-    assert "kept for a rollback" in found.why
-    world.act("keep")
-    assert isinstance(decided(world, 1, 2, 3), Wait)
-    world.act("retire")
-    assert decided(world, 1, 2, 3) == Try(version(3), "blue", ())
 
 
 def test_what_was_aborted_or_rolled_back_is_not_tried_again() -> None:
