@@ -167,7 +167,7 @@ def judged(
     table.sort()
     terms = replace(TERMS, gate=gate)
     state = states.begun(where, terms, 1)
-    state.labels = LabelsRead(table.read, {})
+    state.labels, state.met = LabelsRead(table.read, {}), table.begun()
     streams = outcomes("output", told, bounds), outcomes("dead-letters", letters, bounds)
     against = AgainstPublished(*streams, Stored(lambda *_: None, 1), where, deployed(), ("p",))
     contender = Contender(answerer(1, candidate), 0, 1, state.models[0].spent)
