@@ -8,11 +8,10 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.markup import escape
-from rich.table import Column, Table
 from rich.text import Text
 
 from streambg.cli.common import Output, OutputOption, print_json, stdout
+from streambg.printing import plain_table
 from streambg.replaying import diff as diffing
 from streambg.replaying import shelf, words
 from streambg.replaying.document import Report, Scored
@@ -44,7 +43,7 @@ def list_(folder: FolderOption = shelf.FOLDER, output: OutputOption = Output.TEX
     if output is Output.JSON:
         print_json([_plain(each) for each in found])
         return
-    table = Table("id", "when", "model", "against", "events", "verdict", box=None, pad_edge=False)
+    table = plain_table("id", "when", "model", "against", "events", "verdict")
     for each in found:
         if isinstance(each, Kept):
             for row in _rows(each):
@@ -149,8 +148,7 @@ def _metric(each: MetricRow) -> tuple[str, ...]:
 
 
 def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Whole cells, however narrow the terminal is."""
-    table = Table(*(Column(escape(text), overflow="fold") for text in head), box=None, pad_edge=False)
+    table = plain_table(*head)
     for row in rows:
         table.add_row(*map(Text, row))
     stdout.print(table)
