@@ -20,7 +20,7 @@ from streambg.replaying.shelf import Kept, Unread
 
 COLORS_OF_WORDS = {"promote": "green", "abort": "red", "continue": "yellow", "inconclusive": "yellow"}
 # Means and their limits in hundredths of a metric's range.
-METRICS = ("metric", "events", "mean, points", "95 % between", "margin")
+METRICS = ("metric", "events", "mean, points", "95 % between", "margin", "harm beyond")
 app = typer.Typer()
 
 FolderOption = Annotated[Path, typer.Option("--dir", help="Where replays are kept.")]
@@ -140,11 +140,11 @@ def print_report(report: Report) -> None:
 
 def _metric(each: MetricRow) -> tuple[str, ...]:
     name = f"{each.metric} in {each.field}={each.value}" if each.field else each.metric
-    margin = "-" if each.margin is None else f"{each.margin * 100:g}"
+    limits = ["-" if share is None else f"{share * 100:g}" for share in (each.margin, each.harm_beyond)]
     if each.mean is None:
-        return name, f"{each.events:,}", "-", "-", margin
+        return name, f"{each.events:,}", "-", "-", *limits
     shares = f"{each.mean * 100:+.2f}", f"{each.low * 100:+.2f} to {each.high * 100:+.2f}"
-    return name, f"{each.events:,}", *shares, margin
+    return name, f"{each.events:,}", *shares, *limits
 
 
 def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
