@@ -54,8 +54,10 @@ VERDICT = Judged(
     exit_code=10,
     ready=False,
     reasons=(
-        "flips in machine=m2: harm beyond 5 points, evidence over a million of the 400 needed: "
-        "mean -5.00 points over 2,000 events",
+        (
+            "flips in machine=m2: harm beyond 5 points, evidence over a million of the 400 needed: "
+            "mean -5.00 points over 2,000 events"
+        ),
     ),
     events=4_000,
     coverage=0.99975,

@@ -114,7 +114,7 @@ def sentences(whole: Counts, state: ControlState, share: int) -> Iterator[str]:
 def _segments(found: Preview) -> Table:
     """letters: dead letters, only where there are any."""
     letters = found.whole.letters_now + found.whole.letters_then > 0
-    table = plain_table("", "events", "to yes", "to no", "other answers", *["dead letters", "now"] * letters)
+    table = plain_table("", "events", "to yes", "to no", "other\nanswers", *["dead\nletters", "now"] * letters)
     for column in table.columns[1:]:
         column.justify = "right"
     for (name, value), counts in sorted(found.segments.items()):
