@@ -261,7 +261,7 @@ def history(
         return
     stdout.print(f"{config.topics.control}, the newest last:", markup=False, highlight=False, soft_wrap=True)
     for entry in chosen[-last:]:
-        stdout.print(record_lines(entry, _command(entry), ""), crop=False)
+        stdout.print(record_lines(entry, _command(entry)), crop=False)
 
 
 def _args(envelope: Envelope) -> dict[str, Any]:

@@ -8,14 +8,15 @@ from streambg.control.fold import Entry
 from streambg.printing import Paragraph, moment
 
 
-def record_lines(entry: Entry, what: str, then: str) -> Paragraph:
-    """When, what and what became of it; under it who said it and why.
+def record_lines(entry: Entry, what: str, then: str = "") -> Paragraph:
+    """When, what became of it, and what it was; under it why it was refused, or what it led to, and who said it why.
 
-    then: behind an accepted one, what it led to. Print it with `crop=False`.
+    then: what an accepted one led to. Print it with `crop=False`.
     """
-    refusal = entry.refusal or "refused"
-    outcome = Text(f"accepted{then}", "green") if entry.accepted else Text(f"refused: {refusal}", "red")
-    envelope = entry.envelope
-    said = f"\nby {envelope.actor}{f': {envelope.reason}' if envelope.reason else ''}" if envelope else ""
-    head = f"{entry.offset:>6}  {moment(entry.appended_ms)}  {what}  "
-    return Paragraph(head, outcome, said, indent=8)
+    outcome = Text("accepted", "green") if entry.accepted else Text("refused ", "red")
+    more = [then if entry.accepted else f"refused: {entry.refusal}"]
+    if entry.envelope is not None:
+        reason = entry.envelope.reason
+        more.append(f"by {entry.envelope.actor}{f': {reason}' if reason else ''}")
+    below = "".join(f"\n{line}" for line in more if line)
+    return Paragraph(f"{entry.offset:>6}  {moment(entry.appended_ms)}  ", outcome, f"  {what}", below, indent=8)

@@ -190,7 +190,7 @@ def history(
     for entry in found:
         assert entry.envelope is not None  # it is a rollout's
         rollout = entry.state.rollout
-        then = f"; {rollout.summary()}" if rollout else ""
+        then = rollout.summary() if rollout else ""
         stdout.print(record_lines(entry, entry.envelope.verb.removeprefix("rollout-"), then), crop=False)
 
 

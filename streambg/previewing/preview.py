@@ -95,6 +95,8 @@ class Preview:
 
 def gain_words(metric: str, gained: float) -> str:
     """gained: of one event on average, a share of the metric's range."""
+    if not gained:
+        return f"{metric}: the same on the average event"
     return f"{metric}: {'worse' if gained < 0 else 'better'} by {abs(gained):.3%} of its range on the average event"
 
 

@@ -125,9 +125,10 @@ def test_history_says_when_what_by_whom_and_why() -> None:
         log.say("shift", weight=1_000, candidate=99),
         log.raw(b"no command"),
     ]
-    text = shown(*(record_lines(entry, control._command(entry), "") for entry in entries))
+    text = shown(*(record_lines(entry, control._command(entry)) for entry in entries))
     whole(text, f"model={MODEL}", "1970-01-01 00:00:01 UTC", "by test", "accepted", "refused: ", "shift weight=1000")
     assert text.count("1970-01-01") == 4
+    assert "refused   shift weight=1000 candidate=99\n        refused: " in text
 
 
 def test_rollout_history_and_status(screen: Callable[[ModuleType], io.StringIO]) -> None:
@@ -144,7 +145,8 @@ def test_rollout_history_and_status(screen: Callable[[ModuleType], io.StringIO])
     rollout._print_news(Standing(log.fold.state, None))
     news = whole(out.getvalue(), "rollout 2: aborted", " UTC  ")
     assert "weight" not in news, "the plan is not printed again"
-    whole(shown(record_lines(ended, "abort", "; rollout 2: aborted by abort")), "accepted; rollout 2: aborted by abort")
+    told = shown(record_lines(ended, "abort", "rollout 2: aborted by abort"))
+    assert "accepted  abort\n        rollout 2: aborted by abort\n        by test\n" in told
 
 
 @pytest.mark.parametrize(("steps", "row"), [(0, "0 %"), (1, "live")])
@@ -252,6 +254,7 @@ def test_preview_says_that_there_is_no_candidate(screen: Callable[[ModuleType], 
 
 def test_a_gain_is_in_words() -> None:
     assert gain_words("cost", 0.0012) == "cost: better by 0.120% of its range on the average event"
+    assert gain_words("cost", 0.0) == "cost: the same on the average event"
 
 
 def test_an_audit_that_saw_all_says_so_in_one_line() -> None:
