@@ -53,7 +53,12 @@ VERDICT = Judged(
     word="abort",
     exit_code=10,
     ready=False,
-    reasons=("flips in machine=m2: harm, e over a million of 400: mean -5.00 points over 2,000 events",),
+    reasons=(
+        (
+            "flips in machine=m2: harm beyond 5 points, evidence over a million of the 400 needed: "
+            "mean -5.00 points over 2,000 events"
+        ),
+    ),
     events=4_000,
     coverage=0.99975,
     evidence="sha256:" + "c3" * 32,
@@ -85,7 +90,9 @@ QUANTILES = {"p1": 0.01, "p5": 0.02, "p25": 0.1, "p50": 0.2, "p75": 0.3, "p95": 
 
 
 def _metric(field: str, value: str, events: int, mean: float) -> MetricRow:
-    return MetricRow("flips", "flip_rate", "guardrail", field, value, events, mean, mean - 0.01, mean + 0.01, 0.03, 0)
+    return MetricRow(
+        "flips", "flip_rate", "guardrail", field, value, events, mean, mean - 0.01, mean + 0.01, 0.03, 0, 0.015
+    )
 
 
 def _change(field: str, value: str, events: int, to_yes: int, to_no: int) -> Changes:

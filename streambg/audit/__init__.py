@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from streambg.audit.conduct import Progress, audit_records
-from streambg.audit.report import Report, render
+from streambg.audit.report import Report
+from streambg.audit.show import render
 from streambg.audit.since import Asked
 
 if TYPE_CHECKING:

@@ -9,10 +9,6 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Literal, TypeVar
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from streambg.audit.tally import Check, Finding, Kind, Tally, choose
 
 Name = TypeVar("Name", bound=str)
@@ -176,7 +172,7 @@ def conclude(
     reason = _verified_text(partitions) if verified else _empty_text(partitions, made_again)
     if wrong:
         verdict = "failed"
-        reason = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in wrong.items())
+        reason = ", ".join(f"{number} {kind.words}" for kind, number in wrong.items())
     delays = sorted(delay for partition in partitions for delay in partition.delays_ms)
     return Report(
         verdict,
@@ -238,58 +234,3 @@ def not_auditable(partition: PartitionReport, item: Range) -> str:
         return f"{item.not_auditable} within" if item.not_auditable else ""
     last = partition.settled if item.first is None else item.first - 1
     return f"{partition.since}..{last}"
-
-
-def render(report: Report) -> RenderableType:
-    """The report for a terminal."""
-    color = {"ok": "bold green", "failed": "bold red"}.get(report.verdict, "bold yellow")
-    head = Text.assemble((f"audit of {report.input_topic}: {report.verdict}", color), f" ({report.reason})")
-    parts: list[RenderableType] = [head, _counts_table(report), _ranges_table(report)]
-    if report.findings:
-        parts.append(_findings_table(report))
-    return Group(*parts)
-
-
-def _counts_table(report: Report) -> Table:
-    table = Table("what", "number", box=None, header_style="dim")
-    rows: list[tuple[str, object]] = [("events owed", report.events), ("outcomes", report.outcomes)]
-    rows += [(f"  by {color}", number) for color, number in sorted(report.by_color.items())]
-    rows += [(f"  {why}", number) for why, number in sorted(report.by_why.items())]
-    rows += [(kind.replace("_", " "), number) for kind, number in report.counts.items()]
-    rows += [("supersedes (counted apart)", report.supersedes), ("not settled yet", report.unsettled)]
-    rows += [("of expired or compacted events", report.gone), ("from before this pipeline", report.earlier)]
-    if report.skipped:
-        rows.append(("from before the place where it began", report.skipped))
-    delay = report.cutover_delay
-    if delay.cutovers:
-        rows.append((f"command to cutover, ms, {delay.cutovers}", f"p50 {delay.p50_ms}, max {delay.max_ms}"))
-    for name, value in rows:
-        table.add_row(name, str(value), style="red" if name in _FAILING and value else None)
-    return table
-
-
-_FAILING = frozenset(kind.replace("_", " ") for kind in Kind)
-
-
-def _ranges_table(report: Report) -> Table:
-    table = Table("partition", "check", "verified", "not auditable", box=None, header_style="dim")
-    for partition in report.partitions:
-        for item in partition.ranges:
-            verified = "-" if item.first is None else f"{item.first}..{item.last}"
-            blind = not_auditable(partition, item)
-            if partition.unanchored and item.check is Check.PRESENCE:
-                blind = "; ".join(filter(None, [blind, "the end: no committed position"]))
-            if partition.since > partition.origin:
-                blind = "; ".join(filter(None, [f"not audited: {partition.origin}..{partition.since - 1}", blind]))
-            table.add_row(str(partition.partition), item.check.value, verified, blind)
-    return table
-
-
-def _findings_table(report: Report) -> Table:
-    total = sum(report.counts.values())
-    table = Table("source", "what", "expected", "found", "record", title=f"{len(report.findings)} of {total} findings")
-    for finding in report.findings:
-        table.add_row(
-            *(Text(cell) for cell in (finding.source, finding.kind, finding.expected, finding.found, finding.record))
-        )
-    return table

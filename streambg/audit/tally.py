@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,22 +12,44 @@ SHOWN = 20
 
 
 class Kind(StrEnum):
-    """Each of these fails the audit."""
+    """Each of these fails the audit; MEANING says what it is."""
 
-    LOST = "lost"  # an owed event without an outcome
-    DOUBLED = "doubled"  # a second outcome of one event
-    OUT_OF_ORDER = "out_of_order"  # comes after the outcome of a later event
-    WRONG_COLOR = "wrong_color"  # not the color, or not its deployment, that the stamped epoch names
-    WRONG_EPOCH = "wrong_epoch"  # stamped with another epoch than the cutovers say
-    EPOCH_BACK = "epoch_back"  # a smaller epoch than the outcome before
-    WRONG_VALUE = "wrong_value"  # other bytes than the accepted row's, or another key than the event's
-    WRONG_PARTITION = "wrong_partition"  # stands in another partition than its event
-    EXTRA = "extra"  # an outcome of no event
-    UNJUSTIFIED = "unjustified"  # absent, error, late or a dead letter without the reason in the logs
-    CUTOVER = "cutover"  # a cutover record and the outcomes contradict each other
-    FOREIGN = "foreign"  # somebody else's record among the outcomes
-    UNCOMMANDED = "uncommanded"  # a superseding record that no command asks for
-    NOT_SUPERSEDED = "not_superseded"  # a command is carried out, and a record that it asks for is not there
+    LOST = "lost"
+    DOUBLED = "doubled"
+    OUT_OF_ORDER = "out_of_order"
+    WRONG_COLOR = "wrong_color"
+    WRONG_EPOCH = "wrong_epoch"
+    EPOCH_BACK = "epoch_back"
+    WRONG_VALUE = "wrong_value"
+    WRONG_PARTITION = "wrong_partition"
+    EXTRA = "extra"
+    UNJUSTIFIED = "unjustified"
+    CUTOVER = "cutover"
+    FOREIGN = "foreign"
+    UNCOMMANDED = "uncommanded"
+    NOT_SUPERSEDED = "not_superseded"
+
+    @property
+    def words(self) -> str:
+        return self.value.replace("_", " ")
+
+
+MEANING: Mapping[Kind, str] = {
+    Kind.LOST: "an owed event without an outcome",
+    Kind.DOUBLED: "a second outcome of one event",
+    Kind.OUT_OF_ORDER: "comes after the outcome of a later event",
+    Kind.WRONG_COLOR: "not the color, or not its deployment, that the stamped epoch names",
+    Kind.WRONG_EPOCH: "stamped with another epoch than the cutovers say",
+    Kind.EPOCH_BACK: "a smaller epoch than the outcome before",
+    Kind.WRONG_VALUE: "other bytes than the accepted row's, or another key than the event's",
+    Kind.WRONG_PARTITION: "stands in another partition than its event",
+    Kind.EXTRA: "an outcome of no event",
+    Kind.UNJUSTIFIED: "absent, error, late or a dead letter without the reason in the logs",
+    Kind.CUTOVER: "a cutover record and the outcomes contradict each other",
+    Kind.FOREIGN: "somebody else's record among the outcomes",
+    Kind.UNCOMMANDED: "a superseding record that no command asks for",
+    Kind.NOT_SUPERSEDED: "a command is carried out, and a record that it asks for is not there",
+}
 
 
 class Check(StrEnum):

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from rich.text import Text
 
 from streambg import audit as audits
+from streambg.audit.show import finding_line
 from streambg.cli.common import (
     DEFAULT_PIPELINE,
     Output,
@@ -96,7 +97,7 @@ def audit(
         stderr.print("Ended before anything was judged.")
         raise typer.Exit(0 if allow_empty else WRONG)
     if output is Output.TEXT:
-        stdout.print(audits.render(report))
+        stdout.print(audits.render(report), crop=False)
     elif follow:
         _line({"report": json.loads(report.to_json())})
     else:
@@ -207,9 +208,7 @@ class _Said:
         if self._output is Output.JSON:
             _line({"finding": asdict(finding)})
             return
-        where = f" in {finding.record}" if finding.record else ""
-        said = f" {finding.source}: expected {finding.expected}, found {finding.found}{where}"
-        stdout.print(Text.assemble((finding.kind.replace("_", " "), "bold red"), said), soft_wrap=True)
+        stdout.print(finding_line(finding), crop=False)
 
     def looked(self, report: audits.Report, caught_up: bool) -> None:
         self._away = False

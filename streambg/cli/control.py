@@ -8,8 +8,6 @@ from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from streambg.cli.common import (
     DEFAULT_PIPELINE,
@@ -24,8 +22,9 @@ from streambg.cli.common import (
     stdout,
 )
 from streambg.cli.completing import ColorArgument, Ref
+from streambg.cli.records import record_lines
 from streambg.control import verbs
-from streambg.control.commands import VERBS
+from streambg.control.commands import VERBS, Envelope
 from streambg.control.contract import contract
 from streambg.control.fold import Entry
 from streambg.control.sender import Sent
@@ -257,33 +256,35 @@ def history(
         if (not verb or (entry.envelope is not None and entry.envelope.verb in verb))
         and accepted in (None, entry.accepted)
     ]
-    rows = [_row(entry) for entry in chosen[-last:]]
     if output is Output.JSON:
-        print_json(rows)
+        print_json([_row(entry) for entry in chosen[-last:]])
         return
-    table = Table("offset", "appended", "command", "by", "reason", "outcome", title=f"{config.topics.control}")
-    for row in rows:
-        outcome = "[green]accepted[/]" if row["accepted"] else f"[red]refused[/]: {escape(row['refusal'])}"
-        said = [escape(row[name]) for name in ("command", "actor", "reason")]
-        table.add_row(str(row["offset"]), row["appended"], *said, outcome)
-    stdout.print(table)
+    stdout.print(f"{config.topics.control}, the newest last:", markup=False, highlight=False, soft_wrap=True)
+    for entry in chosen[-last:]:
+        stdout.print(record_lines(entry, _command(entry)), crop=False)
+
+
+def _args(envelope: Envelope) -> dict[str, Any]:
+    """Without what is longer than all else together."""
+    return {key: value for key, value in envelope.args.items() if key not in ("rules", "start", "output")}
+
+
+def _command(entry: Entry) -> str:
+    """`promote candidate=5`; empty where the record is no command."""
+    if entry.envelope is None:
+        return ""
+    shown = {key: _short(key, value) for key, value in _args(entry.envelope).items() if value not in (None, False)}
+    return " ".join([entry.envelope.verb, *(f"{key}={value}" for key, value in shown.items())])
 
 
 def _row(entry: Entry) -> dict[str, Any]:
     envelope = entry.envelope
-    args = (
-        {key: value for key, value in envelope.args.items() if key not in ("rules", "start", "output")}
-        if envelope
-        else {}
-    )
-    shown = {key: _short(key, value) for key, value in args.items() if value not in (None, False)}
-    words = [f"{key}={value}" for key, value in shown.items()]
     return {
         "offset": entry.offset,
         "appended": datetime.fromtimestamp(entry.appended_ms / 1_000, UTC).isoformat(timespec="milliseconds"),
-        "command": f"{envelope.verb} {' '.join(words)}".strip() if envelope else "",
+        "command": _command(entry),
         "verb": envelope.verb if envelope else None,
-        "args": args,
+        "args": _args(envelope) if envelope else {},
         "id": envelope.id if envelope else None,
         "actor": envelope.actor if envelope else "",
         "reason": envelope.reason if envelope else "",

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from streambg.cli.common import (
     DEFAULT_PIPELINE,
@@ -31,7 +30,9 @@ from streambg.kafka.reading import LogReader
 from streambg.looking import letters
 from streambg.looking.collect import CLIENT, Scenery
 from streambg.looking.event import Letter
-from streambg.looking.words import show, show_time
+from streambg.looking.words import show
+from streambg.printing import Paragraph, many, moment
+from streambg.records.source import COLORS
 
 app = typer.Typer(
     help="Events that no color could answer: count, list, show, export.",
@@ -67,24 +68,25 @@ def list_(
         print_json({"total": total, "foreign": found.foreign, "counts": counts, "letters": lines})
         return
     if found.foreign:
-        stdout.print(f"[yellow]{found.foreign} records are no dead letters of ours[/]: `streambg audit` judges them")
+        foreign = f"{many(found.foreign, 'record')} here that no publisher of ours wrote"
+        stdout.print(Paragraph((foreign, "yellow"), ": `streambg audit` judges them"), crop=False)
     if not total:
         stdout.print("no dead letters")
         return
-    reasons = Table("letters", "chosen", "its reason", title=f"{total:,} dead letters of {config.name}")
+    stdout.print(f"{many(total, 'dead letter')} of {config.name}", highlight=False, soft_wrap=True)
     for (color, reason), count in found.counts.most_common():
-        reasons.add_row(f"{count:,}", color, escape(reason))
-    stdout.print(reasons)
-    stdout.print(_table(found.letters))
+        stdout.print(Paragraph(f"{count:>9,}  {color:5}  {reason}", indent=18), crop=False)
+    stdout.print(f"the newest {len(found.letters):,}, the last one last:", highlight=False)
+    for letter in found.letters:
+        stdout.print(_lines(letter), crop=False)
 
 
-def _table(found: tuple[Letter, ...]) -> Table:
-    table = Table("written", "event", "key", "epoch", "blue", "green", title=f"the newest {len(found)}")
-    for letter in found:
-        said = letter.letter
-        reasons = [escape(said.reasons.get(color, "none")) for color in ("blue", "green")]
-        table.add_row(show_time(letter.time_ms), str(said.source), escape(show(letter.key)), str(said.epoch), *reasons)
-    return table
+def _lines(letter: Letter) -> Paragraph:
+    """The event, which `show` takes, then what each color said of it."""
+    said = letter.letter
+    about = f"  {moment(letter.time_ms)}  epoch {said.epoch}  key {show(letter.key)}"
+    reasons = "".join(f"\n{color:5}  {said.reasons.get(color, 'none')}" for color in COLORS)
+    return Paragraph((str(said.source), "bold"), about, reasons)
 
 
 @app.command("show", epilog="Example:  streambg dead-letters show sensors/3@6821")
@@ -106,12 +108,12 @@ def show_(
     if output is Output.JSON:
         print_json(line)
         return
-    stdout.print(
-        f"[bold]{source}[/] dead letter {letter.offset} under epoch {line['epoch']}, {line['written']}", soft_wrap=True
-    )
+    about = f" dead letter {letter.offset} under epoch {letter.letter.epoch}, {moment(letter.time_ms)}"
+    stdout.print(Paragraph((str(source), "bold"), about), crop=False)
     for color, reason in letter.letter.reasons.items():
         chosen = " (chosen)" if color == letter.letter.chosen else ""
-        stdout.print(f"{color}{chosen}: {escape(reason)}", highlight=False, soft_wrap=True)
+        stdout.print(Paragraph(f"{color}{chosen}: {reason}"), crop=False)
+    # as it is, to be copied: no line of ours is broken in it
     stdout.print(f"key: {escape(show(letter.key, full=True))}", highlight=False, soft_wrap=True)
     stdout.print(f"value: {escape(_value(event))}", highlight=False, soft_wrap=True)
 
@@ -147,4 +149,4 @@ def export(
         print_json({"file": str(file), "letters": written, "gone": gone})
         return
     lost = f"; the events of {gone:,} are no longer in the input" if gone else ""
-    stderr.print(f"{written:,} letters in {file}{lost}", highlight=False, soft_wrap=True)
+    stderr.print(f"{many(written, 'letter')} in {file}{lost}", highlight=False, soft_wrap=True)

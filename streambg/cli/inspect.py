@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from streambg.cli.common import (
     DEFAULT_PIPELINE,
@@ -30,13 +30,15 @@ from streambg.control import verbs
 from streambg.errors import ConfigError, StreambgError
 from streambg.kafka import profiles
 from streambg.kafka.reading import LogReader
+from streambg.looking.answers import Held
 from streambg.looking.collect import CLIENT, Scenery
 from streambg.looking.event import Answered, Event, Letter, Published, as_json, status_words
 from streambg.looking.following import follow as outcomes
 from streambg.looking.scanning import Match, Scanned, by_field, by_key, scan
 from streambg.looking.words import as_fields, show, show_time
+from streambg.printing import Paragraph, moment
 from streambg.records.outcome import short_digest
-from streambg.records.source import COLORS, Source, parse_source
+from streambg.records.source import COLORS, Color, Source, parse_source
 
 app = typer.Typer()
 # Each event costs some 100 looks at single records.
@@ -110,7 +112,7 @@ def _scan(config: Pipeline, partitions: int, match: Match, since_ms: int, last: 
 
 def _print(events: list[Event], scanned: Scanned | None, since_ms: int, full: bool, output: Output) -> None:
     if scanned is not None:
-        looked = f"{scanned.looked:,} records of the input since {show_time(since_ms)}"
+        looked = f"{scanned.looked:,} records of the input since {moment(since_ms)}"
         if not events:
             raise StreambgError(f"no such event among {looked}", way_out="look further back: --since 7d")
         more = f"; the newest {len(events)} of {scanned.matches:,} matches" if scanned.matches > len(events) else ""
@@ -126,70 +128,79 @@ def _print(events: list[Event], scanned: Scanned | None, since_ms: int, full: bo
 # -- one event, as text ------------------------------------------------------------------------------------------------
 
 
+# Where the text behind `outcome` begins.
+INDENT = 9
+
+
 def _show(event: Event, full: bool) -> None:
+    for parts in _lines(event, full):
+        if full:  # as it is, to be copied: no line of ours is broken in it
+            stdout.print(Text.assemble(*parts), soft_wrap=True)
+        else:
+            stdout.print(Paragraph(*parts, indent=INDENT), crop=False)
+
+
+def _lines(event: Event, full: bool) -> Iterator[tuple[str | tuple[str, str], ...]]:
     wrong = event.status == "lost" or event.why.doubt
     color = "red" if wrong else "green" if event.status == "published" else "yellow"
-    _line(f"[bold]{event.source}[/] [{color}]{escape(status_words(event))}[/]")
-    _line(f"why      {escape(event.why.text)}")
+    yield (str(event.source), "bold"), " ", (status_words(event), color)
+    yield (f"why      {event.why.text}",)
     if wrong:
-        _line(f"[red]ATTENTION[/] {escape(event.why.doubt)}: `streambg audit` judges it")
-    _line(f"input    {escape(_input(event, full))}")
+        yield ("ATTENTION", "red"), f" {event.why.doubt}: `streambg audit` judges it"
+    yield (f"input    {_input(event, full)}",)
     if event.span is not None:
         upto = f"to {event.span.upto}" if event.span.upto is not None else "on"
-        _line(f"epoch    {event.span.epoch}, which decides from {event.span.first} {upto}")
-    _line(f"outcome  {escape(_outcome(event.outcome, full))}")
+        yield (f"epoch    {event.span.epoch}, which decides from {event.span.first} {upto}",)
+    yield (f"outcome  {_outcome(event.outcome, full)}",)
     for again in event.superseded:
-        _line(f"then     {escape(_outcome(again, full))}")
+        yield (f"then     {_outcome(again, full)}",)
     if event.answers is not None:
-        stdout.print(_answers(event.answers, full))
-
-
-def _line(text: str) -> None:
-    stdout.print(text, highlight=False, soft_wrap=True)
+        for each in COLORS:
+            yield tuple(_answer(each, event.answers[each], full))
 
 
 def _input(event: Event, full: bool) -> str:
     given = event.given
     if given is None:
         return event.input_words
-    return f"{show_time(given.time_ms)} key {show(given.key, full=full)} value {show(given.value, full=full)}"
+    return f"{moment(given.time_ms, fine=True)} key {show(given.key, full=full)} value {show(given.value, full=full)}"
 
 
 def _outcome(outcome: Published | Letter | None, full: bool) -> str:
     match outcome:
         case Published():
             value = show(outcome.value, full=full)
-            return f"output record {outcome.offset}, {show_time(outcome.time_ms)}: {value}; header {outcome.header}"
+            at = moment(outcome.time_ms, fine=True)
+            return f"output record {outcome.offset}, {at}: {value}; header {outcome.header}"
         case Letter():
             reasons = "; ".join(f"{color}: {reason}" for color, reason in outcome.letter.reasons.items())
-            return f"dead letter {outcome.offset}, {show_time(outcome.time_ms)}: {reasons}"
+            return f"dead letter {outcome.offset}, {moment(outcome.time_ms, fine=True)}: {reasons}"
         case _:
             return "none"
 
 
-def _answers(answers: Any, full: bool) -> Table:
-    table = Table("color", "deployment", "model", "said", "answer", "scores", "scored", "batches: (after, upto]@log")
-    for color in COLORS:
-        answered: Answered = answers[color]
-        deployment, row = answered.deployment, answered.row
-        said = show(row.value, full=full) if row else answered.reply.words(color)
-        batches = [
-            f"({held.head.after}, {held.head.upto}]@{held.log_offset} {held.verdict.value}"
-            f"{' sample' if held.head.sample else ''}"
-            f"{f' (deployment {held.head.deployment})' if held in answered.replaced else ''}"
-            for held in answered.held
-        ]
-        table.add_row(
-            color,
-            str(deployment.id) if deployment else "",
-            escape(f"{deployment.model} {short_digest(deployment.digest)}") if deployment else "",
-            answered.reply.said,
-            escape(said),
-            " ".join(f"{score:.6g}" for score in row.scores) if row and row.ok else "",
-            show_time(row.scored_at) if row else "",
-            escape("\n".join(batches)),
-        )
-    return table
+def _answer(color: Color, answered: Answered, full: bool) -> Iterator[str | tuple[str, str]]:
+    """What one color said, and by whom; under it when, and where that stands in its log."""
+    deployment, row = answered.deployment, answered.row
+    yield f"{color:7}  "
+    if deployment is not None:
+        yield f"{deployment.model} {short_digest(deployment.digest)} (deployment {deployment.id}): "
+    if row is None:
+        yield answered.reply.words(color)
+    else:
+        yield (answered.reply.said, "green" if row.ok else "red")
+        yield f" {show(row.value, full=full)}"
+        scores = f"scores {' '.join(f'{score:.6g}' for score in row.scores)}, " if row.ok else ""
+        yield f"\n{scores}scored {moment(row.scored_at, fine=True)}"
+    if answered.held:
+        batches = (_held(each, each in answered.replaced) for each in answered.held)
+        yield f"\nbatches (after, upto]@log: {', '.join(batches)}"
+
+
+def _held(held: Held, replaced: bool) -> str:
+    sample = " sample" if held.head.sample else ""
+    of = f" of deployment {held.head.deployment}" if replaced else ""
+    return f"({held.head.after}, {held.head.upto}]@{held.log_offset} {held.verdict.value}{sample}{of}"
 
 
 # -- outcomes as they come ---------------------------------------------------------------------------------------------

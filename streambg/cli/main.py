@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from inspect import cleandoc
 from typing import Annotated
 
 import typer
 from confluent_kafka import KafkaException
+from typer.models import CommandInfo, TyperInfo
 
 from streambg import __version__
 from streambg.cli import control
@@ -68,11 +70,22 @@ def build(words: Sequence[str]) -> typer.Typer:
     app.callback()(options)
     for name in _needed(words[0] if words else ""):
         part: typer.Typer = import_module(f"streambg.cli.{name.replace('-', '_')}").app
+        _flowing(part)
         if name in GROUPS:
             app.add_typer(part, name=name)
         else:
             app.registered_commands.extend(part.registered_commands)
     return app
+
+
+def _flowing(part: typer.Typer) -> None:
+    """Typer keeps the line ends of all but a docstring's first paragraph, wherever the terminal's are."""
+    infos: list[CommandInfo | TyperInfo] = [*part.registered_commands]
+    if part.registered_callback is not None:
+        infos.append(part.registered_callback)
+    for info in infos:
+        paragraphs = cleandoc(info.help or getattr(info.callback, "__doc__", None) or "").split("\n\n")
+        info.help = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
 
 
 def _needed(verb: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from streambg.cli.common import (
     DEFAULT_PIPELINE,
@@ -21,9 +21,15 @@ from streambg.config import Pipeline
 from streambg.config.values import show_duration
 from streambg.deciding.forecast import ASSUMED_DISCORDANCE, Forecast, forecasts
 from streambg.errors import ConfigError
+from streambg.printing import Paragraph, plain_table
 from streambg.rollout.plan import Plan
 from streambg.rollout.words import shown_step
 
+# Under the table: its words.
+NOTE = (
+    "Events of the gate. At least: for a candidate that never differs; typically: for one as good as live; to find "
+    "harm: for one that is worse by twice the margin. What these mean: docs/decisions.md"
+)
 app = typer.Typer(
     help="Look at the rollout plan in pipeline.yaml.",
     no_args_is_help=True,
@@ -60,7 +66,7 @@ def check(
         return
     _print(config, found, plan, rate)
     for warning in warnings:
-        stdout.print(f"[yellow]careful[/]: {warning}", highlight=False)
+        stdout.print(Paragraph(("careful", "yellow"), f": {warning}"), crop=False)
 
 
 def _as_json(found: tuple[Forecast, ...], plan: Plan | None, warnings: list[str]) -> dict[str, Any]:
@@ -72,19 +78,22 @@ def _as_json(found: tuple[Forecast, ...], plan: Plan | None, warnings: list[str]
 
 
 def _print(config: Pipeline, found: tuple[Forecast, ...], plan: Plan | None, rate: float | None) -> None:
-    table = Table("gate", "margin", "events at least", "typically", "harm of twice the margin", title=str(config.file))
+    stdout.print(f"{config.file}: how many events each gate takes", markup=False, highlight=False, soft_wrap=True)
+    table = plain_table("gate", "margin", "harm beyond", "at least", "typically", "to find harm")
     for each in found:
         numbers = (each.at_least, each.typically, each.harm)
-        table.add_row(_name(each), f"{each.margin:.2%}", *(_events(number, rate) for number in numbers))
+        shares = (f"{each.margin:.2%}", f"{each.harm_beyond:.2%}")
+        table.add_row(Text(_name(each)), *shares, *(_events(number, rate) for number in numbers))
     stdout.print(table)
+    stdout.print(Paragraph(NOTE, indent=0), crop=False)
     if plan is None:
         stdout.print("There are no steps: a person moves the weight.", highlight=False)
         return
     for number, step in enumerate(plan.steps, 1):
-        stdout.print(f"step {number}: {step.weight / 100:g} %: {shown_step(step)}", markup=False, highlight=False)
+        stdout.print(Paragraph(f"step {number}: {step.weight / 100:g} %: {shown_step(step)}"), crop=False)
     if plan.promotes:
         after = f"watched for {show_duration(plan.watch_ms)}, the old color kept for {show_duration(plan.keep_warm_ms)}"
-        stdout.print(f"then live: {after}", highlight=False)
+        stdout.print(Paragraph(f"then live: {after}"), crop=False)
 
 
 def _name(each: Forecast) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from streambg.cli.common import (
     DEFAULT_PIPELINE,
@@ -19,10 +21,13 @@ from streambg.cli.common import (
 )
 from streambg.cli.control import weight_of
 from streambg.comparing.pair import terms_of
+from streambg.config.values import show_weight
 from streambg.control import verbs
+from streambg.control.state import ControlState, Phase
 from streambg.kafka import profiles
 from streambg.previewing.collect import Looked, preview
-from streambg.previewing.preview import Counts
+from streambg.previewing.preview import Counts, Preview, gain_words
+from streambg.printing import Paragraph, many, plain_table
 
 app = typer.Typer()
 # Both colors' rows of a partition stand in memory, some 500 bytes an event: 200 MB with one partition.
@@ -52,7 +57,7 @@ def show(
     if output is Output.JSON:
         print_json({"weight": share / 100, **_where(looked), **looked.preview.as_json()})
     else:
-        _print(looked, share)
+        _print(looked, state, share)
 
 
 def _where(looked: Looked) -> dict[str, Any]:
@@ -64,38 +69,59 @@ def _where(looked: Looked) -> dict[str, Any]:
     }
 
 
-def _print(looked: Looked, share: int) -> None:
-    whole = looked.preview.whole
-    if whole.events == 0:
-        stdout.print("No event has been answered by both colors yet.", highlight=False)
+def _print(looked: Looked, state: ControlState, share: int) -> None:
+    """Decisions first: bytes differ where nobody's decision does."""
+    for sentence in sentences(looked.preview.whole, state, share):
+        stdout.print(Paragraph(sentence, indent=0), crop=False)
+    if looked.preview.segments:
+        stdout.print(_segments(looked.preview))
+    if not looked.preview.whole.events:
         return
-    stdout.print(
-        f"Of the last {whole.events:,} events, {whole.changed:,} published answers would be others at "
-        f"{share / 100:g} % ({_share(whole.changed, whole)}).",
-        highlight=False,
-    )
-    table = Table("", "events", "changed", "to yes", "to no", "by candidate now", "then", "dead letters now", "then")
-    table.add_row("all", *_cells(whole))
-    for (name, value), counts in sorted(looked.preview.segments.items()):
-        table.add_row(f"{name}={value}", *_cells(counts))
-    stdout.print(table)
     for name, gained in sorted(looked.preview.gained.items()):
-        stdout.print(f"{name}: {gained / whole.events * 100:+.3f} points of its range an event", highlight=False)
+        stdout.print(Paragraph(gain_words(name, gained / looked.preview.whole.events)), crop=False)
     for name, why in sorted(looked.preview.failed.items()):
-        stdout.print(f"[yellow]{name}[/]: not counted: {why}", highlight=False)
+        stdout.print(Paragraph((name, "yellow"), f": not counted: {why}"), crop=False)
 
 
-def _cells(counts: Counts) -> list[str]:
-    numbers = (
-        counts.changed,
-        counts.to_yes,
-        counts.to_no,
-        counts.candidate_now,
-        counts.candidate_then,
-        counts.letters_now,
-        counts.letters_then,
+def sentences(whole: Counts, state: ControlState, share: int) -> Iterator[str]:
+    """What would be decided and published otherwise, and by whom; before, that there is no candidate."""
+    second, weight = state.other_deployment, show_weight(share)
+    if second is not None and state.phase is not Phase.CANDIDATE:
+        was = "was live before" if state.phase is Phase.WARM else "was aborted"
+        yield f"There is no candidate: this is about {second.color} {second.model}, which {was} and goes on scoring."
+    if not whole.events:
+        yield "No event has been answered by both colors yet."
+        return
+    of = f"Of the last {whole.events:,} events"
+    if state.rules is not None and state.rules.decision_threshold is not None:
+        turned = whole.to_yes + whole.to_no
+        yield (
+            f"{of}, {many(turned, 'decision')} would turn at {weight} ({_share(turned, whole)}): "
+            f"{whole.to_yes:,} to yes, {whole.to_no:,} to no."
+        )
+    else:
+        yield "No decision can turn: the pipeline declares none."
+    yield (
+        f"{of}, {whole.changed:,} published answers would be others at {weight} ({_share(whole.changed, whole)}), "
+        "byte for byte: another score is enough."
     )
-    return [f"{counts.events:,}", *(f"{number:,}" for number in numbers)]
+    yield (
+        f"{'It' if second is None else second.color} would give {whole.candidate_then:,} answers, now "
+        f"{whole.candidate_now:,}; dead letters {whole.letters_then:,}, now {whole.letters_now:,}."
+    )
+
+
+def _segments(found: Preview) -> Table:
+    """letters: dead letters, only where there are any."""
+    letters = found.whole.letters_now + found.whole.letters_then > 0
+    table = plain_table("", "events", "to yes", "to no", "other\nanswers", *["dead\nletters", "now"] * letters)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for (name, value), counts in sorted(found.segments.items()):
+        numbers = [counts.events, counts.to_yes, counts.to_no, counts.changed]
+        numbers += [counts.letters_then, counts.letters_now] * letters
+        table.add_row(Text(f"{name}={value}"), *(f"{number:,}" for number in numbers))
+    return table
 
 
 def _share(part: int, whole: Counts) -> str:

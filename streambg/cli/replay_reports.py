@@ -8,11 +8,10 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.markup import escape
-from rich.table import Column, Table
 from rich.text import Text
 
 from streambg.cli.common import Output, OutputOption, print_json, stdout
+from streambg.printing import plain_table
 from streambg.replaying import diff as diffing
 from streambg.replaying import shelf, words
 from streambg.replaying.document import Report, Scored
@@ -21,7 +20,7 @@ from streambg.replaying.shelf import Kept, Unread
 
 COLORS_OF_WORDS = {"promote": "green", "abort": "red", "continue": "yellow", "inconclusive": "yellow"}
 # Means and their limits in hundredths of a metric's range.
-METRICS = ("metric", "events", "mean, points", "95 % between", "margin")
+METRICS = ("metric", "events", "mean, points", "95 % between", "margin", "harm beyond")
 app = typer.Typer()
 
 FolderOption = Annotated[Path, typer.Option("--dir", help="Where replays are kept.")]
@@ -44,7 +43,7 @@ def list_(folder: FolderOption = shelf.FOLDER, output: OutputOption = Output.TEX
     if output is Output.JSON:
         print_json([_plain(each) for each in found])
         return
-    table = Table("id", "when", "model", "against", "events", "verdict", box=None, pad_edge=False)
+    table = plain_table("id", "when", "model", "against", "events", "verdict")
     for each in found:
         if isinstance(each, Kept):
             for row in _rows(each):
@@ -141,16 +140,15 @@ def print_report(report: Report) -> None:
 
 def _metric(each: MetricRow) -> tuple[str, ...]:
     name = f"{each.metric} in {each.field}={each.value}" if each.field else each.metric
-    margin = "-" if each.margin is None else f"{each.margin * 100:g}"
+    limits = ["-" if share is None else f"{share * 100:g}" for share in (each.margin, each.harm_beyond)]
     if each.mean is None:
-        return name, f"{each.events:,}", "-", "-", margin
+        return name, f"{each.events:,}", "-", "-", *limits
     shares = f"{each.mean * 100:+.2f}", f"{each.low * 100:+.2f} to {each.high * 100:+.2f}"
-    return name, f"{each.events:,}", *shares, margin
+    return name, f"{each.events:,}", *shares, *limits
 
 
 def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Whole cells, however narrow the terminal is."""
-    table = Table(*(Column(escape(text), overflow="fold") for text in head), box=None, pad_edge=False)
+    table = plain_table(*head)
     for row in rows:
         table.add_row(*map(Text, row))
     stdout.print(table)

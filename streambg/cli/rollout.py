@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from streambg.cli.common import (
     DEFAULT_PIPELINE,
@@ -24,11 +23,13 @@ from streambg.cli.common import (
     stdout,
 )
 from streambg.cli.control import EpochOption, say
+from streambg.cli.records import record_lines
 from streambg.config import Pipeline
 from streambg.control import verbs
 from streambg.control.fold import Entry
-from streambg.control.rollouts import Stage
+from streambg.control.rollouts import Rollout, Stage
 from streambg.control.verbs import Said
+from streambg.printing import Paragraph, moment, plain_table
 from streambg.rollout import verbs as rollouts
 from streambg.rollout.standing import Standing, looks
 from streambg.rollout.words import shown_step
@@ -95,10 +96,12 @@ def _watch(config: Pipeline, output: Output) -> None:
     for standing in _each_second(config):
         rollout = standing.state.rollout
         news = (rollout and (rollout.stage, rollout.step), standing.kind)
-        if news != said:
-            said = news
-            if output is Output.TEXT:
+        if news != said and output is Output.TEXT:
+            if said:
+                _print_news(standing)
+            else:
                 _print(standing)
+        said = news
         if rollout is None:
             raise typer.Exit(12)
         if rollout.stage in ENDED:
@@ -115,19 +118,39 @@ def _each_second(config: Pipeline) -> Iterator[Standing]:
 
 def _print(standing: Standing) -> None:
     rollout = standing.state.rollout
-    stdout.print(standing.state.summary(), markup=False, highlight=False)
+    stdout.print(Paragraph(standing.state.summary()), crop=False)
     if rollout is None:
         stdout.print("No rollout was started: streambg rollout start", markup=False)
         return
-    table = Table("step", "weight", "needs", "", title=rollout.summary())
-    for number, step in enumerate(rollout.plan.steps):
-        mark = "" if rollout.promoted or number != rollout.step or not rollout.active else "<- in force"
-        table.add_row(str(number + 1), f"{step.weight / 100:g} %", escape(shown_step(step)), mark)
-    if rollout.plan.promotes:
-        table.add_row("", "live", "", "<- in force" if rollout.promoted else "")
+    stdout.print(rollout.summary(), markup=False, highlight=False)
+    table = plain_table("step", "weight", "stands", "needs")
+    rows = [(str(at), f"{each.weight / 100:g} %", shown_step(each)) for at, each in enumerate(rollout.plan.steps, 1)]
+    for at, (number, weight, needs) in enumerate([*rows, *([("", "live", "")] if rollout.plan.promotes else [])]):
+        stands = ("now" if rollout.active else "ended") if at == _place(standing, rollout) else ""
+        table.add_row(number, weight, stands, Text(needs))
     stdout.print(table)
+    _print_reasons(standing)
+
+
+def _print_news(standing: Standing) -> None:
+    """What has changed, in a line; the plan is as it was."""
+    what = standing.state.rollout.summary() if standing.state.rollout else standing.state.summary()
+    stdout.print(Paragraph(f"{moment(int(time.time() * 1_000))}  {what}"), crop=False)
+    _print_reasons(standing)
+
+
+def _print_reasons(standing: Standing) -> None:
     for reason in standing.reasons:
-        stdout.print(f"  {reason}", markup=False, highlight=False, soft_wrap=True)
+        stdout.print(Paragraph(f"  {reason}", indent=4), crop=False)
+
+
+def _place(standing: Standing, rollout: Rollout) -> int:
+    """The step that is in force, or that it ended with; as many as there are: live."""
+    live = standing.state.live_deployment
+    went_live = rollout.promoted or rollout.stage in (Stage.DONE, Stage.ROLLED_BACK)
+    if rollout.plan.promotes and (went_live or (live is not None and live.id == rollout.candidate)):
+        return len(rollout.plan.steps)
+    return rollout.step
 
 
 def _said(verb: Literal["approve", "skip", "stop"], text: str, example: str) -> None:
@@ -158,19 +181,17 @@ def history(
 ) -> None:
     """What rollouts did, when, and on which evidence."""
     config = connected_pipeline(pipeline)
-    rows = [_row(entry) for entry in verbs.entries(config) if _is_rollout(entry)][-last:]
+    found = [entry for entry in verbs.entries(config) if _is_rollout(entry)][-last:]
     if output is Output.JSON:
-        print_json(rows)
+        print_json([_row(entry) for entry in found])
         return
-    if not rows:
+    if not found:
         stderr.print("No rollout was ever started.")
-    table = Table("offset", "appended", "rollout", "by", "reason", "then")
-    for row in rows:
-        then = escape(row["in_force"]) if row["accepted"] else f"[red]refused[/]: {escape(row['refusal'])}"
-        table.add_row(
-            str(row["offset"]), row["appended"], row["verb"], escape(row["actor"]), escape(row["reason"]), then
-        )
-    stdout.print(table)
+    for entry in found:
+        assert entry.envelope is not None  # it is a rollout's
+        rollout = entry.state.rollout
+        then = rollout.summary() if rollout else ""
+        stdout.print(record_lines(entry, entry.envelope.verb.removeprefix("rollout-"), then), crop=False)
 
 
 def _is_rollout(entry: Entry) -> bool:

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from streambg import topicplan
 from streambg.cli.common import (
@@ -16,13 +15,14 @@ from streambg.cli.common import (
     OutputOption,
     PipelineOption,
     confirm,
+    counted,
     load_pipeline,
     print_json,
-    stderr,
     stdout,
 )
 from streambg.config import Pipeline
 from streambg.errors import ConfigError
+from streambg.printing import Paragraph, many
 from streambg.topicplan import Action
 from streambg.topicplan.acls import ROLES, AclRole, commands, principals
 from streambg.topicplan.acls import acls as needed
@@ -37,7 +37,7 @@ app = typer.Typer(
 # Each partition of the input brings four of ours: 1,000 fill a broker, which is advised to hold 4,000.
 MAX_PARTITIONS = 1_000
 
-_COLORS = {"create": "green", "change": "yellow", "impossible": "red", "unchanged": "dim"}
+_COLORS = {"create": "green", "change": "yellow", "unchanged": "dim"}
 
 PartitionsOption = Annotated[
     int | None,
@@ -62,7 +62,7 @@ def plan(
     if output is Output.JSON:
         print_json({"pipeline": config.name, "actions": [_shown(action) for action in actions]})
     else:
-        stdout.print(_table(actions))
+        _print(actions)
     refuse_impossible(actions)
 
 
@@ -80,16 +80,25 @@ def apply(
     admin = topicplan.connect(config)
     actions = topicplan.plan(admin, topicplan.load_topics(config), partitions)
     if output is Output.TEXT:
-        stdout.print(_table(actions))
+        _print(actions)
     refuse_impossible(actions)
     work = [action for action in actions if action.kind != "unchanged"]
     if work and not yes:
         confirm(f"Do this at {config.kafka.bootstrap}?")
-    topicplan.apply(admin, actions, lambda action: stderr.print(f"{action.kind}: {action.name}", highlight=False))
+    done: list[str] = []
+    with counted("topics") as progress:
+
+        def told(action: Action) -> None:
+            done.append(action.name)
+            progress(len(done), len(work))
+
+        topicplan.apply(admin, actions, told)
     if output is Output.JSON:
         print_json({"pipeline": config.name, "actions": [_shown(action) for action in actions]})
     elif not work:
         stdout.print("Nothing to do.")
+    else:
+        stdout.print(f"Done: {many(len(done), 'topic')}.", highlight=False)
 
 
 @app.command(epilog="Example:  streambg topics acls --principal publisher=svc-fraud-out --role publisher")
@@ -155,10 +164,11 @@ def _shown(action: Action) -> dict[str, Any]:
     return {**asdict(action), "config": dict(action.config)}
 
 
-def _table(actions: list[Action]) -> Table:
-    table = Table("", "topic", "what", box=None)
+def _print(actions: list[Action]) -> None:
+    """What can be done, a topic in two lines; what cannot is said once, by the error."""
     for action in actions:
-        color = _COLORS[action.kind]
-        lines = [*action.says, *(f"[dim]{note}[/]" for note in action.notes)]
-        table.add_row(f"[{color}]{action.kind}[/]", action.name, "\n".join(lines))
-    return table
+        if action.kind == "impossible":
+            continue
+        stdout.print(Paragraph((f"{action.kind:9}", _COLORS[action.kind]), f"  {action.name}", indent=11), crop=False)
+        for says, style in [*((says, "") for says in action.says), *((note, "dim") for note in action.notes)]:
+            stdout.print(Paragraph((f"{' ' * 11}{says}", style), indent=13), crop=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from streambg.continuous.junit import Case, Result
-from streambg.deciding.verdict import Test, Word, show_e
+from streambg.deciding.verdict import Test, Word, evidence_words
 from streambg.replaying.document import Report, Scored
 from streambg.replaying.found import Changes, Example, Proof
 from streambg.replaying.recorded import Counts
@@ -59,8 +59,8 @@ def _result(test: Test) -> Result:
 
 def _said(test: Test) -> str:
     mean = "unknown" if test.mean is None else f"{test.mean * 100:+.3f} points"
-    good, harm = f"{show_e(test.log_good)} of {show_e(test.needed_good)}", show_e(test.log_harm)
-    return f"mean {mean} over {test.events:,} events; e {good}; harm e {harm} of {show_e(test.needed_harm)}"
+    good, harm = evidence_words(test.log_good, test.needed_good), evidence_words(test.log_harm, test.needed_harm)
+    return f"mean {mean} over {test.events:,} events; {good}; of harm: {harm}"
 
 
 def markdown(report: Report, contract: Sequence[str], folder: str) -> str:

@@ -21,13 +21,15 @@ ASSUMED_DISCORDANCE = 0.02
 class Forecast:
     """One required test. margin with the floor, a share of the range; None: not within patience.MOST events.
 
-    harm: events until a candidate that is worse by twice the margin is aborted.
+    harm_beyond: worse than this share of the range is harm, with the floor. harm: events until a candidate that is
+    worse by twice the margin is aborted.
     """
 
     metric: str
     field: str
     value: str
     margin: float
+    harm_beyond: float
     at_least: int
     typically: int | None
     harm: int | None
@@ -55,6 +57,7 @@ def _forecast(gate: Gate, metric: Metric, field: str, value: str, alpha: float, 
         field,
         value,
         margin,
+        abort_margin,
         patience.at_least(margin, alpha),
         patience.typically(margin, alpha, discordance, mean),
         patience.to_abort(abort_margin, gate.alpha_abort * weight, max(discordance, worse), -worse),

@@ -145,7 +145,7 @@ def decide(gate: Gate, findings: Findings) -> Verdict:
     tests = tuple(_tests(gate, findings))
     harms = [test for test in tests if test.harms]
     if harms:
-        return Verdict("abort", tuple(_harm_reason(test) for test in harms[:MAX_REASONS]), tests)
+        return Verdict("abort", tuple(_harm_reason(gate, test) for test in harms[:MAX_REASONS]), tests)
     answered = findings.answered
     if answered.owed >= BROKEN_EVENTS and answered.share < BROKEN_COVERAGE:
         what = f"{answered}, below {BROKEN_COVERAGE:.0%} the candidate is taken for broken"
@@ -244,7 +244,7 @@ def _uncovered(gate: Gate, findings: Findings) -> Iterator[str]:
     if findings.rows.owed == 0:
         yield "nothing was compared yet"
     elif findings.rows.share < gate.rows:
-        yield f"{findings.rows}, the limit is {gate.rows:.4g}"
+        yield f"{findings.rows}, the limit is {_percent(gate.rows)}"
 
 
 def _unlabelled(gate: Gate, findings: Findings) -> Iterator[str]:
@@ -252,7 +252,7 @@ def _unlabelled(gate: Gate, findings: Findings) -> Iterator[str]:
     if labelled and findings.by_label is None:
         yield f"{', '.join(labelled)}: no labels were read"
     elif labelled and findings.by_label is not None and findings.by_label.share < gate.labels_covered:
-        yield f"labels: {findings.by_label}, the limit is {gate.labels_covered:.4g}"
+        yield f"labels: {findings.by_label}, the limit is {_percent(gate.labels_covered)}"
 
 
 def _failed(gate: Gate, findings: Findings) -> Iterator[str]:
@@ -278,6 +278,16 @@ def show_e(log_e: float) -> str:
     return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
 
 
+def evidence_words(log_e: float, needed: float) -> str:
+    """`evidence 5.5 of the 180 needed`: an e-value beside what it must reach, both as their logarithms."""
+    return f"evidence {show_e(log_e)} of the {show_e(needed)} needed"
+
+
+def _percent(share: float) -> str:
+    """As coverage says it: 0.999 is `99.9 %`."""
+    return f"{share * 100:.6g} %"
+
+
 def _points(share: float | None) -> str:
     """In hundredths of the range: percentage points for rates."""
     return "unknown" if share is None else f"{share * 100:+.2f} points"
@@ -287,16 +297,19 @@ def _waiting_reason(test: Test) -> str:
     if test.events == 0:
         return f"{test.name}: no events yet"
     more = "not in sight as it goes" if test.more is None else f"about {_rounded(test.more):,} more events"
-    return f"{test.name}: e {show_e(test.log_good)} of {show_e(test.needed_good)}, {more}"
+    return f"{test.name}: {evidence_words(test.log_good, test.needed_good)}, {more}"
 
 
 def _good_reason(test: Test) -> str:
-    return f"{test.name}: e {show_e(test.log_good)} of {show_e(test.needed_good)}, mean {_points(test.mean)}"
+    return f"{test.name}: {evidence_words(test.log_good, test.needed_good)}, mean {_points(test.mean)}"
 
 
-def _harm_reason(test: Test) -> str:
-    reached = f"e {show_e(test.log_harm)} of {show_e(test.needed_harm)}"
-    return f"{test.name}: harm, {reached}: mean {_points(test.mean)} over {test.events:,} events"
+def _harm_reason(gate: Gate, test: Test) -> str:
+    """With the limit of harm: it lies within the margin, and who reads only the margin takes -2 of 3 for passed."""
+    metric = next(metric for metric in gate.metrics if metric.name == test.metric)
+    beyond = f"harm beyond {margins(metric, bool(test.field))[1] * 100:.4g} points"
+    reached = evidence_words(test.log_harm, test.needed_harm)
+    return f"{test.name}: {beyond}, {reached}: mean {_points(test.mean)} over {test.events:,} events"
 
 
 def _rounded(events: int) -> int:

@@ -28,7 +28,7 @@ class Kept:
         first = [] if self.usual else [f". {shlex.quote(str(self.folder / 'env'))}      # the usual ports were taken"]
         return [
             *first,
-            "streambg audit --output json",
+            "streambg audit",
             "streambg status",
             "streambg history",
             f"streambg broker stop --dir {shlex.quote(str(self.folder))} --remove-data   # end them",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from streambg.doctor import access, cluster, members, topics, waiting
 from streambg.doctor.facts import Facts, Question, Wanted
 from streambg.doctor.finding import Finding, Verdict
+from streambg.printing import many
 
 Judge = Callable[[Facts, Wanted], list[Finding]]
 
@@ -73,7 +74,7 @@ class Diagnosis:
     def conclusion(self) -> str:
         """One line: what the findings say together."""
         broken, unknown, warnings = (self.count(each) for each in (Verdict.BROKEN, Verdict.UNKNOWN, Verdict.WARNING))
-        more = [f"{unknown} could not be checked"] * (unknown > 0) + [f"{warnings} warnings"] * (warnings > 0)
+        more = [f"{unknown} could not be checked"] * (unknown > 0) + [many(warnings, "warning")] * (warnings > 0)
         if broken:
             return ", ".join([f"the guarantee does not hold: {broken} broken", *more])
         if unknown:

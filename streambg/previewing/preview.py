@@ -93,6 +93,13 @@ class Preview:
         return {**_plain(self.whole), "segments": segments, "gained": self.gained, "failed": self.failed}
 
 
+def gain_words(metric: str, gained: float) -> str:
+    """gained: of one event on average, a share of the metric's range."""
+    if not gained:
+        return f"{metric}: the same on the average event"
+    return f"{metric}: {'worse' if gained < 0 else 'better'} by {abs(gained):.3%} of its range on the average event"
+
+
 def _plain(counts: Counts) -> dict[str, int]:
     return {each.name: getattr(counts, each.name) for each in fields(counts)}
 

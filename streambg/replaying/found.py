@@ -76,7 +76,8 @@ class MetricRow:
     """One metric over all events (field and value empty) or in one segment.
 
     mean: of the differences, positive where the model is better; low, high: where it lies with 95 %, at every moment.
-    margin: None for a diagnostic. failed: events that the team's function failed on.
+    margin, harm_beyond: how much worse is still good enough, and from where on it is harm; None for a diagnostic.
+    failed: events that the team's function failed on.
     """
 
     metric: str
@@ -90,6 +91,7 @@ class MetricRow:
     high: float
     margin: float | None
     failed: int
+    harm_beyond: float | None = None  # reports of before have none
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from streambg import __version__
+from streambg.previewing.preview import gain_words
 from streambg.replaying import tables, words
 from streambg.replaying.document import Report, Scored, Timing
 from streambg.replaying.drawing import charts, latency
@@ -134,7 +135,7 @@ def _changes(scored: Scored, at: int) -> Iterator[ET.Element]:
         yield node("p", f"At a weight of {scored.as_if.weight / 100:g} %:")
         yield table(f"as-if-{at}", tables.CHANGES, map(tables.change, scored.as_if.changes))
         gained = scored.as_if.gained
-        yield listed(f"{name}: {words.points(mean)} of its range an event" for name, mean in sorted(gained.items()))
+        yield listed(gain_words(name, mean) for name, mean in sorted(gained.items()))
 
 
 def _figures(report: Report, scored: Scored, at: int) -> Iterator[ET.Element]:

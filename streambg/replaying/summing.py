@@ -214,6 +214,7 @@ def _metrics(gate: Gate, counted: Mapping[str, Merged]) -> list[MetricRow]:
 
 
 def _metric_row(metric: Metric, field: str, value: str, counts: grid.Ints, failed: int) -> MetricRow:
+    margin, abort_margin = margins(metric, bool(field)) if metric.decides else (None, None)
     return MetricRow(
         metric.name,
         metric.kind,
@@ -224,8 +225,9 @@ def _metric_row(metric: Metric, field: str, value: str, counts: grid.Ints, faile
         grid.mean(counts),
         bounds.lower(counts, INTERVAL_ALPHA / 2),
         bounds.upper(counts, INTERVAL_ALPHA / 2),
-        margins(metric, bool(field))[0] if metric.decides else None,
+        margin,
         failed,
+        abort_margin,
     )
 
 

@@ -13,13 +13,16 @@ from streambg.replaying.words import coverage_words, percent, points, segment_wo
 
 Row = Sequence[Part]
 
-TESTS = ("metric", "where", "events", "mean", "e good enough", "of", "e harm", "of", "says")
+TESTS = ("metric", "where", "events", "mean", "evidence: good enough", "of", "evidence: harm", "of", "says")
 TESTS_NOTE = (
-    "The mean is of the differences, in hundredths of the metric's range; above 0 the model is better. An e-value that "
-    "reaches its limit is enough evidence."
+    "The mean is of the differences, in hundredths of the metric's range; above 0 the model is better. Evidence (an "
+    "e-value) that reaches its limit is enough."
 )
-METRICS = ("metric", "kind", "role", "where", "events", "mean", "from", "to", "margin", "failed")
-METRICS_NOTE = "From and to: the mean lies between them with 95 %, however often one looks."
+METRICS = ("metric", "kind", "role", "where", "events", "mean", "from", "to", "margin", "harm beyond", "failed")
+METRICS_NOTE = (
+    "From and to: the mean lies between them with 95 %, however often one looks. Margin: so much worse is still good "
+    "enough; a mean that is worse than `harm beyond` is harm, and aborts."
+)
 CHANGES = ("where", "events", "changed", "share", "to yes", "to no", "by the model", "dead letters before", "then")
 UNLIKE = ("event", "deployment", "published", "replayed", "scores within 1e-6")
 TIMING = ("model", "median \u00b5s", "mean \u00b5s", "99th percentile \u00b5s")
@@ -63,7 +66,10 @@ def metrics(scored: Scored) -> Iterator[Row]:
             number(each.events),
             number(each.mean, _points(each.mean)),
             *_interval(each),
-            number(each.margin, "" if each.margin is None else f"{each.margin * 100:g} points"),
+            *(
+                number(share, "" if share is None else f"{share * 100:g} points")
+                for share in (each.margin, each.harm_beyond)
+            ),
             number(each.failed),
         )
 

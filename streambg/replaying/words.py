@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from math import exp
 
 from streambg.deciding.verdict import Test
+from streambg.printing import moment
 from streambg.records.source import COLORS
 from streambg.replaying.document import Report, Scored, Timing
 from streambg.replaying.found import Changes, Proof
@@ -41,7 +41,7 @@ def time_words(time_ms: int | None) -> str:
     """UTC, to the second."""
     if time_ms is None:
         return "\u2013"
-    return datetime.fromtimestamp(time_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return moment(time_ms)
 
 
 def range_words(counts: Counts) -> str:

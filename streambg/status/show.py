@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -11,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streambg.control.state import ControlState
+from streambg.printing import many, moment, plain_table
 from streambg.records.outcome import short_digest
 from streambg.records.source import COLORS, Color
 from streambg.status.report import Lane, Status, Superseding, lag, pending, role
@@ -46,7 +46,7 @@ def page(status: Status, notes: list[str]) -> RenderableType:
 
 def _colors(status: Status) -> RenderableType:
     """One column a color: it fits any terminal."""
-    table = _table(f"pipeline {status.pipeline}", *COLORS)
+    table = plain_table(f"pipeline {status.pipeline}", *COLORS)
     columns = [_color(status, color) for color in COLORS]
     for name in columns[0]:
         table.add_row(name, *(column[name] for column in columns))
@@ -78,7 +78,7 @@ def _color(status: Status, color: Color) -> dict[str, str]:
 
 
 def _partitions(status: Status) -> Table:
-    table = _table("partition", "input end", *COLORS, "settled", "behind", "waits", "cutover@epoch", "slot")
+    table = plain_table("partition", "input end", *COLORS, "settled", "behind", "waits", "cutover@epoch", "slot")
     for lane in status.lanes:
         table.add_row(
             str(lane.partition),
@@ -126,7 +126,7 @@ def _evidence(status: Status) -> Text:
 def _answers(view: Mapping[str, Any]) -> Table:
     """What the comparator's live view says of both sides since the pair began."""
     summary = view["summary"]
-    table = _table("answers compared", "rows", "errors", "unanswered", "mean score", "age p50, p99")
+    table = plain_table("answers compared", "rows", "errors", "unanswered", "mean score", "age p50, p99")
     for side in ("live", "candidate"):
         color = summary[side]
         ages = color["latency_quantiles"]
@@ -157,7 +157,7 @@ def _outcomes(status: Status) -> Text:
 
 
 def _processes(status: Status) -> list[RenderableType]:
-    table = _table("process", "slot", "partitions", "file's rules")
+    table = plain_table("process", "slot", "partitions", "file's rules")
     for group, members in status.members.items():
         for member in members:
             numbers = ", ".join(str(number) for number in member.partitions) or "none"
@@ -166,11 +166,11 @@ def _processes(status: Status) -> list[RenderableType]:
 
 
 def _commands(status: Status) -> Table:
-    table = _table("offset", "last commands", "by", "when", "outcome")
+    table = plain_table("offset", "last commands", "by", "when", "outcome")
     for command in status.commands:
-        when = datetime.fromtimestamp(command.appended_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        when = moment(command.appended_ms)
         outcome = Text("accepted", "green") if command.refusal is None else Text(f"refused: {command.refusal}", "red")
-        table.add_row(str(command.offset), Text(command.verb or ""), Text(command.actor or ""), f"{when} UTC", outcome)
+        table.add_row(str(command.offset), Text(command.verb or ""), Text(command.actor or ""), when, outcome)
     return table
 
 
@@ -178,14 +178,9 @@ def _servers(status: Status) -> Text:
     servers = status.servers
     redis = servers.redis_problem or "answers"
     return Text(
-        f"servers: Kafka {servers.bootstrap}, {servers.brokers} brokers, cluster {servers.cluster_id}; "
+        f"servers: Kafka {servers.bootstrap}, {many(servers.brokers, 'broker')}, cluster {servers.cluster_id}; "
         f"Redis {servers.redis}: {redis}"
     )
-
-
-def _table(*columns: str) -> Table:
-    """Without lines: what matters must fit 80 columns."""
-    return Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
 
 
 def _milliseconds(value: float | None) -> str:

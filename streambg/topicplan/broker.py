@@ -70,7 +70,9 @@ def plan(admin: AdminClient, declared: Sequence[Declared], partitions: int | Non
 
 def refuse_impossible(actions: Sequence[Action]) -> None:
     """Raises Misconfigured with every impossible action; a plan with one is not begun."""
-    wrong = [says for action in actions if action.kind == "impossible" for says in action.says]
+    # what becomes of the input decides what becomes of the others: it is the cause
+    causes_first = sorted(actions, key=lambda action: action.part != "input")
+    wrong = [says for action in causes_first if action.kind == "impossible" for says in action.says]
     if wrong:
         # what several topics wait for is said once
         raise Misconfigured(

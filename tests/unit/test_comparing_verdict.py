@@ -168,7 +168,7 @@ def test_equal_evidence_gives_an_equal_verdict_and_the_digest_is_the_evidences()
 def test_segments_that_saw_nothing_hold_a_promote_up_and_whole_metrics_do_not() -> None:
     verdict = judge(CASE, material_of(parts(900), ()), "fraud", 5)
     assert verdict.word == "continue"
-    assert any(reason.startswith("errors in event_id=e1: e ") for reason in verdict.reasons)
+    assert any(reason.startswith("errors in event_id=e1: evidence ") for reason in verdict.reasons)
     whole = tuple(replace(metric, segments=()) for metric in METRICS)
     free = replace(CASE, gate=replace(GATE, metrics=whole, segments={}))
     verdict = judge(free, material_of(parts(900), ()), "fraud", 5)
@@ -193,7 +193,7 @@ def test_missing_answers_count_against_coverage() -> None:
     made = compared(same(900), green).evidence
     verdict = judge(CASE, material_of([made], ()), "fraud", 5)
     assert verdict.coverage == pytest.approx(0.99)
-    assert verdict.reasons[0] == "coverage 99.00 % of 900 events, the limit is 0.999"
+    assert verdict.reasons[0] == "coverage 99.00 % of 900 events, the limit is 99.9 %"
 
 
 def test_a_color_that_owes_answers_is_behind() -> None:

@@ -73,7 +73,7 @@ def test_promote_needs_every_required_test_at_one_moment() -> None:
     needed = {test.name: test.needed_good for test in verdict.tests if test.required}
     assert set(needed) == {"errors", "flips", "flips in machine=m1", "flips in machine=m2"}
     assert all(value == pytest.approx(log(4 / 0.05)) for value in needed.values())
-    assert verdict.reasons[0].startswith("errors: e over a million of 80, mean +0.00 points")
+    assert verdict.reasons[0].startswith("errors: evidence over a million of the 80 needed, mean +0.00 points")
     assert verdict.passed(["errors", "flips"])
     for name in GOOD:
         less = {key: value for key, value in GOOD.items() if key != name}
@@ -88,8 +88,8 @@ def test_what_is_missing_is_said_with_how_long_it_takes() -> None:
     assert verdict.word == "continue"
     assert len(verdict.reasons) == 1
     reason = verdict.reasons[0]
-    assert reason.startswith("errors: e ")
-    assert " of 80, about " in reason
+    assert reason.startswith("errors: evidence ")
+    assert " of the 80 needed, about " in reason
     assert reason.endswith(" more events")
     never = judged(GATE, {**GOOD, "errors": merged((11, 1_000, 0))})
     assert never.word == "continue"
@@ -100,8 +100,8 @@ def test_what_is_missing_is_said_with_how_long_it_takes() -> None:
 def test_harm_aborts_even_where_everything_is_good_enough() -> None:
     verdict = judged(GATE, {**GOOD, "flips": merged((900, 8_100, 0), (900, 2_100, 0), (0, 3_000, 0), (0, 3_000, 0))})
     assert verdict.word == "abort"
-    assert verdict.reasons[0].startswith("flips: harm, e over a million of 400")
-    assert verdict.reasons[1].startswith("flips in machine=m1: harm, ")
+    assert verdict.reasons[0].startswith("flips: harm beyond 1.5 points, evidence over a million of the 400 needed: ")
+    assert verdict.reasons[1].startswith("flips in machine=m1: harm beyond 5 points, ")
     assert "mean -30.00 points over 3,000 events" in verdict.reasons[1]
     assert not verdict.ready
 
@@ -133,7 +133,7 @@ def test_blue_is_judged_by_the_same_counts_turned() -> None:
 def test_low_coverage_is_never_a_pass_and_very_low_coverage_is_an_abort() -> None:
     verdict = judged(GATE, GOOD, Coverage(9_000, 100))
     assert (verdict.word, verdict.ready) == ("continue", False)
-    assert verdict.reasons == ("coverage 98.90 % of 9,100 events, the limit is 0.999",)
+    assert verdict.reasons == ("coverage 98.90 % of 9,100 events, the limit is 99.9 %",)
     assert judged(GATE, GOOD, Coverage(900, 90)).word == "continue", "too few to call it broken"
     broken = judged(GATE, GOOD, Coverage(900, 101))
     assert broken.word == "abort"
@@ -141,7 +141,7 @@ def test_low_coverage_is_never_a_pass_and_very_low_coverage_is_an_abort() -> Non
     assert judged(GATE, GOOD, Coverage(0, 0)).word == "continue"
     lost_by_live = judged(GATE, GOOD, Coverage(900, 101), left_out=40)
     assert lost_by_live.word == "continue", "a candidate is not broken by what the other color has lost"
-    assert lost_by_live.reasons == ("coverage 89.91 % of 1,001 events, the limit is 0.999",)
+    assert lost_by_live.reasons == ("coverage 89.91 % of 1,001 events, the limit is 99.9 %",)
 
 
 def test_what_stands_in_the_way_is_said_and_holds_everything_up() -> None:
@@ -164,7 +164,7 @@ def test_no_decision_by_the_declared_end_is_inconclusive() -> None:
     verdict = judged(ending, half)
     assert verdict.word == "inconclusive"
     assert verdict.reasons[0] == "no decision after 9,000 events, max_events is 9,000"
-    assert verdict.reasons[1].startswith("errors: e ")
+    assert verdict.reasons[1].startswith("errors: evidence ")
     assert judged(ending, GOOD).word == "promote"
 
 
@@ -173,7 +173,7 @@ def test_labels_must_be_there_and_cover() -> None:
     assert judged(LABELLED, found, by_label=Coverage(9_000, 100)).word == "promote"
     assert judged(LABELLED, found).reasons == ("correct: no labels were read",)
     few = judged(LABELLED, found, by_label=Coverage(9_000, 1_000))
-    assert (few.word, few.reasons) == ("continue", ("labels: coverage 90.00 % of 10,000 events, the limit is 0.95",))
+    assert (few.word, few.reasons) == ("continue", ("labels: coverage 90.00 % of 10,000 events, the limit is 95 %",))
 
 
 def test_labels_that_depend_on_the_answer_need_a_person() -> None:

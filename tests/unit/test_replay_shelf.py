@@ -138,7 +138,7 @@ def test_a_replay_is_shown_with_verdict_reasons_changes_and_figures(root: Path) 
     text = said("show", "01234", root=root)
     for part in (
         "fraud:8 against what was published: abort",
-        "flips in machine=m2: harm, e over a million of 400",
+        "flips in machine=m2: harm beyond 5 points, evidence over a million of the 400 needed",
         "100 decisions turn (2.51 %)",
         "flips in machine=m1  2,000   -0.05         -1.05 to +0.95  3",
         "4,001 events in 12.5 s, 320 a second, by 2 workers, begun 2026-11-18 13:36:40 UTC.",

@@ -1,0 +1,319 @@
+"""What verbs print at 80 columns: nothing is cut, and what must be copied stands in one piece."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer
+from control_log import Log
+from corruptions import wrong_value
+from plans import plan
+from recorded import standard
+from rich.console import Console
+
+from streambg import audit
+from streambg.audit.tally import MEANING, Kind
+from streambg.cli import control, dead_letters, inspect, preview, rollout, topics
+from streambg.cli.main import build
+from streambg.cli.records import record_lines
+from streambg.errors import Misconfigured
+from streambg.looking.answers import Held, Reach, Search, Verdict
+from streambg.looking.event import Answered, Event, Given, Letter, Published, Reached, Row, Span
+from streambg.looking.why import Reply, Why
+from streambg.previewing.collect import Looked
+from streambg.previewing.preview import Counts, Preview, gain_words
+from streambg.printing import Paragraph, many, moment, plain_table
+from streambg.records.batch import Head
+from streambg.records.outcome import DeadLetter, Outcome
+from streambg.records.source import Source
+from streambg.rollout.decide import Wait
+from streambg.rollout.standing import Standing
+from streambg.topicplan import Action
+from streambg.topicplan.broker import refuse_impossible
+
+WIDTH = 80
+# Longer than what is usual, so that nothing fits by chance.
+TOPIC = "sensors-of-the-north-plant-since-2026"
+AT = Source(TOPIC, 11, 1_234_567_890)
+MODEL = "shuttle-anomaly-with-a-long-name:2026-11-27"
+REASON = "ValueError: cannot handle f1 above 90, as the scaler was fitted on readings of machines that are calibrated"
+ANSWER = '{"anomaly":0.9876543210123,"machine":"m-0042","reason":"pressure_and_temperature"}'
+NOON = 1_795_780_800_123
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType], io.StringIO]:
+    """The module prints to a terminal of 80 columns, and that is what stands on it."""
+
+    def on(module: ModuleType) -> io.StringIO:
+        out = io.StringIO()
+        monkeypatch.setattr(module, "stdout", Console(width=WIDTH, file=out))
+        return out
+
+    return on
+
+
+def shown(*things: Any) -> str:
+    out = io.StringIO()
+    console = Console(width=WIDTH, file=out)
+    for thing in things:
+        console.print(thing, crop=False)
+    return whole(out.getvalue())
+
+
+def whole(text: str, *words: str) -> str:
+    """Nothing is cut; no line but one that is a single long word is wider than the terminal."""
+    assert "\u2026" not in text
+    for line in text.splitlines():
+        assert len(line.rstrip()) <= WIDTH or len(line.split()) == 1, line
+    assert not [word for word in words if word not in text]
+    assert not [letter for letter in text if letter in "\u2500\u2501\u2502\u2503"], "no lines"
+    return text
+
+
+# -- the helpers ------------------------------------------------------------------------------------------------------
+
+
+def test_a_paragraph_breaks_between_words_only() -> None:
+    long = "x" * 100
+    text = shown(Paragraph(f"one two {long} three\nnext", ("red", "red"), indent=4))
+    assert text == f"one two\n    {long}\n    three\n    nextred\n"
+    assert shown(Paragraph("")) == "\n"
+    words = " ".join(["word"] * 40)
+    assert all(len(line) <= WIDTH for line in shown(Paragraph(words)).splitlines())
+    assert shown(Paragraph(words, indent=0)).replace("\n", " ").strip() == words
+    assert "[red]" in shown(Paragraph("[red] is text")), "brackets are no markup"
+
+
+def test_a_table_has_no_lines_and_cuts_nothing() -> None:
+    table = plain_table("id", "why")
+    table.add_row("i" * 60, "w" * 60)
+    text = shown(table)
+    assert (text.count("i"), text.count("w")) == (61, 61)
+
+
+def test_counts_and_times() -> None:
+    assert [many(number, "warning") for number in (0, 1, 2, 1_204)] == [
+        "0 warnings",
+        "1 warning",
+        "2 warnings",
+        "1,204 warnings",
+    ]
+    assert (moment(NOON), moment(NOON, fine=True)) == ("2026-11-27 12:00:00 UTC", "2026-11-27 12:00:00.123 UTC")
+
+
+# -- the screens ------------------------------------------------------------------------------------------------------
+
+
+def log_of_a_rollout() -> Log:
+    log = Log()
+    log.deploy("blue", MODEL)
+    log.deploy("green", f"{MODEL}-b")
+    log.say("rollout-start", candidate=1, plan=plan().text(), events=500)
+    return log
+
+
+def test_history_says_when_what_by_whom_and_why() -> None:
+    log = Log()
+    entries = [
+        log.deploy("blue", MODEL),
+        log.deploy("green", f"{MODEL}-b"),
+        log.say("shift", weight=1_000, candidate=99),
+        log.raw(b"no command"),
+    ]
+    text = shown(*(record_lines(entry, control._command(entry)) for entry in entries))
+    whole(text, f"model={MODEL}", "1970-01-01 00:00:01 UTC", "by test", "accepted", "refused: ", "shift weight=1000")
+    assert text.count("1970-01-01") == 4
+    assert "refused   shift weight=1000 candidate=99\n        refused: " in text
+
+
+def test_rollout_history_and_status(screen: Callable[[ModuleType], io.StringIO]) -> None:
+    log = log_of_a_rollout()
+    out = screen(rollout)
+    rollout._print(Standing(log.fold.state, Wait((f"errors: {REASON}", "1,200 of 3,000 events at this weight"))))
+    text = whole(out.getvalue(), "stands", "now", "1,200 of 3,000 events at this weight", "live", f"{MODEL}-b")
+    assert text.count("now") == 1
+    ended = log.say("rollout-abort", rollout=2, step=0)
+    out = screen(rollout)
+    rollout._print(Standing(log.fold.state, None))
+    assert out.getvalue().count("ended") == 1, "the step that it ended with"
+    out = screen(rollout)
+    rollout._print_news(Standing(log.fold.state, None))
+    news = whole(out.getvalue(), "rollout 2: aborted", " UTC  ")
+    assert "weight" not in news, "the plan is not printed again"
+    told = shown(record_lines(ended, "abort", "rollout 2: aborted by abort"))
+    assert "accepted  abort\n        rollout 2: aborted by abort\n        by test\n" in told
+
+
+@pytest.mark.parametrize(("steps", "row"), [(0, "0 %"), (1, "live")])
+def test_a_rollout_stands_at_its_step_or_is_live(
+    steps: int, row: str, screen: Callable[[ModuleType], io.StringIO]
+) -> None:
+    log = log_of_a_rollout()
+    for step in range(len(plan().steps) * steps):
+        log.say("rollout-skip", rollout=2, step=step)
+    out = screen(rollout)
+    rollout._print(Standing(log.fold.state, None))
+    [line] = [line for line in out.getvalue().splitlines() if " now" in line]
+    assert row in line
+
+
+def test_dead_letters_can_be_copied_into_show() -> None:
+    letter = Letter(5, NOON, b"machine-0042", DeadLetter(AT, 17, "blue", {"blue": REASON, "green": "late"}))
+    text = shown(dead_letters._lines(letter))
+    whole(text, str(AT), "2026-11-27 12:00:00 UTC", "epoch 17", "key machine-0042", "ValueError:", "green  late")
+    assert text.startswith(f"{AT}")
+
+
+def event() -> Event:
+    log = Log()
+    log.deploy("blue", MODEL)
+    log.deploy("green", f"{MODEL}-b")
+    slots = log.fold.state.slots
+    held = Held(459, Head(0, 1_234_567_800, 1_234_567_899), Verdict.ACCEPTED)
+    row = Row(True, b"m", ANSWER.encode(), (0.987654,), {}, NOON, 10, 99)
+    failed = Row(False, b"m", REASON.encode(), (), {}, NOON, 10, 99)
+    answers = {
+        "blue": Answered(slots["blue"], Reply("ok"), Search(Reach.HELD, (held,), 0, 0), (), row),
+        "green": Answered(slots["green"], Reply("error", REASON), Search(Reach.HELD, (held,), 0, 0), (), failed),
+    }
+    outcome = Published(
+        99, NOON, b"m", ANSWER.encode(), f"{AT} blue {MODEL}", Outcome(AT, "blue", MODEL, "sha256:ab", 5, "route")
+    )
+    return Event(
+        AT,
+        "published",
+        Why("blue was chosen: bucket 7012 >= weight 1000 (10 %) at epoch 5"),
+        Reached((0, 2_000_000_000), 0, 1_999_999_999, {"blue": 1_999_999_999, "green": 1_999_999_999}),
+        Given(b"machine-0042", b'{"f1": 1.25, "f2": -0.5, "event_id": "e-123456789"}', NOON),
+        Span(5, 1_000, None),
+        answers=answers,  # type: ignore[arg-type] # the two colors
+        outcome=outcome,
+    )
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_inspect_says_all_of_both_colors(full: bool, screen: Callable[[ModuleType], io.StringIO]) -> None:
+    out = screen(inspect)
+    inspect._show(event(), full)
+    text = out.getvalue()
+    words = (
+        str(AT),
+        ANSWER,
+        MODEL,
+        f"{MODEL}-b",
+        "(deployment 1): error",
+        "2026-11-27 12:00:00.123 UTC",
+        "e-123456789",
+    )
+    for word in (*words, "(1234567800, 1234567899]@459 accepted"):
+        assert word in " ".join(text.split()), word
+    if not full:
+        whole(text)
+
+
+def looked(whole_counts: Counts, **segments: Counts) -> Looked:
+    found = Preview(whole_counts, {("machine", name): counts for name, counts in segments.items()})
+    found.gained["cost"] = -0.5 * whole_counts.events
+    found.failed["kpi"] = REASON
+    return Looked(found, None, 1, {})  # type: ignore[arg-type] # the pair is for JSON only
+
+
+def test_preview_leads_with_decisions(screen: Callable[[ModuleType], io.StringIO]) -> None:
+    log = log_of_a_rollout()
+    out = screen(preview)
+    counts = Counts(400_000, 161_234, 1_200, 34, 0, 200_000, 3, 2)
+    long = "press-0042-of-hall-7"
+    preview._print(looked(counts, **{long: counts}), log.fold.state, 5_000)
+    text = whole(out.getvalue(), f"machine={long}", "cost: worse by 50.000% of its range")
+    first = text.splitlines()[0]
+    assert first == "Of the last 400,000 events, 1,234 decisions would turn at 50 % (0.31%): 1,200 to"
+    flat = " ".join(text.split())
+    assert "161,234 published answers would be others at 50 %" in flat
+    assert "dead letters 2, now 3." in flat
+
+
+def test_preview_says_that_there_is_no_candidate(screen: Callable[[ModuleType], io.StringIO]) -> None:
+    log = Log()
+    log.deploy("blue", "m:1")
+    log.deploy("green", "m:2", rules='{"outputs": ["anomaly"]}')
+    log.say("promote", candidate=1)
+    out = screen(preview)
+    preview._print(looked(Counts(10, 4)), log.fold.state, 10_000)
+    text = " ".join(whole(out.getvalue()).split())
+    assert text.startswith("There is no candidate: this is about blue m:1, which was live before and goes on scoring.")
+    assert "No decision can turn: the pipeline declares none." in text
+    out = screen(preview)
+    preview._print(looked(Counts()), log.fold.state, 10_000)
+    assert "No event has been answered by both colors yet." in out.getvalue()
+
+
+def test_a_gain_is_in_words() -> None:
+    assert gain_words("cost", 0.0012) == "cost: better by 0.120% of its range on the average event"
+    assert gain_words("cost", 0.0) == "cost: the same on the average event"
+
+
+def test_an_audit_that_saw_all_says_so_in_one_line() -> None:
+    text = shown(audit.render(audit.audit_records(standard())))
+    flat = " ".join(text.split())
+    assert "verified: all 4 checks (presence, order, answer, late), all 3 partitions: the whole range" in flat
+    assert "not auditable" not in text
+    assert "0 of what fails an audit: lost, doubled, out of order," in flat
+    assert "route: the color that the route chose" in text
+
+
+def test_an_audit_lists_exceptions_and_explains_what_it_counts() -> None:
+    recording = standard()
+    offset = wrong_value(recording)
+    report = audit.audit_records(recording)
+    text = shown(audit.render(report))
+    flat = " ".join(text.split())
+    assert f"1 wrong value: {MEANING[Kind.WRONG_VALUE]}" in flat
+    assert f"wrong value payments/0@{offset}: expected" in flat
+    assert "1 of 1 finding:" in flat
+    begun = audit.audit_records(standard(), asked=audit.Asked(positions={0: 40, 1: 0, 2: 0}))
+    rows = shown(audit.render(begun))
+    assert "2 of 3 partitions: the whole range" in " ".join(rows.split())
+    [row] = [line for line in rows.splitlines() if line.startswith("0 ")]
+    assert row.split()[:2] == ["0", "all"]
+
+
+def test_every_kind_of_finding_has_its_meaning() -> None:
+    assert set(MEANING) == set(Kind)
+
+
+def test_topics_say_what_is_impossible_once_and_the_cause_first(screen: Callable[[ModuleType], io.StringIO]) -> None:
+    waits = f"as many partitions are needed as the input `{TOPIC}` has, which does not exist"
+    cause = f"`{TOPIC}` does not exist, and nobody said how many partitions it shall have: `--partitions N`"
+    parts = ("dead-letters", "output", "predictions.blue")
+    actions = [Action("impossible", part, part, (waits,)) for part in parts]  # type: ignore[arg-type] # parts of PARTS
+    actions += [
+        Action("create", "control", f"{TOPIC}.control", ("1 partition, replication 1",), ("a note",)),
+        Action("impossible", "input", TOPIC, (cause,)),
+    ]
+    out = screen(topics)
+    topics._print(actions)
+    text = whole(out.getvalue(), f"{TOPIC}.control", "1 partition, replication 1", "a note")
+    assert "exist" not in text, "the error says it"
+    with pytest.raises(Misconfigured) as caught:
+        refuse_impossible(actions)
+    assert caught.value.what.splitlines() == [cause, waits]
+
+
+# -- help -------------------------------------------------------------------------------------------------------------
+
+
+def test_help_has_no_line_ends_of_the_source() -> None:
+    def texts(command: Any) -> list[str]:
+        return [
+            command.help or "",
+            *(text for each in getattr(command, "commands", {}).values() for text in texts(each)),
+        ]
+
+    found = texts(typer.main.get_command(build(())))
+    assert len(found) > 40
+    assert not [text for text in found for paragraph in text.split("\n\n") if "\n" in paragraph]
