@@ -23,6 +23,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from streambg.errors import ModelError
 from streambg.models import registry as registries
+from streambg.models.folder import write_version
 from streambg.models.manifest import Manifest, sha256
 from streambg.models.policy import Policy
 from streambg.models.registry import NewVersion, Registry
@@ -133,11 +134,11 @@ def test_A3_it_is_refused_when_it_is_added_and_when_it_was_put_there(
 
 def put_there(registry: Registry, version: NewVersion) -> Manifest:
     """A version as somebody writes it who may write into the registry, with digests that fit."""
-    manifest = registry._describe(harmless(version), "fraud", "8", Policy(allow_pickle=True))
+    manifest = registry._describe(harmless(version), "fraud", "8")
     assert version.artifact is not None
     manifest = manifest.model_copy(update={"artifact_sha256": sha256(version.artifact)})
     files = {registries.FILE: registries.to_yaml(manifest), version.artifact_name: version.artifact}
-    registry._write(manifest, files)
+    write_version(registry.path, "fraud", "8", files)
     assert registry.get("fraud:8") == manifest
     return manifest
 
