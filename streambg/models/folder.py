@@ -73,7 +73,10 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def write_version(root: Path, name: str, version: str, files: Mapping[str, bytes]) -> None:
-    """root/name/version appears whole or not at all; where another process was faster, its stands. Raises ModelError."""
+    """root/name/version appears whole or not at all; where another process was faster, its stands.
+
+    Raises ModelError.
+    """
     folder = root / name
     try:
         folder.mkdir(parents=True, exist_ok=True)

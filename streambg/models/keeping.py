@@ -39,7 +39,7 @@ def to_keep(root: Path, name: str, version: str, source: Source, artifact: str |
         )
     if artifact == (copy := file_name(source)):
         raise ModelError(f"the artifact is called {artifact}, as the copy of the code is", way_out="rename the file")
-    return replace(source, kept=str(root / name / version / copy))
+    return replace(source, kept=str(root.absolute() / name / version / copy))
 
 
 def kept_source(root: Path, manifest: Manifest) -> Source | None:
@@ -55,7 +55,7 @@ def kept_source(root: Path, manifest: Manifest) -> Source | None:
             data = read_below(root, (manifest.name, manifest.version, copy), MAX_SOURCE_BYTES)
         except FileNotFoundError:
             continue
-        path = str(root / manifest.name / manifest.version / copy)
+        path = str(root.absolute() / manifest.name / manifest.version / copy)
         return Source(module, package, path, data, path)
     return None
 
