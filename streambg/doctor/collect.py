@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
-import redis
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, but not by the package's own stubs
     AclBindingFilter,
@@ -263,6 +262,8 @@ def _scorers(pipeline: Pipeline, topics: Mapping[str, Topic]) -> list[Clock]:
 
 def _redis(address: str) -> Redis:
     """By INFO: a Redis that somebody else runs often knows no CONFIG."""
+    import redis  # noqa: PLC0415 - a quarter of a second of each verb's start, and few ask it
+
     try:
         with redis.Redis.from_url(address, socket_timeout=ASK_S, socket_connect_timeout=ASK_S) as client:
             memory: Any = client.info("memory")
