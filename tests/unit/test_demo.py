@@ -278,7 +278,8 @@ def test_the_words_call_streambg_as_this_shell_can(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     assert places.program({"PATH": "/usr/bin"}) == ".venv/bin/streambg"
     assert places.program({"PATH": str(folder)}) == "streambg"
-    monkeypatch.chdir("/")
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(elsewhere)
     assert places.program({}) == str(folder / "streambg")
 
 
