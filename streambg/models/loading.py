@@ -23,12 +23,15 @@ def found_source(entry: str, policy: Policy, where: str) -> Source:
     return find_source(allowed_module(entry, policy, where), "model")
 
 
-def make_model(manifest: Manifest, artifact: bytes | None, policy: Policy, source: Source | None) -> Model:
-    """The model of checked bytes. source: format python's, of an allowed module. Raises ModelError."""
+def make_model(manifest: Manifest, artifact: bytes | None, policy: Policy, where: str, source: Source | None) -> Model:
+    """The model of checked bytes. where: the file of the policy. source: format python's, of an allowed module.
+
+    Raises ModelError.
+    """
     if source is not None:
         return load_python(manifest, artifact, source)
     if manifest.format == "river":
         return load_river(manifest, artifact or b"", policy.allow_pickle)
     if manifest.format == "onnx":
         return load_onnx(manifest, artifact or b"", policy.onnx_threads)
-    return load_sklearn(manifest, artifact or b"", policy.skops_allow)
+    return load_sklearn(manifest, artifact or b"", policy.skops_allow, where)

@@ -173,9 +173,8 @@ class Registry:
                 way_out="restore the version that was deployed, or add the new one under another version and deploy it",
             )
         policy = self.policy()
-        return LoadedModel(
-            manifest, make_model(manifest, self._artifact(manifest), policy, self._source(manifest, policy))
-        )
+        artifact, source = self._artifact(manifest), self._source(manifest, policy)
+        return LoadedModel(manifest, make_model(manifest, artifact, policy, self._policy_file, source))
 
     def mismatch(self, ref: str, expected_digest: str) -> str | None:
         """Why no scorer that reads this registry can load what was deployed; None: it stands there, byte for byte.
@@ -217,7 +216,7 @@ class Registry:
         manifest = self._describe(new, name, version, source)
         if (self.path / name / version).exists():
             return self._same(manifest)
-        make_model(manifest, new.artifact, policy, source)
+        make_model(manifest, new.artifact, policy, self._policy_file, source)
         files = {FILE: to_yaml(manifest)}
         if manifest.artifact is not None and new.artifact is not None:
             files[manifest.artifact] = new.artifact
