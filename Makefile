@@ -14,6 +14,7 @@ help:            ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 .venv/.ready: requirements.lock pyproject.toml
+	@echo "making .venv from requirements.lock (a minute, once)"
 	@command -v uv >/dev/null && uv venv -q --clear --python $(PYTHON) .venv || $(PYTHON) -m venv --clear .venv
 	@if command -v uv >/dev/null; then \
 	  uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock; \

@@ -17,6 +17,7 @@ from streambg.comparing.site import site_of
 from streambg.config import Pipeline, load
 from streambg.errors import StreambgError
 from streambg.kafka import profiles
+from streambg.models.importing import modules_beside
 from streambg.notifying.alarms import ALARMS
 from streambg.process import logs, sites, slots
 from streambg.process.watch import WATCH
@@ -33,7 +34,8 @@ def comparator(pipeline: Pipeline, slot: int, metrics_port: int, ignore_records:
 def from_environment(env: Mapping[str, str]) -> ComparatorApp:
     logs.configure("comparator")
     WATCH.start()
-    pipeline = load(Path(env.get("STREAMBG_PIPELINE", "pipeline.yaml")), env)
+    modules_beside(file := Path(env.get("STREAMBG_PIPELINE", "pipeline.yaml")))
+    pipeline = load(file, env)
     slot = slots.chosen(env.get("STREAMBG_SLOT", "0"), sites.slots(pipeline, "comparator"), profiles.admin(pipeline))
     ALARMS.begin(pipeline, "comparator", slot)
     return comparator(

@@ -14,6 +14,7 @@ from streambg import topicplan
 from streambg.config import Pipeline, load
 from streambg.errors import StreambgError, Unreachable
 from streambg.kafka import profiles
+from streambg.models.importing import modules_beside
 from streambg.notifying.alarms import ALARMS
 from streambg.process import logs, sites, slots
 from streambg.process.frame import leave
@@ -63,6 +64,7 @@ def run(role: Role, options: argparse.Namespace, process: Callable[[Pipeline, in
     logs.configure(role, console=None if options.log == "auto" else options.log == "console")
     WATCH.start()
     try:
+        modules_beside(options.pipeline)
         pipeline = load(options.pipeline, os.environ)
         _await_topics(pipeline, role)
         slot = 0

@@ -22,6 +22,7 @@ from streambg import topicplan
 from streambg.config import Pipeline, load
 from streambg.errors import ConfigError
 from streambg.looking.words import parse_since
+from streambg.models.importing import modules_beside
 from streambg.topicplan import Role
 
 stdout = Console()
@@ -46,13 +47,6 @@ def load_pipeline(path: Path) -> Pipeline:
     """The pipeline file with this process's environment. Raises ConfigError."""
     modules_beside(path)
     return load(path, os.environ)
-
-
-def modules_beside(path: Path) -> None:
-    """A team's own modules (models, decoding, metrics) stand beside its pipeline file, as with `python -m`."""
-    folder = str(path.parent.resolve())
-    if folder not in sys.path:
-        sys.path.append(folder)
 
 
 def connected_pipeline(path: Path, role: Role | None = None) -> Pipeline:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from streambg.cli.broker import ServerChoice
 from streambg.cli.common import DEFAULT_PIPELINE, Output, OutputOption, PipelineOption, print_json
-from streambg.demo import deciding
+from streambg.demo import deciding, places
 from streambg.demo.result import Result, render
 from streambg.demo.run import Wanted, run
 from streambg.demo.screen import Screen
@@ -81,14 +81,20 @@ def demo(
     story = None if scenario is None else STORIES[scenario.value]
     wanted = Wanted(pipeline.absolute(), events, rate, count, keep, servers.value, attach, story)
     with Stopping(), Screen(console) as screen:
-        result, kept = run(wanted, screen, os.environ)
+        try:
+            result, kept = run(wanted, screen, os.environ)
+        except KeyboardInterrupt:
+            screen.note(
+                f"interrupted; {'no more events are sent' if attach else 'the processes and servers have ended'}"
+            )
+            raise
     if output is Output.JSON:
         print_json(result.as_json())
     else:
         console.print(render(result) if isinstance(result, Result) else deciding.render(result))
     if kept is not None:
         console.print("\nBroker and Redis go on running. Look at what is in them:")
-        for line in kept.words():
+        for line in kept.words(places.program()):
             console.print(f"  {line}", markup=False, soft_wrap=True)
     if not result.ok:
         raise typer.Exit(WRONG)

@@ -10,16 +10,12 @@ from inspect import cleandoc
 from typing import Annotated
 
 import typer
-from confluent_kafka import KafkaException
 from typer.models import CommandInfo, TyperInfo
 
 from streambg import __version__
-from streambg.cli import control
-from streambg.cli.common import stderr
-from streambg.cli.completing import bash_completion
+from streambg.cli.listing import LINES, lists
+from streambg.cli.tab import COMPLETE, bash_completion, words_before
 from streambg.errors import StreambgError
-from streambg.kafka.errors import translate
-from streambg.process import logs
 
 # Verb -> its module in streambg.cli, for modules of one verb; then modules that are a group of verbs.
 VERBS = {
@@ -55,20 +51,23 @@ def options(
     """Blue-green deployment for models that score Kafka topics: offset-exact, exactly once."""
 
 
-def build(words: Sequence[str]) -> typer.Typer:
-    """The app with what these arguments ask for, or with everything where they ask for no verb that is known.
+def app_for(words: Sequence[str]) -> typer.Typer:
+    """What these arguments need: their verb; where they name none, a list of all. Importing them takes a second."""
+    if _verb(words) in LINES:
+        from streambg.process import logs  # noqa: PLC0415 - what is only listed logs nothing
 
-    Importing every verb takes as long again as importing one.
-    """
-    app = typer.Typer(
-        name="streambg",
-        help="Blue-green deployment for models that score Kafka topics: offset-exact, exactly once.",
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        epilog="Start with:  streambg demo",
-    )
-    app.callback()(options)
-    for name in _needed(words[0] if words else ""):
+        # a verb prints what it found; what the clients and loops would log on the way is for the processes
+        logs.configure("streambg", console=True, level="error")
+        return build(words)
+    app = _app()
+    lists(app)
+    return app
+
+
+def build(words: Sequence[str]) -> typer.Typer:
+    """The app with the verb that these arguments name, or with everything where they name no verb that is known."""
+    app = _app()
+    for name in _needed(_verb(words)):
         part: typer.Typer = import_module(f"streambg.cli.{name.replace('-', '_')}").app
         _flowing(part)
         if name in GROUPS:
@@ -88,12 +87,29 @@ def _flowing(part: typer.Typer) -> None:
         info.help = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
 
 
+def _app() -> typer.Typer:
+    app = typer.Typer(
+        name="streambg",
+        help="Blue-green deployment for models that score Kafka topics: offset-exact, exactly once.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        epilog="Start with:  streambg demo",
+    )
+    app.callback()(options)
+    return app
+
+
+def _verb(words: Sequence[str]) -> str:
+    """The first word that is no option: those before it have no values."""
+    return next((word for word in words if not word.startswith("-")), "")
+
+
 def _needed(verb: str) -> tuple[str, ...]:
     if verb in GROUPS:
         return (verb,)
     if verb in VERBS:
         return (VERBS[verb],)
-    if verb in verbs_of(control.app):
+    if verb in LINES:
         return ("control",)
     return ("control", *VERBS.values(), *GROUPS)
 
@@ -105,22 +121,34 @@ def verbs_of(part: typer.Typer) -> set[str]:
 
 def main() -> None:
     """Run the verb that the command line names; what went wrong is said, and the process ends with its exit code."""
-    # a verb prints what it found; what the clients and loops would log on the way is for the processes
-    logs.configure("streambg", console=True, level="error")
     try:
         with bash_completion(os.environ):
-            build(sys.argv[1:])()
-    except KafkaException as error:
-        _fail(translate(error))
+            app = app_for(words_before(os.environ) if COMPLETE in os.environ else sys.argv[1:])
+            app()
     except StreambgError as error:
         _fail(error)
     except OSError as error:
         if error.filename is None:  # about no file: nothing that a person gave
             raise
         _fail(StreambgError(f"{error.filename}: {error.strerror}", way_out="is the path right, and yours to use?"))
+    except Exception as error:
+        if (known := _of_kafka(error)) is None:
+            raise
+        _fail(known)
+
+
+def _of_kafka(error: Exception) -> StreambgError | None:
+    """What a client's error means; None: it is none."""
+    from confluent_kafka import KafkaException  # noqa: PLC0415 - what is only listed needs no client
+
+    from streambg.kafka.errors import translate  # noqa: PLC0415 - the same
+
+    return translate(error) if isinstance(error, KafkaException) else None
 
 
 def _fail(error: StreambgError) -> None:
+    from streambg.cli.common import stderr  # noqa: PLC0415 - the same
+
     stderr.print(f"[red]{type(error).__name__}[/]: {_plain(error.what)}", highlight=False, soft_wrap=True)
     if error.way_out:
         stderr.print(f"[yellow]way out[/]: {_plain(error.way_out)}", highlight=False, soft_wrap=True)

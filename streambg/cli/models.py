@@ -16,11 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from streambg.cli import models_diff, models_pull
-from streambg.cli.common import DEFAULT_PIPELINE, Output, OutputOption, PipelineOption, print_json, stdout
+from streambg.cli.common import DEFAULT_PIPELINE, Output, OutputOption, PipelineOption, print_json, stderr, stdout
 from streambg.cli.completing import Ref
+from streambg.cli.models_said import cares, code_of, features, not_pure
 from streambg.cli.registry import RegistryOption, place_of, read_file, read_sample
 from streambg.errors import ConfigError, ModelError
-from streambg.models.contract import Row
+from streambg.models.contract import Row, Schema
 from streambg.models.manifest import Manifest
 from streambg.models.registry import Listed, NewVersion
 from streambg.models.verifying import SAMPLE_ROWS, SIZES, Verified, sample_rows, verify
@@ -85,9 +86,9 @@ def add(  # noqa: PLR0913 - Typer's form: an option is an argument
     """Put a version into the registry. It must load here first; a version never changes afterwards."""
     place = place_of(pipeline, registry)
     declared = place.schema()
-    features = dict(_pairs(feature, "feature")) if feature else declared.features if declared else None
+    wanted = dict(_pairs(feature, "feature")) if feature else declared.features if declared else None
     names = tuple(outputs.split(",")) if outputs else declared.outputs if declared else None
-    if features is None or names is None:
+    if wanted is None or names is None:
         raise ConfigError(
             f"no contract: {pipeline} is not there, and --feature and --outputs are not given",
             way_out="start beside a pipeline.yaml, give -p FILE, or give both options",
@@ -96,7 +97,7 @@ def add(  # noqa: PLR0913 - Typer's form: an option is an argument
         NewVersion(
             ref,
             format_.value,
-            features,
+            wanted,
             names,
             datetime.now(UTC),
             entry,
@@ -112,6 +113,10 @@ def add(  # noqa: PLR0913 - Typer's form: an option is an argument
         print_json(_plain(Listed(ref, manifest)))
     else:
         typer.echo(f"{manifest.ref} {manifest.digest}\nin {place.registry.path / manifest.name / manifest.version}")
+        if (code := code_of(place.registry, manifest)) is not None:
+            typer.echo(f"code from {code}")
+    for care in cares(place.registry, place.registry.load(ref, manifest.digest)):
+        stderr.print(Text.assemble(("careful", "yellow"), f": {care}"), highlight=False, soft_wrap=True)
 
 
 @app.command("list", epilog="Example:  streambg models list --output json")
@@ -141,11 +146,12 @@ def show(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """All that is known about a version. Whether its files are what they were is for `verify`."""
-    plain = _plain(Listed(ref, place_of(pipeline, registry).registry.get(ref)))
+    place = place_of(pipeline, registry)
+    plain = _plain(Listed(ref, manifest := place.registry.get(ref)))
     if output is Output.JSON:
         print_json(plain)
         return
-    for name, value in plain.items():
+    for name, value in {**plain, "code": code_of(place.registry, manifest)}.items():
         text = ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else value
         if text not in (None, "", []):
             typer.echo(f"{name:<16} {', '.join(text) if isinstance(text, list) else text}")
@@ -188,7 +194,7 @@ def verify_(
     else:
         _say(manifest, result, f"from {sample}" if sample else f"made up with --seed {seed}")
     if not result.passed:
-        raise _failed(ref, result)
+        raise _failed(ref, result, schema, made_up=sample is None)
 
 
 app.registered_commands.extend([*models_diff.app.registered_commands, *models_pull.app.registered_commands])
@@ -206,20 +212,16 @@ def _say(manifest: Manifest, result: Verified, sample: str) -> None:
         typer.echo(f"  event {example.row}: alone {example.first}; in batches of {example.size:,} {example.then}")
 
 
-def _failed(ref: str, result: Verified) -> ModelError:
+def _failed(ref: str, result: Verified, schema: Schema, *, made_up: bool) -> ModelError:
     if result.differing:
-        return ModelError(
-            f"{ref} answers {result.differing} of {result.rows} events differently in other batch sizes, 0 are allowed",
-            way_out="predict_many must be pure; where only last bits differ, a matrix product rounds by batch size: "
-            'write (X * w).sum(axis=1) or np.einsum("ij,j->i", X, w) instead of X @ w',
-        )
+        return not_pure(ref, result)
     if result.changed:
         return ModelError(
             f"{ref} writes into {result.changed} of {result.rows} events", way_out="copy a row before changing it"
         )
     return ModelError(
         f"{ref} answered none of {result.rows} events, so nothing was shown: {result.first_reason or 'no events'}",
-        way_out="give real events with --sample FILE.jsonl",
+        way_out=features(schema) + ("; real events are given with --sample FILE.jsonl" if made_up else ""),
     )
 
 

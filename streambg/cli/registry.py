@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from streambg.cli.common import DEFAULT_PIPELINE, load_pipeline, modules_beside
+from streambg.cli.common import DEFAULT_PIPELINE, load_pipeline
 from streambg.config import Pipeline
 from streambg.control.verbs import schema
 from streambg.errors import ModelError
 from streambg.models.contract import Row, Schema
 from streambg.models.decoding import json_rows
+from streambg.models.importing import modules_beside
 from streambg.models.manifest import MAX_ARTIFACT_BYTES
 from streambg.models.registry import Registry
 

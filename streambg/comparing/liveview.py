@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import redis
 
 from streambg.comparing.comparison import Comparison
 from streambg.comparing.evidence import alarms_of, diverged, drifts, merged
@@ -128,6 +127,8 @@ def summary_of(snapshots: Sequence[Snapshot], live: Color) -> Summary:
 
 def read_live_view(redis_url: str, pipeline: str) -> LiveView | None:
     """The view; None where no comparator has written one lately. Raises Unreachable."""
+    import redis  # noqa: PLC0415 - a quarter of a second of each verb's start, and few ask it
+
     try:
         client = redis.Redis.from_url(redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
         try:

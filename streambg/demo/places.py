@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,16 +27,26 @@ class Kept:
     exports: str
     usual: bool
 
-    def words(self) -> list[str]:
-        """How to look at them, and how to be rid of them."""
+    def words(self, program: str) -> list[str]:
+        """How to look at them, and how to be rid of them; `program`: how this shell calls streambg."""
         first = [] if self.usual else [f". {shlex.quote(str(self.folder / 'env'))}      # the usual ports were taken"]
         return [
             *first,
-            "streambg audit",
-            "streambg status",
-            "streambg history",
-            f"streambg broker stop --dir {shlex.quote(str(self.folder))} --remove-data   # end them",
+            f"{program} audit",
+            f"{program} status",
+            f"{program} history",
+            f"{program} broker stop --dir {shlex.quote(str(self.folder))} --remove-data   # end them",
         ]
+
+
+def program(environ: Mapping[str, str] = os.environ) -> str:
+    """How the shell calls this streambg: by its name where that is on the PATH, else by its path."""
+    script = Path(sys.executable).parent / "streambg"
+    on_path = shutil.which("streambg", path=environ.get("PATH", ""))
+    if not script.exists() or (on_path is not None and Path(on_path).samefile(script)):
+        return "streambg"
+    here = Path.cwd()
+    return shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))
 
 
 def bring(beside: Path, choice: Choice, keep: bool, progress: Progress) -> Servers:

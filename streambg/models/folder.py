@@ -6,8 +6,10 @@ and cannot be exchanged between two looks.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -58,7 +60,7 @@ def read_below(root: Path, parts: tuple[str, ...], limit: int) -> bytes:
         return data
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """A new folder with these files, on the disk when this returns."""
     folder.mkdir(mode=_FOLDER_MODE)
     for name, data in files.items():
@@ -67,10 +69,32 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             stream.flush()
             os.fchmod(stream.fileno(), _FILE_MODE)
             os.fsync(stream.fileno())
-    sync_folder(folder)
+    _sync_folder(folder)
 
 
-def sync_folder(folder: Path) -> None:
+def write_version(root: Path, name: str, version: str, files: Mapping[str, bytes]) -> None:
+    """root/name/version appears whole or not at all; where another process was faster, its stands.
+
+    Raises ModelError.
+    """
+    folder = root / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.is_symlink():
+            raise ModelError(f"{folder} is a symbolic link; a registry holds none", way_out="put a folder in its place")
+        with tempfile.TemporaryDirectory(prefix=".adding-", dir=root) as draft:
+            _write_folder(Path(draft) / version, files)
+            os.rename(Path(draft) / version, folder / version)
+        _sync_folder(folder)
+        _sync_folder(root)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise ModelError(
+                f"{name}:{version} cannot be written: {error}", way_out=f"give this user the right to write {root}"
+            ) from error
+
+
+def _sync_folder(folder: Path) -> None:
     """A rename counts after a power cut only when its folder was written too."""
     with _opened(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, None) as descriptor:
         os.fsync(descriptor)

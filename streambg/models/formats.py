@@ -2,7 +2,8 @@
 
 `python`: an entry `package.module:Class` (or a function that makes the model), called with the artifact's bytes, or
 with nothing where the version has no artifact. The module must be on the registry's allow-list (`python_allow`), and
-the source that runs is the very bytes whose digest the version was added with.
+the source that runs is the very bytes whose digest the version was added with: the module's file, found as an import
+finds it, or the version's own copy (keeping.py).
 
 `river`: a pickle of a classifier or pipeline with `predict_proba_one`; its answer is the probability of the class True
 (or 1). To unpickle is to run whatever the file says. So it is done only in a registry whose `registry.yaml` says
@@ -14,49 +15,45 @@ from __future__ import annotations
 
 import importlib.metadata
 import pickle
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from streambg.errors import ModelError
 from streambg.models.contract import Answers, Events, Model, as_model
-from streambg.models.importing import attribute, check_allowed, find_source, parse_entry, run_source
+from streambg.models.importing import Source, attribute, parse_entry, run_source
 from streambg.models.manifest import REGISTRY_FILE, Manifest, sha256
 from streambg.models.reasons import words
+
+CALLED_WITH_NOTHING = "without an --artifact it is called with nothing: give one, or let it take none"
+CALLED_WITH_BYTES = "it is called with the artifact's bytes and nothing else: let it take them, or leave out --artifact"
 
 
 class _Classifier(Protocol):
     def predict_proba_one(self, x: dict[str, Any]) -> dict[Any, float]: ...
 
 
-def source_sha256(entry: str, allowed: Sequence[str]) -> str:
-    """The digest of the source file of an entry's module. Raises ModelError."""
-    module, _ = parse_entry(entry)
-    check_allowed(module, allowed, "model")
-    return sha256(find_source(module, "model").data)
-
-
-def load_python(manifest: Manifest, artifact: bytes | None, allowed: Sequence[str]) -> Model:
-    """The entry's model. Raises ModelError: not allowed, not there, other source, or its own code raises."""
+def load_python(manifest: Manifest, artifact: bytes | None, source: Source) -> Model:
+    """The entry's model, made by this source of an allowed module. Raises ModelError: other source, or it raises."""
     entry = manifest.entry or ""
     module, thing = parse_entry(entry)
-    check_allowed(module, allowed, "model")
-    source = find_source(module, "model")
     found = sha256(source.data)
     if found != manifest.source_sha256:
         raise ModelError(
             f"{manifest.ref}: the source {source.file} has the SHA-256 {found}, "
             f"the version was added with {manifest.source_sha256}",
-            way_out="install the code the version was added with, or add the new code as a new version",
+            way_out="the copy was exchanged or damaged; restore it, or add the code as a new version"
+            if source.file == source.kept
+            else "install the code the version was added with, or add the new code as a new version "
+            f"(`keep_source: true` in {REGISTRY_FILE} keeps each version's code from then on)",
         )
-    make = attribute(run_source(source, found, "model"), module, thing, "model")
+    make = attribute(run_source(source, found, "model"), module, thing, "model", source.file)
     try:
         model = make() if artifact is None else make(artifact)
     except Exception as error:  # it is the team's code
         raise ModelError(
             f"{manifest.ref}: {entry} cannot be made: {type(error).__name__}: {words(error)[:500]}",
-            way_out="it is called with the artifact's bytes, or with nothing where there is no artifact",
+            way_out=CALLED_WITH_NOTHING if artifact is None else CALLED_WITH_BYTES,
         ) from error
     return as_model(model, f"{manifest.ref}: what {entry} makes")
 
@@ -85,7 +82,8 @@ def load_river(manifest: Manifest, artifact: bytes, allow_pickle: bool) -> Model
     if not callable(getattr(classifier, "predict_proba_one", None)):
         raise ModelError(
             f"{manifest.ref}: the pickle holds {type(classifier).__name__}, which has no predict_proba_one",
-            way_out="format river takes classifiers; wrap anything else in a class of your own, format python",
+            way_out="format river takes river's classifiers; scikit-learn's go into a skops file (skops.io.dump, then "
+            "--format sklearn), anything else into a class of your own (--format python)",
         )
     return RiverModel(tuple(manifest.features), classifier)
 

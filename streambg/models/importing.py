@@ -27,33 +27,54 @@ ENTRY = re.compile(rf"(?P<module>{_NAME}(\.{_NAME})*):(?P<thing>{_NAME})")
 # Digits of the source's hash in the name that a model's module gets: enough that two sources never share one.
 _ALIAS_DIGITS = 32
 
+# Where an allow-list stands, for who does not know the registry's folder.
+ANY_REGISTRY = "registry.yaml at the top of the registry's folder"
+
 _running = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A module's source file, read once; `package` is what its relative imports start from."""
+    """A module's source, read once from `file`; `package` is what its relative imports start from.
+
+    kept: where its copy stands, or will stand, in a registry: what `__file__` says in every process that runs it.
+    """
 
     module: str
     package: str
     file: str
     data: bytes
+    kept: str | None = None
+
+
+def modules_beside(pipeline_file: Path) -> None:
+    """A team's own modules (models, decoding, metrics) stand beside its pipeline file, and are found there first.
+
+    Else another folder's module of the same name, such as that of a checkout that is installed, would be taken.
+    """
+    folder = str(pipeline_file.parent.resolve())
+    sys.path[:] = [folder, *(path for path in sys.path if path != folder)]
 
 
 def parse_entry(entry: str) -> tuple[str, str]:
     """`package.module:thing` in two. Raises ModelError."""
     match = ENTRY.fullmatch(entry)
     if match is None:
-        raise ModelError(f"the entry {entry[:200]!r}", way_out="it is written package.module:Class")
+        module, _, thing = entry.rpartition(".")
+        meant = f"{module}:{thing}" if ENTRY.fullmatch(f"{module}:{thing}") else "package.module:Class"
+        raise ModelError(
+            f"the entry {entry[:200]!r} does not say which module holds which class",
+            way_out=f"it is written with a colon: {meant[:200]}",
+        )
     return match["module"], match["thing"]
 
 
-def check_allowed(module: str, allowed: Sequence[str], what: str) -> None:
-    """Raises ModelError unless a prefix of the allow-list covers the module."""
+def check_allowed(module: str, allowed: Sequence[str], what: str, where: str = ANY_REGISTRY) -> None:
+    """Raises ModelError unless a prefix of the allow-list, which stands in the file `where`, covers the module."""
     if not any(module == prefix or module.startswith(f"{prefix}.") for prefix in allowed):
         raise ModelError(
             f"the {what}'s module {module} is not on the allow-list {list(allowed)}",
-            way_out=f"who trusts that code adds {module!r}, or a package above it, to the list (python_allow)",
+            way_out=f"who trusts that code writes `python_allow: [{', '.join([*allowed, module])}]` into {where}",
         )
 
 
@@ -65,7 +86,7 @@ def import_entry(entry: str, allowed: Sequence[str], what: str) -> Any:
         imported = importlib.import_module(module)
     except Exception as error:  # an import runs the module
         raise _not_imported(module, what, error) from error
-    return attribute(imported, module, thing, what)
+    return attribute(imported, module, thing, what, getattr(imported, "__file__", None) or module)
 
 
 def find_source(module: str, what: str) -> Source:
@@ -108,7 +129,7 @@ def run_source(source: Source, sha256: str, what: str) -> ModuleType:
         if alias in sys.modules:
             return sys.modules[alias]
         module = ModuleType(alias)
-        module.__file__ = source.file
+        module.__file__ = source.kept or source.file
         module.__package__ = source.package
         sys.modules[alias] = module  # dataclasses look their own module up
         try:
@@ -119,13 +140,13 @@ def run_source(source: Source, sha256: str, what: str) -> ModuleType:
         return module
 
 
-def attribute(module: ModuleType, name: str, thing: str, what: str) -> Any:
-    """A callable of a module. Raises ModelError."""
+def attribute(module: ModuleType, name: str, thing: str, what: str, file: str) -> Any:
+    """A callable of a module that was read from `file`. Raises ModelError."""
     found = getattr(module, thing, None)
     if not callable(found):
         raise ModelError(
-            f"the {what} {name}:{thing} is {'not there' if found is None else 'not callable'}",
-            way_out=f"define the class or function {thing} in {name}",
+            f"the {what} {name}:{thing} is {'not there' if found is None else 'not callable'}: {file} was looked into",
+            way_out=f"define the class or function {thing} there; modules beside the pipeline file are found first",
         )
     return found
 

@@ -45,7 +45,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 class Manifest(BaseModel):
     """One version's `model.yaml`. `source_sha256`: the entry's module (format python only). `opset`: the operator sets
     of the graph by domain (format onnx only). `types`: what the artifact may hold beyond what skops trusts by itself
-    (format sklearn only). `origin`: where it was pulled from, for people.
+    (format sklearn only). `origin`: where it was pulled from, or its code was read from, for people.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

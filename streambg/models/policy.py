@@ -11,8 +11,8 @@ from streambg.errors import ConfigError, ModelError
 # More than the cores of any machine that scores; a number above it was meant for something else.
 MAX_ONNX_THREADS = 256
 WAY_OUT = (
-    "it holds `allow_pickle: true|false`, `python_allow: [module, ...]`, `onnx_threads: 1`, "
-    "`skops_allow: [module.Type, ...]`, `mlflow: URI`"
+    "it holds `allow_pickle: true|false`, `python_allow: [module, ...]`, `keep_source: true|false`, "
+    "`onnx_threads: 1`, `skops_allow: [module.Type, ...]`, `mlflow: URI`"
 )
 
 
@@ -23,9 +23,22 @@ class Policy(BaseModel):
 
     allow_pickle: bool = False
     python_allow: list[str] = []
+    keep_source: bool = False
     skops_allow: list[str] = []
     mlflow: str | None = None
     onnx_threads: int = Field(default=1, ge=1, le=MAX_ONNX_THREADS)
+
+
+def policy_text(policy: Policy) -> str:
+    """A `registry.yaml` that says so; what stands at its default and is rarely changed is left out."""
+    lines = [f"allow_pickle: {str(policy.allow_pickle).lower()}", f"python_allow: [{', '.join(policy.python_allow)}]"]
+    if policy.keep_source:
+        lines.append("keep_source: true")
+    if policy.skops_allow:
+        lines.append(f"skops_allow: [{', '.join(policy.skops_allow)}]")
+    if policy.onnx_threads != Policy().onnx_threads:
+        lines.append(f"onnx_threads: {policy.onnx_threads}")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def read_policy(data: bytes, file: str) -> Policy:

@@ -4,6 +4,7 @@
 
     allow_pickle: false          # true: format river may be loaded
     python_allow: [acme.models]  # modules that format python may load, with those below them
+    keep_source: false           # true: their code is copied into each version, and run from here
     onnx_threads: 1              # format onnx: threads of one operator
     skops_allow: [acme.Scaler]   # types that format sklearn may make, beyond those that skops trusts by itself
     mlflow: http://host:5000     # where `streambg models pull` asks
@@ -11,10 +12,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,9 +23,11 @@ from pydantic import ValidationError
 
 from streambg.errors import ModelError
 from streambg.models.contract import Model
-from streambg.models.folder import DAMAGED, read_below, sync_folder, write_folder
-from streambg.models.formats import load_python, load_river, source_sha256
+from streambg.models.folder import DAMAGED, read_below, write_version
+from streambg.models.importing import Source
+from streambg.models.keeping import file_name, kept_source, to_keep
 from streambg.models.libraries import recorded_versions
+from streambg.models.loading import allowed_module, found_source, make_model
 from streambg.models.manifest import (
     FILE,
     MAX_ARTIFACT_BYTES,
@@ -43,9 +43,10 @@ from streambg.models.manifest import (
     to_yaml,
 )
 from streambg.models.onnxfile import read_opsets
-from streambg.models.onnxmodel import load_onnx
-from streambg.models.policy import Policy, read_policy
-from streambg.models.sklearnmodel import load_sklearn
+from streambg.models.policy import Policy, policy_text, read_policy
+
+# Versions, or models, that one message names; whoever has more knows `streambg models list`.
+MAX_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +93,16 @@ class Registry:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._policy_file = str(path / REGISTRY_FILE)
 
     @staticmethod
     def create(path: Path, policy: Policy) -> Registry:
         """A registry under this policy; one that stands already must have the same. Raises ModelError."""
         registry = Registry(path)
         path.mkdir(parents=True, exist_ok=True)
-        lines = f"allow_pickle: {str(policy.allow_pickle).lower()}\npython_allow: [{', '.join(policy.python_allow)}]\n"
-        if policy.skops_allow:
-            lines += f"skops_allow: [{', '.join(policy.skops_allow)}]\n"
-        if policy.onnx_threads != Policy().onnx_threads:
-            lines += f"onnx_threads: {policy.onnx_threads}\n"
         try:
             with open(path / REGISTRY_FILE, "x", encoding="utf-8") as stream:
-                stream.write(lines)
+                stream.write(policy_text(policy))
         except FileExistsError:
             if (stands := registry.policy()) != policy:
                 raise ModelError(
@@ -120,18 +117,24 @@ class Registry:
             data = read_below(self.path, (REGISTRY_FILE,), MAX_YAML_BYTES)
         except FileNotFoundError:
             return Policy()
-        return read_policy(data, str(self.path / REGISTRY_FILE))
+        return read_policy(data, self._policy_file)
 
     def get(self, ref: str) -> Manifest:
         """The manifest of `name:version`. Raises ModelError: not there, not readable, of another version."""
         try:
             return self._read(ref)
         except FileNotFoundError as error:
-            others = [listed.ref for listed in self.list() if listed.ref.startswith(f"{parse_ref(ref)[0]}:")]
             raise ModelError(
-                f"{ref} is not in the registry {self.path}",
-                way_out=f"add it: streambg models add {ref} ...; there is {', '.join(others[-5:]) or 'no version'}",
+                f"{ref} is not in the registry {self.path}: {self._instead(parse_ref(ref)[0])}",
+                way_out=f"name one of them, or add it: streambg models add {ref} ...",
             ) from error
+
+    def _instead(self, name: str) -> str:
+        refs = [listed.ref for listed in self.list()]
+        if same := [ref for ref in refs if ref.startswith(f"{name}:")]:
+            return f"of {name} there is {', '.join(same[-MAX_NAMED:])}"
+        names = sorted({ref.partition(":")[0] for ref in refs})
+        return f"of {name} there is no version; there is {', '.join(names[:MAX_NAMED]) or 'none of any model'}"
 
     def _read(self, ref: str) -> Manifest:
         name, version = parse_ref(ref)
@@ -169,7 +172,9 @@ class Registry:
                 f"{ref} in {self.path} has the digest {manifest.digest}, {expected_digest} is expected",
                 way_out="restore the version that was deployed, or add the new one under another version and deploy it",
             )
-        return LoadedModel(manifest, self._make(manifest, self._artifact(manifest), self.policy()))
+        policy = self.policy()
+        artifact, source = self._artifact(manifest), self._source(manifest, policy)
+        return LoadedModel(manifest, make_model(manifest, artifact, policy, self._policy_file, source))
 
     def mismatch(self, ref: str, expected_digest: str) -> str | None:
         """Why no scorer that reads this registry can load what was deployed; None: it stands there, byte for byte.
@@ -182,7 +187,16 @@ class Registry:
         data = self._bytes(manifest)
         if data is not None and (found := sha256(data)) != manifest.artifact_sha256:
             return f"{ref} in {self.path}: {manifest.artifact} has the SHA-256 {found}, not {manifest.artifact_sha256}"
+        source = self.kept_source(manifest)
+        if source is not None and (found := sha256(source.data)) != manifest.source_sha256:
+            return f"{ref}: {source.file} has the SHA-256 {found}, not {manifest.source_sha256}"
         return None
+
+    def kept_source(self, manifest: Manifest) -> Source | None:
+        """The version's own copy of its code; None: there is none, or this registry runs none. Raises ModelError."""
+        if manifest.format != "python" or not self.policy().keep_source:
+            return None
+        return kept_source(self.path, manifest)
 
     def add(self, new: NewVersion) -> Manifest:
         """Write a version, all of it or nothing; it must load here first. The same content again changes nothing.
@@ -196,38 +210,22 @@ class Registry:
                 way_out="give a smaller file",
             )
         policy = self.policy()
-        manifest = self._describe(new, name, version, policy)
+        source = found_source(new.entry, policy, self._policy_file) if new.format == "python" and new.entry else None
+        if source is not None and policy.keep_source:
+            source = to_keep(self.path, name, version, source, new.artifact_name if new.artifact is not None else None)
+        manifest = self._describe(new, name, version, source)
         if (self.path / name / version).exists():
             return self._same(manifest)
-        self._make(manifest, new.artifact, policy)
+        make_model(manifest, new.artifact, policy, self._policy_file, source)
         files = {FILE: to_yaml(manifest)}
         if manifest.artifact is not None and new.artifact is not None:
             files[manifest.artifact] = new.artifact
-        self._write(manifest, files)
+        if source is not None and source.kept is not None:
+            files[file_name(source)] = source.data
+        write_version(self.path, name, version, files)
         return self._same(manifest)
 
-    def _write(self, manifest: Manifest, files: Mapping[str, bytes]) -> None:
-        """The version's folder appears whole or not at all; where another process was faster, its stands."""
-        folder = self.path / manifest.name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if folder.is_symlink():
-                raise ModelError(
-                    f"{folder} is a symbolic link; a registry holds none", way_out="put a folder in its place"
-                )
-            with tempfile.TemporaryDirectory(prefix=".adding-", dir=self.path) as draft:
-                write_folder(Path(draft) / manifest.version, files)
-                os.rename(Path(draft) / manifest.version, folder / manifest.version)
-            sync_folder(folder)
-            sync_folder(self.path)
-        except OSError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise ModelError(
-                    f"{manifest.ref} cannot be written: {error}",
-                    way_out=f"give this user the right to write {self.path}",
-                ) from error
-
-    def _describe(self, new: NewVersion, name: str, version: str, policy: Policy) -> Manifest:
+    def _describe(self, new: NewVersion, name: str, version: str, source: Source | None = None) -> Manifest:
         opset = read_opsets(new.ref, new.artifact) if new.format == "onnx" and new.artifact is not None else None
         fields: dict[str, Any] = {
             "name": name,
@@ -240,14 +238,14 @@ class Registry:
             "libraries": recorded_versions(new.format, new.libraries),
             "types": sorted(set(new.types)) if new.format == "sklearn" or new.types else None,
             "training": new.training,
-            "origin": new.origin,
+            "origin": new.origin or (source.file if source else None),
             "metrics": dict(new.metrics),
             "created": new.created,
         }
         if new.artifact is not None:
             fields |= {"artifact": new.artifact_name, "artifact_sha256": sha256(new.artifact)}
-        if new.format == "python" and new.entry:
-            fields["source_sha256"] = source_sha256(new.entry, policy.python_allow)
+        if source is not None:
+            fields["source_sha256"] = sha256(source.data)
         try:
             return Manifest.model_validate(fields)
         except ValidationError as error:
@@ -286,15 +284,13 @@ class Registry:
             )
         return data
 
-    @staticmethod
-    def _make(manifest: Manifest, artifact: bytes | None, policy: Policy) -> Model:
-        if manifest.format == "river":
-            return load_river(manifest, artifact or b"", policy.allow_pickle)
-        if manifest.format == "onnx":
-            return load_onnx(manifest, artifact or b"", policy.onnx_threads)
-        if manifest.format == "sklearn":
-            return load_sklearn(manifest, artifact or b"", policy.skops_allow)
-        return load_python(manifest, artifact, policy.python_allow)
+    def _source(self, manifest: Manifest, policy: Policy) -> Source | None:
+        """What makes a python version's model: its own copy, else the module as an import finds it."""
+        if manifest.format != "python":
+            return None
+        allowed_module(manifest.entry or "", policy, self._policy_file)
+        kept = kept_source(self.path, manifest) if policy.keep_source else None
+        return kept or found_source(manifest.entry or "", policy, self._policy_file)
 
 
 def _natural(ref: str) -> tuple[str, list[tuple[int, str]]]:

@@ -37,13 +37,14 @@ _ZEROS: Mapping[str, float | str | bool] = {"number": 0.0, "string": "", "boolea
 Array = npt.NDArray[Any]
 
 
-def load_sklearn(manifest: Manifest, artifact: bytes, allowed: Sequence[str]) -> SklearnModel:
+def load_sklearn(manifest: Manifest, artifact: bytes, allowed: Sequence[str], where: str) -> SklearnModel:
     """The estimator made of these very bytes, on one thread, and tried once on zeros.
 
-    allowed: the registry's `skops_allow`. Raises ModelError: not installed, no skops file, a type that is not declared
-    or not allowed, another scikit-learn, or an estimator that does not fit the contract.
+    allowed: the registry's `skops_allow`, which stands in the file `where`. Raises ModelError: not installed, no skops
+    file, a type that is not declared or not allowed, another scikit-learn, or an estimator that does not fit the
+    contract.
     """
-    trusted = check_types(manifest.ref, artifact, manifest.types or (), allowed)
+    trusted = check_types(manifest.ref, artifact, manifest.types or (), allowed, where)
     _check_version(manifest)
     estimator = _made(manifest.ref, artifact, trusted)
     _one_thread(estimator)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 
 from streambg.errors import ModelError
-from streambg.models.manifest import MAX_ARTIFACT_BYTES, REGISTRY_FILE
+from streambg.models.manifest import MAX_ARTIFACT_BYTES
 from streambg.models.reasons import words
 
 # Types that one refusal names; a file with more of them is another kind of file.
@@ -34,11 +34,12 @@ def libraries() -> tuple[ModuleType, ModuleType]:
     return skops.io, sklearn
 
 
-def check_types(ref: str, data: bytes, declared: Sequence[str], allowed: Sequence[str]) -> list[str]:
+def check_types(ref: str, data: bytes, declared: Sequence[str], allowed: Sequence[str], where: str) -> list[str]:
     """The types that may be made of these bytes beyond skops' own: those that the file needs.
 
     Raises ModelError: no skops file, larger than MAX_ARTIFACT_BYTES when unpacked, or a type that is not declared with
-    the version (`declared`), or that the registry does not allow (`allowed`); nothing of the file has run then.
+    the version (`declared`), or that the registry does not allow (`allowed`, in the file `where`); nothing of the file
+    has run then.
     """
     _check_size(ref, data)
     try:
@@ -50,13 +51,13 @@ def check_types(ref: str, data: bytes, declared: Sequence[str], allowed: Sequenc
     if extra := sorted(set(needed) - set(declared)):
         raise ModelError(
             f"{ref}: the file holds {_named(extra)}, {_are(extra)} not declared with the version",
-            way_out="is that what you trained? then declare each: streambg models add --type NAME",
+            way_out=f"is that what you trained? then declare it: streambg models add {_options(needed)}"
+            + (f"; {_to_write(allowed, lacks, where)}" if (lacks := set(needed) - set(allowed)) else ""),
         )
     if extra := sorted(set(needed) - set(allowed)):
         raise ModelError(
             f"{ref}: the file holds {_named(extra)}, {_are(extra)} not allowed in this registry",
-            way_out="who knows that making one runs nothing bad adds it to `skops_allow` in "
-            f"{REGISTRY_FILE} at the top of its folder",
+            way_out=_to_write(allowed, extra, where),
         )
     return needed
 
@@ -79,6 +80,17 @@ def _no_skops_file(ref: str, error: Exception) -> ModelError:
     return ModelError(
         f"{ref}: the artifact is no skops file: {type(error).__name__}: {words(error)[:200]}",
         way_out="write it with skops.io.dump(model, FILE); a pickle or joblib file runs whatever it says: not taken",
+    )
+
+
+def _options(types: Sequence[str]) -> str:
+    return " ".join(f"--type {name[:200]}" for name in sorted(types)[:MAX_NAMED])
+
+
+def _to_write(allowed: Sequence[str], lacks: Iterable[str], where: str) -> str:
+    return (
+        "who knows that making one runs nothing bad writes "
+        f"`skops_allow: [{', '.join([*allowed, *sorted(lacks)[:MAX_NAMED]])}]` into {where}"
     )
 
 

@@ -37,8 +37,9 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """answered: rows that got an answer, not an error row; differing: rows whose bytes differ between batch sizes;
-    changed: rows that the model wrote into. `first_reason` is of the first error row.
+    """answered: rows that got an answer, not an error row; differing: rows whose bytes differ between batch sizes (why
+    an error row has no answer may differ); changed: rows that the model wrote into. `first_reason` is of the first
+    error row, `batch_reason` of the first that is answered alone and is an error row in a larger batch.
     """
 
     rows: int
@@ -47,6 +48,7 @@ class Verified:
     changed: int
     examples: list[Difference]
     first_reason: str = ""
+    batch_reason: str = ""
 
     @property
     def passed(self) -> bool:
@@ -66,9 +68,12 @@ def verify(model: Model, rows: Sequence[Row | str], schema: Schema, sizes: Seque
     first = passes[0]
     differing = np.zeros(len(rows), bool)
     examples: list[Difference] = []
+    batch_reason = ""
     for size, then in zip(sizes[1:], passes[1:], strict=True):
         unequal = _unequal(first, then)
         differing |= unequal
+        for row in np.flatnonzero((first.statuses == OK) & (then.statuses != OK))[:1].tolist():
+            batch_reason = batch_reason or _words_of(then, row)
         examples += [
             Difference(row, size, _shown(first, row), _shown(then, row))
             for row in np.flatnonzero(unequal)[: MAX_EXAMPLES - len(examples)].tolist()
@@ -80,8 +85,15 @@ def verify(model: Model, rows: Sequence[Row | str], schema: Schema, sizes: Seque
         int(differing.sum()),
         int(changed.sum()),
         examples,
-        first.values[errors[0]].decode("utf-8", "replace") if len(errors) else "",
+        _words_of(first, int(errors[0])) if len(errors) else "",
+        batch_reason,
     )
+
+
+def answers_one(model: Model, row: Row, schema: Schema) -> str | None:
+    """Why the model has no answer to this event; None: it has one."""
+    said = answer_in_batches(model, Asked([row]).own(), schema, FeatureCheck(schema.features), 1)
+    return None if said.statuses[0] == OK else _words_of(said, 0)
 
 
 def sample_rows(schema: Schema, rng: random.Random, count: int = SAMPLE_ROWS) -> list[Row]:
@@ -107,7 +119,14 @@ def _unequal(first: Answered, then: Answered) -> np.typing.NDArray[np.bool_]:
     """Rows whose bytes differ: NaN equals itself here, 0.0 and -0.0 do not."""
     unequal: np.typing.NDArray[np.bool_] = (first.scores.view(np.int64) != then.scores.view(np.int64)).any(axis=1)
     unequal |= first.statuses != then.statuses
-    return unequal | _unlike(first.values, then.values)
+    unequal |= _unlike(first.values, then.values)
+    both_errors: np.typing.NDArray[np.bool_] = (first.statuses != OK) & (then.statuses != OK)
+    return unequal & ~both_errors
+
+
+def _words_of(answered: Answered, row: int) -> str:
+    """An error row's reason."""
+    return answered.values[row].decode("utf-8", "replace")
 
 
 def _shown(answered: Answered, row: int) -> str:

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException
 from streambg.config import load
 from streambg.errors import StreambgError
 from streambg.kafka.errors import translate
+from streambg.models.importing import modules_beside
 from streambg.process import logs
 from streambg.replaying.place import Place
 from streambg.replaying.pool import STOPPED
@@ -37,7 +38,8 @@ def main() -> int:
     place = Place(asked.folder, asked.id)
     try:
         plan = place.plan()
-        pipeline = load(Path(plan.pipeline_file), os.environ)
+        modules_beside(file := Path(plan.pipeline_file))  # `-m` puts the working directory before it
+        pipeline = load(file, os.environ)
         worker = Worker(pipeline, plan, place, asked.rate, wished.is_set, lambda passed: _say(passed=passed))
         worker.run([int(number) for number in asked.partitions.split(",")])
     except Stopped:

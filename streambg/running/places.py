@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import redis
-
 from streambg import servers
 from streambg.config import Pipeline, load
 from streambg.errors import Unreachable
@@ -71,6 +69,8 @@ def _kafka_answers(pipeline: Pipeline, environ: Mapping[str, str]) -> bool:
 
 
 def _redis_answers(pipeline: Pipeline, environ: Mapping[str, str]) -> bool:
+    import redis  # noqa: PLC0415 - a quarter of a second of each verb's start, and few ask it
+
     client = redis.Redis.from_url(pipeline.redis, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
     with suppress(redis.RedisError):
         try:

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import redis
-
 from streambg.errors import Unreachable
 from streambg.servers.guarded import Command, Guarded
 from streambg.servers.java import wheel_file
@@ -106,6 +104,8 @@ def answering_pid(url: str, timeout: float = 1.0) -> int | None:
     # asked first, because redis-py leaves the socket of a refused connection open
     if not listening(where.port or USUAL_PORT, where.hostname or HOST, timeout):
         return None
+    import redis  # noqa: PLC0415 - a quarter of a second of each verb's start, and few ask it
+
     client = redis.Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
     try:
         found = client.info("server")

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from streambg.config.names import PIPELINE_NAME
 from streambg.errors import ConfigError
 
-# What a file of the package says instead of a name or a version.
-NAME, IMAGE, VERSION = "@PIPELINE@", "@IMAGE@", "@VERSION@"
+# What a file of the package says instead of a name, a version, or where streambg was installed from.
+NAME, IMAGE, VERSION, SOURCE = "@PIPELINE@", "@IMAGE@", "@VERSION@", "@SOURCE@"
 
 # What the reference pipeline's own files say, and what they say for another one. Each stands there exactly once: a
 # file that was changed fails here (and in the tests), it is not half renamed.
@@ -50,11 +50,19 @@ def image_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def render(name: str, version: str, sources: Mapping[str, str]) -> dict[str, str]:
-    """The texts for a pipeline called `name`; sources: path -> text. Raises ConfigError for a name that is none."""
+def render(name: str, version: str, sources: Mapping[str, str], checkout: str | None = None) -> dict[str, str]:
+    """The texts for a pipeline called `name`; sources: path -> text. Raises ConfigError for a name that is none.
+
+    checkout: the folder that streambg was installed from in editable form, if it was.
+    """
     check_name(name)
-    values = {NAME: name, IMAGE: image_name(name), VERSION: version}
+    values = {NAME: name, IMAGE: image_name(name), VERSION: version, SOURCE: _if_there(checkout) if checkout else ""}
     return {path: _filled(_renamed(path, text), values) for path, text in sources.items()}
+
+
+def _if_there(path: str) -> str:
+    """For make: this path on the machine it is a path of, nothing elsewhere; nothing for one that make would split."""
+    return f" $(wildcard {path})" if re.fullmatch(r"[\w./@+-]+", path) else ""
 
 
 def _renamed(path: str, text: str) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from streambg import __version__
 from streambg.config.shipped import shipped
@@ -32,13 +36,24 @@ def _own() -> Iterator[tuple[str, Path]]:
             yield path.relative_to(root).as_posix(), path
 
 
+def checkout() -> str | None:
+    """The folder that streambg was installed from in editable form; None: another way (PEP 610 says which)."""
+    try:
+        told = json.loads(distribution("streambg").read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:  # run from a folder that is only on the path
+        return None
+    if not told.get("dir_info", {}).get("editable"):
+        return None
+    return url2pathname(urlsplit(told["url"]).path)
+
+
 def init(name: str, directory: Path) -> list[Path]:
     """Write the pipeline `name` into `directory`; the files, in order.
 
     Raises ConfigError: no name for a pipeline, files in the way, a directory that cannot be written. Then nothing of
     it is left.
     """
-    texts = render(name, __version__, sources())
+    texts = render(name, __version__, sources(), checkout())
     in_the_way = [path for path in texts if (directory / path).exists() or (directory / path).is_symlink()]
     if in_the_way:
         raise ConfigError(

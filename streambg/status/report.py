@@ -133,6 +133,10 @@ class Status:
     superseding: tuple[Superseding, ...] = ()
 
 
+# It joins its group once it has a model.
+_OR_ITS_LOG = ", or read its log (model_not_loaded) where it runs"
+
+
 def attention(status: Status, max_lag_ms: int) -> list[str]:
     """What a person should look at; empty means OK."""
     state = status.state
@@ -141,7 +145,7 @@ def attention(status: Status, max_lag_ms: int) -> list[str]:
     found = other_files(status)
     for group, members in status.members.items():
         if not members and _needed(group, state):
-            found.append(f"{group} has no member: start it")
+            found.append(f"{group} has no member: start it{_OR_ITS_LOG if group.startswith('scorer ') else ''}")
     for lane in status.lanes:
         gone = _gone(lane, state)
         if gone is not None:

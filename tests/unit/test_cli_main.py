@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import typer
 
 from streambg.cli import main as cli
+from streambg.cli.listing import LINES, _listed
 
 EVERYTHING = {
     *("deploy", "shift", "promote", "rollback", "abort", "pause", "resume", "retire", "history"),
@@ -37,6 +39,45 @@ def test_each_verb_is_in_the_module_that_is_named_for_it() -> None:
     for verb, name in cli.VERBS.items():
         part: typer.Typer = cli.import_module(f"streambg.cli.{name}").app
         assert cli.verbs_of(part) == {verb}
+
+
+def test_what_is_listed_is_what_each_verb_says_of_itself() -> None:
+    """In the same order; where this fails, streambg/cli/listing.py is to be mended."""
+    real: Any = typer.main.get_command(cli.build(()))
+    said = {name: command.help.split("\n\n")[0].replace("\n", " ") for name, command in real.commands.items()}
+    assert dict(LINES) == said
+    listed: Any = typer.main.get_command(cli.app_for(()))
+    assert {name: command.help for name, command in listed.commands.items()} == said
+    assert set(EVERYTHING) == LINES.keys()
+
+
+@pytest.mark.parametrize("words", [["shift", "10%"], ["--", "shift"], ["models", "list"]], ids=str)
+def test_a_verb_that_is_named_is_the_real_one(words: list[str]) -> None:
+    verb = next(word for word in words if word != "--")
+    real: Any = typer.main.get_command(cli.app_for(words))
+    assert real.commands[verb].callback is not _listed
+
+
+@pytest.mark.parametrize("words", ["--version", "--help", "", "no-such-verb"])
+def test_what_is_only_listed_imports_no_client(words: str) -> None:
+    said = f"import sys; sys.argv = ['streambg', *{words.split()}]"
+    assert imported(f"{said}; from streambg.cli.main import main; main()") == []
+
+
+def test_the_first_tab_imports_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"COMPLETE": "complete_bash", "WORDS": "streambg\nmod", "AT": "1"}.items():
+        monkeypatch.setenv({"COMPLETE": "_STREAMBG_COMPLETE", "WORDS": "COMP_WORDS", "AT": "COMP_CWORD"}[name], value)
+    assert imported("from streambg.cli.main import main; main()") == []
+
+
+def imported(program: str) -> list[str]:
+    """Which of the slow ones this program has imported when it ends."""
+    slow = {"redis", "confluent_kafka", "numpy", "structlog"}
+    told = f"import atexit, sys; atexit.register(lambda: print(*sorted({slow} & sys.modules.keys()), file=sys.stderr))"
+    run = subprocess.run(
+        [sys.executable, "-c", f"{told}\n{program}"], capture_output=True, text=True, check=False, timeout=60
+    )
+    return run.stderr.splitlines()[-1].split()
 
 
 def test_a_verb_does_not_pay_for_the_others() -> None:

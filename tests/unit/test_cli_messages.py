@@ -89,7 +89,7 @@ def test_a_path_that_leads_nowhere_is_no_traceback(
     words: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["streambg", *words])
-    monkeypatch.setattr("streambg.cli.main.logs.configure", lambda *_args, **_options: None)
+    monkeypatch.setattr("streambg.process.logs.configure", lambda *_args, **_options: None)
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code in (1, 2)

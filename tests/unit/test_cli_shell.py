@@ -17,7 +17,7 @@ from model_versions import new, river_pickle
 from waiting import until
 
 from streambg.cli import start
-from streambg.cli.completing import bash_completion, join_colons
+from streambg.cli.tab import bash_completion, join_colons, words_before
 from streambg.models.policy import Policy
 from streambg.models.registry import Registry
 from streambg.process.ctrl_c import ctrl_c_waits
@@ -74,6 +74,20 @@ def test_words_that_bash_cut_at_a_colon_are_whole_again(
     words: list[str], at: int, joined: list[str], spot: int, before: str
 ) -> None:
     assert join_colons(words, at) == (joined, spot, before)
+
+
+@pytest.mark.parametrize(
+    ("environment", "before"),
+    [
+        ({"_STREAMBG_COMPLETE": "complete_bash", "COMP_WORDS": "streambg\nmod", "COMP_CWORD": "1"}, []),
+        ({"_STREAMBG_COMPLETE": "complete_bash", "COMP_WORDS": "streambg\ndeploy\n", "COMP_CWORD": "2"}, ["deploy"]),
+        ({"_STREAMBG_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "streambg deploy"}, []),
+        ({"_STREAMBG_COMPLETE": "complete_fish", "_TYPER_COMPLETE_ARGS": "streambg deploy "}, ["deploy"]),
+        ({"_STREAMBG_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "streambg deploy 'bl"}, []),
+    ],
+)
+def test_the_words_before_the_one_that_is_typed(environment: dict[str, str], before: list[str]) -> None:
+    assert list(words_before(environment)) == before
 
 
 def test_answers_lack_what_bash_has_already(capsys: pytest.CaptureFixture[str]) -> None:

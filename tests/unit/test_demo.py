@@ -11,6 +11,7 @@ import plans
 import pytest
 from rich.console import Console
 
+from streambg.cli import demo as cli
 from streambg.demo import data, deciding, places, result, train
 from streambg.demo.data import PLANTED, Event, Kind, Row, Stream, load_rows, plant
 from streambg.demo.measure import Sampler, Volume
@@ -263,9 +264,35 @@ def test_kept_servers_come_with_the_words_to_use_and_end_them(tmp_path: Path) ->
     servers = detached.as_servers(detached.State(), None)
     kept = places.write_down(tmp_path, replace(servers, bootstrap="h:1", redis_url="redis://h:2"), usual=False)
     assert (kept.folder / "env").read_text() == "export STREAMBG_BOOTSTRAP=h:1 STREAMBG_REDIS=redis://h:2\n"
-    assert kept.words()[0].startswith(". ")
-    assert "broker stop --dir" in kept.words()[-1]
-    assert not replace(kept, usual=True).words()[0].startswith(". ")
+    words = kept.words(".venv/bin/streambg")
+    assert words[0].startswith(". ")
+    assert words[-1].startswith(".venv/bin/streambg broker stop --dir")
+    assert replace(kept, usual=True).words("streambg")[0] == "streambg audit"
+
+
+def test_the_words_call_streambg_as_this_shell_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder := tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (folder / "streambg").write_text("#!/bin/sh\n")
+    (folder / "streambg").chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(folder / "python"))
+    monkeypatch.chdir(tmp_path)
+    assert places.program({"PATH": "/usr/bin"}) == ".venv/bin/streambg"
+    assert places.program({"PATH": str(folder)}) == "streambg"
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert places.program({}) == str(folder / "streambg")
+
+
+def test_an_interrupted_demo_says_what_became_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        cli.demo()
+    assert "interrupted; the processes and servers have ended" in capsys.readouterr().out
 
 
 def test_cpu_time_outlives_a_process() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from streambg.errors import ModelError
 from streambg.models import registry as registries
+from streambg.models.folder import write_version
 from streambg.models.manifest import Manifest, sha256
 from streambg.models.policy import Policy
 from streambg.models.registry import NewVersion, Registry
@@ -133,11 +135,11 @@ def test_A3_it_is_refused_when_it_is_added_and_when_it_was_put_there(
 
 def put_there(registry: Registry, version: NewVersion) -> Manifest:
     """A version as somebody writes it who may write into the registry, with digests that fit."""
-    manifest = registry._describe(harmless(version), "fraud", "8", Policy(allow_pickle=True))
+    manifest = registry._describe(harmless(version), "fraud", "8")
     assert version.artifact is not None
     manifest = manifest.model_copy(update={"artifact_sha256": sha256(version.artifact)})
     files = {registries.FILE: registries.to_yaml(manifest), version.artifact_name: version.artifact}
-    registry._write(manifest, files)
+    write_version(registry.path, "fraud", "8", files)
     assert registry.get("fraud:8") == manifest
     return manifest
 
@@ -189,6 +191,67 @@ def test_A3_what_is_swapped_after_it_was_hashed_is_not_what_is_loaded(
     assert not canary.exists()
     monkeypatch.undo()
     refused_unrun(lambda: trusting.load("fraud:8", added.digest), canary, "model.pkl has the SHA-256")
+
+
+# --- the copy of a python version's code
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Registry, Manifest]:
+    """A registry that keeps code, with a version of a module that is gone from the path."""
+    monkeypatch.setattr("sys.path", [str(tmp_path / "code"), *sys.path])
+    (tmp_path / "code").mkdir()
+    source = tmp_path / "code" / "team_kept.py"
+    source.write_text("class Zero:\n    def predict_many(self, events):\n        return [0.0] * len(events)\n")
+    registry = Registry.create(tmp_path / "keeping", Policy(python_allow=["team_kept"], keep_source=True))
+    manifest = registry.add(new(format="python", entry="team_kept:Zero", artifact=None))
+    source.unlink()
+    assert registry.load("fraud:8", manifest.digest).manifest == manifest
+    return registry, manifest
+
+
+def evil_source(canary: Path) -> bytes:
+    return f"import os\nos.mkdir({str(canary)!r})\n".encode()
+
+
+def test_A3_a_copy_that_was_exchanged_is_refused(kept: tuple[Registry, Manifest], canary: Path) -> None:
+    registry, manifest = kept
+    path = registry.path / "fraud" / "8" / "team_kept.py"
+    overwrite(path, evil_source(canary))
+    error = refused_unrun(lambda: registry.load("fraud:8", manifest.digest), canary, "team_kept.py has the SHA-256")
+    assert "exchanged or damaged" in error.way_out
+    assert "team_kept.py has the SHA-256" in str(registry.mismatch("fraud:8", manifest.digest))
+    changed = manifest.model_copy(update={"source_sha256": sha256(evil_source(canary))})
+    overwrite(registry.path / "fraud" / "8" / registries.FILE, registries.to_yaml(changed))
+    refused_unrun(lambda: registry.load("fraud:8", manifest.digest), canary, "is expected")
+
+
+def test_A3_a_copy_behind_a_link_is_refused(kept: tuple[Registry, Manifest], canary: Path, tmp_path: Path) -> None:
+    registry, manifest = kept
+    path = registry.path / "fraud" / "8" / "team_kept.py"
+    (tmp_path / "other-name.py").hardlink_to(path)
+    refused_unrun(lambda: registry.load("fraud:8", manifest.digest), canary, "hard link: the file has 2 names")
+    path.unlink()
+    path.symlink_to(tmp_path / "other-name.py")
+    refused_unrun(lambda: registry.load("fraud:8", manifest.digest), canary, "is a symbolic link")
+
+
+def test_A3_a_copy_that_is_swapped_after_it_was_hashed_is_not_what_runs(
+    kept: tuple[Registry, Manifest], canary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, manifest = kept
+    path = registry.path / "fraud" / "8" / "team_kept.py"
+    for name in [name for name in sys.modules if name.startswith("team_kept@")]:
+        monkeypatch.delitem(sys.modules, name)
+
+    def hash_and_swap(data: bytes) -> str:
+        overwrite(path, evil_source(canary))
+        return sha256(data)
+
+    monkeypatch.setattr("streambg.models.formats.sha256", hash_and_swap)
+    assert registry.load("fraud:8", manifest.digest).manifest == manifest
+    assert path.read_bytes() == evil_source(canary), "it was swapped in time"
+    assert not canary.exists()
 
 
 def test_A3_an_artifact_over_the_limit_is_not_read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import pickle
 from dataclasses import replace
@@ -169,6 +170,69 @@ def test_the_source_that_was_hashed_is_the_source_that_runs(registry: Registry, 
     assert scores(registry.load("fraud:1", old.digest).model) == [6.0, 1.0]
 
 
+# --- a version's own copy of its code
+
+
+@pytest.fixture
+def keeping(tmp_path: Path, team: str) -> Registry:
+    return Registry.create(tmp_path / "keeping", Policy(python_allow=[team], keep_source=True))
+
+
+def test_the_copy_is_what_runs_whatever_becomes_of_the_module(keeping: Registry, team: str, tmp_path: Path) -> None:
+    """Its neighbours are imported as ever: what they are is not covered."""
+    source = tmp_path / "code" / team / "scoring.py"
+    old = keeping.add(linear(team, "fraud:1"))
+    assert (keeping.path / "fraud" / "1" / "scoring.py").read_bytes() == SOURCE.encode()
+    assert old.digest == Registry.create(tmp_path / "plain", Policy(python_allow=[team])).add(linear(team)).digest
+    source.write_text(SOURCE.replace("[1.0, 1.0]", "[3.0, 1.0]"))
+    fresh = keeping.add(linear(team, "fraud:2"))
+    source.unlink()
+    for manifest, expected in ((old, [6.0, 1.0]), (fresh, [16.0, 1.0])):
+        model = keeping.load(manifest.ref, manifest.digest).model
+        assert scores(model) == expected
+        assert inspect.getfile(type(model)) == str(keeping.path / "fraud" / manifest.version / "scoring.py")
+
+
+def test_a_package_is_kept_as_one(keeping: Registry, team: str, tmp_path: Path) -> None:
+    """What its relative imports start from is another thing than for a module."""
+    (tmp_path / "code" / team / "__init__.py").write_text(SOURCE)
+    manifest = keeping.add(replace(linear(team), entry=f"{team}:Linear"))
+    assert (keeping.path / "fraud" / "8" / "__init__.py").exists()
+    (tmp_path / "code" / team / "__init__.py").write_text("")
+    assert scores(keeping.load("fraud:8", manifest.digest).model) == [6.0, 1.0]
+
+
+def test_versions_without_a_copy_load_as_before_and_a_copy_counts_only_where_it_may(
+    registry: Registry, team: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "code" / team / "scoring.py"
+    before = registry.add(linear(team, "fraud:1"))
+    (registry.path / REGISTRY_FILE).write_text(f"python_allow: [{team}]\nkeep_source: true\n")
+    assert scores(registry.load("fraud:1", before.digest).model) == [6.0, 1.0]
+    kept = registry.add(linear(team, "fraud:2"))
+    source.write_text(SOURCE + "# another state")
+    assert scores(registry.load("fraud:2", kept.digest).model) == [6.0, 1.0]
+    error = refused(lambda: registry.load("fraud:1", before.digest), f"{source} has the SHA-256")
+    assert "keep_source: true" in error.way_out
+    (registry.path / REGISTRY_FILE).write_text(f"python_allow: [{team}]\n")
+    refused(lambda: registry.load("fraud:2", kept.digest), f"{source} has the SHA-256")
+    (registry.path / REGISTRY_FILE).write_text("keep_source: true\n")
+    refused(lambda: registry.load("fraud:2", kept.digest), "not on the allow-list")
+
+
+def test_an_artifact_that_is_called_as_the_copy_is_refused(keeping: Registry, team: str) -> None:
+    artifact = b'{"w": [1, 1]}'
+    refused(lambda: keeping.add(linear(team, artifact=artifact, artifact_name="scoring.py")), "is called scoring.py")
+    assert keeping.list() == []
+
+
+def test_too_much_code_is_not_kept(keeping: Registry, team: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streambg.models.keeping.MAX_SOURCE_BYTES", 10)
+    assert (
+        "--artifact" in refused(lambda: keeping.add(linear(team)), "the limit of a module that is kept is 10").way_out
+    )
+
+
 # --- what may be loaded at all
 
 
@@ -178,7 +242,7 @@ def test_nothing_runs_from_a_registry_that_allows_nothing(tmp_path: Path, team: 
     error = refused(lambda: closed.add(new(artifact=river_pickle(), artifact_name="m.pkl")), "is a pickle")
     assert "allow_pickle: true" in error.way_out
     error = refused(lambda: closed.add(linear(team)), "not on the allow-list")
-    assert "python_allow" in error.way_out
+    assert f"`python_allow: [{team}.scoring]` into {closed.path / REGISTRY_FILE}" in error.way_out
     assert not closed.path.exists()
 
 
@@ -225,6 +289,7 @@ def test_another_rivers_pickle_says_so_and_is_not_opened(registry: Registry) -> 
         ({"ref": "Fraud:8"}, "names no model version"),
         ({"format": "python", "entry": None}, "format python has an entry"),
         ({"format": "python", "entry": "os:system"}, "not on the allow-list"),
+        ({"format": "python", "entry": "acme.Linear"}, "does not say which module holds which class"),
     ],
 )
 def test_what_cannot_be_a_version_is_not_added(registry: Registry, change: dict[str, Any], what: str) -> None:

@@ -101,7 +101,8 @@ def test_a_name_has_a_limit_and_is_not_the_registrys_own_file() -> None:
 
 def test_a_version_that_is_not_there_names_those_that_are(registry: Registry, team: str) -> None:
     registry.add(linear(team))
-    assert "fraud:8" in refused(lambda: registry.get("fraud:9"), "fraud:9 is not in the registry").way_out
+    refused(lambda: registry.get("fraud:9"), "fraud:9 is not in the registry .*: of fraud there is fraud:8")
+    refused(lambda: registry.get("nope:1"), "of nope there is no version; there is fraud")
     shutil.copytree(registry.path / "fraud" / "8", registry.path / "fraud" / "9")
     refused(lambda: registry.get("fraud:9"), "is the manifest of fraud:8")
 

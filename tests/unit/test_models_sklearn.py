@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import re
+import shutil
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -26,6 +30,7 @@ from streambg.models.registry import NewVersion, Registry
 from streambg.models.sklearnmodel import BLOCK
 from streambg.models.verifying import verify
 
+ROOT = Path(__file__).parents[2]
 XY = {"x": "number", "y": "number"}
 X = np.random.default_rng(7).normal(size=(500, 2))
 LABEL = (X.sum(axis=1) > 0).astype(int)
@@ -126,7 +131,9 @@ OWN = f"{Halving.__module__}.Halving"
 
 def test_a_type_is_made_only_where_the_version_declares_it_and_the_registry_allows_it(tmp_path: Path) -> None:
     closed = Registry.create(tmp_path / "closed", Policy())
-    refused(lambda: closed.add(version(Halving())), f"holds {OWN}, which is not declared with the version")
+    error = refused(lambda: closed.add(version(Halving())), f"holds {OWN}, which is not declared with the version")
+    assert f"--type {OWN}; who knows" in error.way_out, "all that is missing is said at once"
+    assert f"`skops_allow: [{OWN}]` into {closed.path / 'registry.yaml'}" in error.way_out
     error = refused(lambda: closed.add(version(Halving(), types=(OWN,))), f"holds {OWN}, which is not allowed")
     assert "skops_allow" in error.way_out
     assert closed.list() == []
@@ -221,3 +228,17 @@ def test_a_function_hidden_in_a_transformer_is_named(registry: Registry) -> None
 
     hidden = make_pipeline(FunctionTransformer(os.system), LogisticRegression())
     refused(lambda: registry.add(version(hidden)), "holds posix.system, which is not declared")
+
+
+def test_the_documented_forest_is_added(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "models.md").read_text()
+    blocks: list[str] = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (block,) = [block for block in blocks if "Forest" in block]
+    shutil.copy(ROOT / "pipeline.yaml", tmp_path)
+    folder = Registry.create(tmp_path / "models", Policy()).path
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(
+        ["bash", "-eu", "-c", block], cwd=tmp_path, env={**os.environ, "PATH": path}, check=True, timeout=120
+    )
+    model = Registry(folder).load("forest:1", Registry(folder).get("forest:1").digest).model
+    assert answers(model, [{f"f{i}": 0.0 for i in range(1, 10)}])[0] < 0.5

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from streambg.cli.models import app
 from streambg.errors import ConfigError, ModelError
 from streambg.models.contract import Events, Row, Schema
+from streambg.models.manifest import sha256
 from streambg.models.verifying import SIZES, sample_rows, verify
 
 SCHEMA = Schema({"x": "number", "y": "number", "word": "string", "yes": "boolean"}, ("anomaly",))
@@ -45,6 +46,18 @@ class CentredOnItsBatch:
 class Refuses:
     def predict_many(self, events):
         raise ValueError("never")
+
+class AsksForMore:
+    def predict_many(self, events):
+        return events.column("temperature")
+
+class ThreeRows:
+    def predict_many(self, events):
+        return np.zeros(3)
+
+class OneRow:
+    def predict_many(self, events):
+        return np.zeros(1)
 """
 
 
@@ -196,6 +209,78 @@ def test_verify_takes_real_events_and_says_what_it_could_not_read(place: str, tm
 def test_verify_of_a_model_that_answers_nothing_fails(place: str) -> None:
     said("add", "fraud:8", "--format", "python", "--entry", f"{place}:Refuses")
     assert "answered none of 2500 events" in failed("verify", "fraud:8").what
+
+
+def test_verify_says_what_is_wrong_and_not_that_it_is_impure(place: str) -> None:
+    for ref, thing in (("more:1", "AsksForMore"), ("three:1", "ThreeRows"), ("one:1", "OneRow")):
+        assert run("add", ref, "--format", "python", "--entry", f"{place}:{thing}").exit_code == 0
+    error = failed("verify", "more:1")
+    assert "answered none of 2500 events" in error.what
+    assert "KeyError: 'temperature'" in error.what
+    assert error.way_out.startswith("The contract's features are x (number), y (number); real events")
+    assert "answered none of 2500 events, so nothing was shown: model answered 3 rows to 1 events" in (
+        failed("verify", "three:1").what
+    )
+    error = failed("verify", "one:1")
+    assert "answers 2500 of 2500 events alone, and not beside others: model answered 1 rows to 7 events" in error.what
+    assert "one row an event" in error.way_out
+
+
+def test_add_tries_one_event_and_says_what_will_not_do(place: str) -> None:
+    careful = run("add", "more:1", "--format", "python", "--entry", f"{place}:AsksForMore")
+    assert careful.exit_code == 0
+    assert "it does not answer a made up event: model raised KeyError: 'temperature'" in careful.stderr
+    assert "The contract's features are x (number), y (number)" in careful.stderr
+    assert run("add", "pure:1", "--format", "python", "--entry", f"{place}:Pure").stderr == ""
+
+
+# --- whose file is taken, and who still has it
+
+
+@pytest.mark.parametrize("elsewhere", ["class Other: pass", SOURCE + "# another state"], ids=["without", "with"])
+def test_the_pipelines_own_folder_comes_first_whatever_stands_elsewhere(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: str
+) -> None:
+    """Such as an installed checkout's folder, with a module of the same name."""
+    (other := tmp_path / "other").mkdir()
+    (other / f"{place}.py").write_text(elsewhere)
+    monkeypatch.setattr("sys.path", [str(other), *sys.path, str(tmp_path)])
+    added = said("add", "fraud:8", "--format", "python", "--entry", f"{place}:Pure")
+    assert added["source_sha256"] == sha256((tmp_path / f"{place}.py").read_bytes())
+    assert added["origin"] == str(tmp_path / f"{place}.py")
+    assert f"code from {tmp_path / place}.py, no copy is kept" in (
+        run("add", "fraud:9", "--format", "python", "--entry", f"{place}:Pure").stdout
+    )
+    assert f"{tmp_path / place}.py, no copy is kept" in run("show", "fraud:8").stdout
+    assert f"is not there: {tmp_path / place}.py was looked into" in (
+        failed("add", "fraud:7", "--format", "python", "--entry", f"{place}:Nothing").what
+    )
+
+
+def test_a_version_that_can_no_longer_be_loaded_is_named_when_the_next_is_added(place: str, tmp_path: Path) -> None:
+    version = ("--format", "python", "--entry", f"{place}:Pure")
+    said("add", "fraud:1", *version)
+    (tmp_path / f"{place}.py").write_text(SOURCE + "# for version 2")
+    careful = run("add", "fraud:2", *version)
+    assert "fraud:1: added from another state of this module, and no copy was kept" in careful.stderr
+    assert "keep_source: true" in careful.stdout
+    assert "the version was added with" in failed("verify", "fraud:1").what
+
+
+def test_with_keep_source_every_version_has_its_own_copy(place: str, tmp_path: Path) -> None:
+    with (tmp_path / "models" / "registry.yaml").open("a") as policy:
+        policy.write("keep_source: true\n")
+    version = ("--format", "python", "--entry", f"{place}:Pure")
+    said("add", "fraud:1", *version)
+    (tmp_path / f"{place}.py").write_text(SOURCE + "# for version 2")
+    added = run("add", "fraud:2", *version)
+    assert added.stderr == ""
+    copy = Path("models", "fraud", "2", f"{place}.py")
+    assert f"{place}.py, kept as {tmp_path / copy}" in added.stdout
+    assert f"kept as {tmp_path / copy}" in run("show", "fraud:2").stdout
+    (tmp_path / f"{place}.py").unlink()
+    for ref in ("fraud:1", "fraud:2"):
+        assert run("verify", ref).exit_code == 0
 
 
 def test_verify_refuses_another_digest_and_another_contract(place: str, tmp_path: Path) -> None:

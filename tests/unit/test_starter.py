@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from streambg import topicplan
 from streambg.cli import init as cli
 from streambg.config import load
 from streambg.errors import ConfigError
+from streambg.models.policy import Policy
 from streambg.models.registry import Registry
 from streambg.running.plan import require_consumers
 from streambg.starter.rendering import image_name, render
-from streambg.starter.writing import init, sources
+from streambg.starter.writing import checkout, init, sources
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +28,7 @@ def test_a_new_pipeline_is_one_by_its_own_name(name: str, tmp_path: Path) -> Non
     pipeline = load(tmp_path / "pipeline.yaml", {})
     assert (pipeline.name, pipeline.topics.input, pipeline.topics.output) == (name, f"{name}-events", f"{name}-answers")
     assert {each.name for each in topicplan.load_topics(pipeline)} >= {f"{name}.control", f"{name}-answers"}
-    assert Registry(pipeline.registry).policy().python_allow == ["mymodel"]
+    assert Registry(pipeline.registry).policy() == Policy(python_allow=["mymodel"], keep_source=True)
     require_consumers(pipeline.file)
     compose = YAML(typ="safe").load((tmp_path / "docker-compose.yml").read_text())
     assert compose["name"] == image_name(name)
@@ -82,6 +84,42 @@ def test_nothing_is_overwritten_and_all_that_is_in_the_way_is_named(tmp_path: Pa
         init("fraud", tmp_path)
     assert (tmp_path / "topics" / "input.yaml").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["Makefile", "input.yaml", "topics"]
+
+
+def dry_run(folder: Path, *words: str) -> str:
+    """What make would do."""
+    make = ["make", "--no-print-directory", "-n", ".venv/.ready", *words]
+    return subprocess.run(make, cwd=folder, capture_output=True, text=True, check=True, timeout=30).stdout
+
+
+def test_a_checkout_installs_itself_into_the_new_pipeline_while_it_is_there(tmp_path: Path) -> None:
+    """As README writes it: `make test`, without naming it."""
+    where = checkout()
+    assert where is not None, "the tests run in an editable install"
+    assert Path(where) == ROOT
+    init("fraud", tmp_path)
+    assert f'-m pip install -q --disable-pip-version-check "{ROOT}[local]"' in dry_run(tmp_path)
+    assert '"other[local]"' in dry_run(tmp_path, "STREAMBG_SOURCE=other")
+    (tmp_path / "Makefile").write_text((tmp_path / "Makefile").read_text().replace(str(ROOT), str(tmp_path / "gone")))
+    assert "from the package index" in dry_run(tmp_path)
+    assert "[local]" not in dry_run(tmp_path)
+
+
+def test_a_path_that_make_would_split_is_not_written() -> None:
+    assert "wildcard" not in render("fraud", "1.0", sources(), "/a b")["Makefile"]
+    assert "wildcard" not in render("fraud", "1.0", sources())["Makefile"]
+
+
+def test_a_pip_that_fails_names_the_way_out(tmp_path: Path) -> None:
+    init("fraud", tmp_path)
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\nmkdir -p .venv/bin; ln -s "$(command -v false)" .venv/bin/python\n')
+    python.chmod(0o755)
+    make = ["make", "test", f"PYTHON={python}"]
+    done = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode != 0
+    assert "make test STREAMBG_SOURCE=/path/to/checkout" in done.stderr
+    assert not (tmp_path / ".venv" / ".ready").exists()
 
 
 def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
