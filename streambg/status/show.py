@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from streambg.comparing.told import Told
 from streambg.control.state import ControlState
 from streambg.records.outcome import short_digest
 from streambg.records.source import COLORS, Color
@@ -34,6 +35,7 @@ def page(status: Status, notes: list[str]) -> RenderableType:
         _partitions(status),
         "",
         _evidence(status),
+        *([_verdict(status.verdict)] if status.verdict is not None else []),
         *([_answers(status.live_view)] if status.live_view is not None else []),
         _outcomes(status),
         *(_superseding(each) for each in status.superseding),
@@ -121,6 +123,12 @@ def _evidence(status: Status) -> Text:
         f"evidence: compared {evidence.compared:,} answers of deployments {evidence.blue} and {evidence.green}: "
         f"{agreement}, {evidence.flips:,} decisions differ, {evidence.drift_alarms} drift alarms{source}"
     )
+
+
+def _verdict(found: Told) -> Text:
+    """The word and the first reason; `streambg verdict` has them all."""
+    more = f" (and {len(found.reasons) - 1} more: streambg verdict)" if len(found.reasons) > 1 else ""
+    return Text(f"verdict: {found.word}" + (f", {found.reasons[0]}{more}" if found.reasons else ""))
 
 
 def _answers(view: Mapping[str, Any]) -> Table:
