@@ -27,9 +27,10 @@ from streambg.cli.control import EpochOption, say
 from streambg.config import Pipeline
 from streambg.control import verbs
 from streambg.control.fold import Entry
-from streambg.control.rollouts import Stage
+from streambg.control.rollouts import Rollout, Stage
 from streambg.control.verbs import Said
 from streambg.rollout import verbs as rollouts
+from streambg.rollout.decide import Act, Ask
 from streambg.rollout.standing import Standing, looks
 from streambg.rollout.words import shown_step
 
@@ -50,6 +51,8 @@ ENDED: dict[Stage, int] = {
     Stage.STOPPED: 12,
     Stage.TAKEN_OVER: 12,
 }
+# No step is where it stands: it went beyond the last one.
+PASSED = frozenset({Stage.DONE, Stage.ROLLED_BACK})
 LOOK_EVERY_S = 1.0
 
 
@@ -82,29 +85,43 @@ def status(
     config = connected_pipeline(pipeline)
     if watch:
         _watch(config, output)
-    standing = next(looks(config))
+    standing = _decided(config)
     if output is Output.JSON:
         print_json(standing.as_json())
     else:
         _print(standing)
 
 
+def _decided(config: Pipeline) -> Standing:
+    """As it stands; what a controller does next is waited for, so that it shows whether one does it."""
+    with stderr.status("Looking ...") as shown:
+        for standing in _each_second(config):
+            if not isinstance(standing.decision, Act | Ask) or standing.overdue:
+                return standing
+            shown.update(f"{standing.reasons[0]} ...")
+    raise AssertionError("looks have no end")
+
+
 def _watch(config: Pipeline, output: Output) -> None:
     """News as they come; JSON: one document at the end. Raises Exit with how it ended."""
     said: tuple[Any, ...] = ()
-    for standing in _each_second(config):
-        rollout = standing.state.rollout
-        news = (rollout and (rollout.stage, rollout.step), standing.kind)
-        if news != said:
+    try:
+        for standing in _each_second(config):
+            rollout = standing.state.rollout
+            place = rollout and (rollout.stage, rollout.step)
+            news = (place, standing.kind, standing.overdue)
+            if news != said and output is Output.TEXT:
+                _print(standing, table=not said or place != said[0])
             said = news
-            if output is Output.TEXT:
-                _print(standing)
-        if rollout is None:
-            raise typer.Exit(12)
-        if rollout.stage in ENDED:
-            if output is Output.JSON:
-                print_json(standing.as_json())
-            raise typer.Exit(ENDED[rollout.stage])
+            if rollout is None:
+                raise typer.Exit(12)
+            if rollout.stage in ENDED:
+                if output is Output.JSON:
+                    print_json(standing.as_json())
+                raise typer.Exit(ENDED[rollout.stage])
+    except KeyboardInterrupt:
+        stderr.print("The rollout goes on; `streambg rollout stop` ends it.", highlight=False)
+        raise
 
 
 def _each_second(config: Pipeline) -> Iterator[Standing]:
@@ -113,21 +130,29 @@ def _each_second(config: Pipeline) -> Iterator[Standing]:
         time.sleep(LOOK_EVERY_S)
 
 
-def _print(standing: Standing) -> None:
+def _print(standing: Standing, *, table: bool = True) -> None:
+    """What is in force and what is waited for; with the plan's table, where that is news."""
     rollout = standing.state.rollout
     stdout.print(standing.state.summary(), markup=False, highlight=False)
     if rollout is None:
         stdout.print("No rollout was started: streambg rollout start", markup=False)
         return
-    table = Table("step", "weight", "needs", "", title=rollout.summary())
+    if table:
+        stdout.print(_table(rollout))
+    for line in (standing.end, *standing.reasons):
+        if line:
+            stdout.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(rollout: Rollout) -> Table:
+    table = Table("step", "weight", "needs", "now", title=rollout.summary())
     for number, step in enumerate(rollout.plan.steps):
-        mark = "" if rollout.promoted or number != rollout.step or not rollout.active else "<- in force"
+        here = "in force" if rollout.active else "ended here"
+        mark = "" if rollout.promoted or number != rollout.step or rollout.stage in PASSED else here
         table.add_row(str(number + 1), f"{step.weight / 100:g} %", escape(shown_step(step)), mark)
     if rollout.plan.promotes:
-        table.add_row("", "live", "", "<- in force" if rollout.promoted else "")
-    stdout.print(table)
-    for reason in standing.reasons:
-        stdout.print(f"  {reason}", markup=False, highlight=False, soft_wrap=True)
+        table.add_row("", "live", "", "in force" if rollout.promoted else "")
+    return table
 
 
 def _said(verb: Literal["approve", "skip", "stop"], text: str, example: str) -> None:

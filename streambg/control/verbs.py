@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -19,8 +19,8 @@ from streambg.control.fold import Entry
 from streambg.control.follower import ControlFollower
 from streambg.control.noise import Asked, noise_for
 from streambg.control.sender import FOLD_TIMEOUT_S, ControlClient, Sent
-from streambg.control.state import ControlState, Phase
-from streambg.errors import Misconfigured, Refused
+from streambg.control.state import ControlState, Deployment, Phase
+from streambg.errors import Misconfigured, Refused, Unreachable
 from streambg.kafka import admin, profiles
 from streambg.models.contract import Schema
 from streambg.models.registry import Registry
@@ -253,6 +253,15 @@ def ready(pipeline: Pipeline, state: ControlState, said: Said, force: bool) -> N
                 way_out="is its scorer running? wait until it has caught up, or --force with a --reason",
             )
         time.sleep(LOOK_AGAIN_S)
+
+
+def lags(pipeline: Pipeline, reader: Mapping[str, Any], candidate: Deployment, max_lag_ms: int) -> tuple[str, ...]:
+    """Why the candidate should not go on now, looked at once; that it is not known is a reason, too."""
+    try:
+        lanes = readiness.measure(pipeline, reader, candidate, partitions_of_input(pipeline))
+    except Unreachable as error:
+        return (f"whether the candidate keeps up is not known: {error.what}",)
+    return tuple(readiness.objections(lanes, max_lag_ms))
 
 
 def partitions_of_input(pipeline: Pipeline, client: AdminClient | None = None) -> int:

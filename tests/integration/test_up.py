@@ -65,7 +65,7 @@ def a_second_one_is_refused(up: Verb) -> None:
     second = Verb(up.folder, "up", merged=True, STREAMBG_BOOTSTRAP=kafka, STREAMBG_REDIS=redis)
     assert second.end(60) == 5
     said = " ".join(second.said)
-    assert "this pipeline runs already: scorer.blue slot 0, scorer.green slot 0, publisher slot 0" in said
+    assert "this pipeline runs already: publisher slot 0, comparator slot 0 (at 127.0.0.1)" in said
     assert "streambg up --take-over" in said
     assert "started as pid" not in said
     assert not [line for line in up.said if "exit code 7" in line]
