@@ -31,7 +31,7 @@ from streambg.kafka.reading import LogReader
 from streambg.looking import letters
 from streambg.looking.collect import CLIENT, Scenery
 from streambg.looking.event import Letter
-from streambg.looking.words import show, show_time
+from streambg.looking.words import reasons, show, show_time
 
 app = typer.Typer(
     help="Events that no color could answer: count, list, show, export.",
@@ -71,10 +71,10 @@ def list_(
     if not total:
         stdout.print("no dead letters")
         return
-    reasons = Table("letters", "chosen", "its reason", title=f"{total:,} dead letters of {config.name}")
+    table = Table("letters", "chosen", "its reason", title=f"{total:,} dead letters of {config.name}")
     for (color, reason), count in found.counts.most_common():
-        reasons.add_row(f"{count:,}", color, escape(reason))
-    stdout.print(reasons)
+        table.add_row(f"{count:,}", color, escape(reason))
+    stdout.print(table)
     stdout.print(_table(found.letters))
 
 
@@ -82,8 +82,8 @@ def _table(found: tuple[Letter, ...]) -> Table:
     table = Table("written", "event", "key", "epoch", "blue", "green", title=f"the newest {len(found)}")
     for letter in found:
         said = letter.letter
-        reasons = [escape(said.reasons.get(color, "none")) for color in ("blue", "green")]
-        table.add_row(show_time(letter.time_ms), str(said.source), escape(show(letter.key)), str(said.epoch), *reasons)
+        whys = [escape(reasons(said).get(color, "not asked")) for color in ("blue", "green")]
+        table.add_row(show_time(letter.time_ms), str(said.source), escape(show(letter.key)), str(said.epoch), *whys)
     return table
 
 
@@ -109,7 +109,7 @@ def show_(
     stdout.print(
         f"[bold]{source}[/] dead letter {letter.offset} under epoch {line['epoch']}, {line['written']}", soft_wrap=True
     )
-    for color, reason in letter.letter.reasons.items():
+    for color, reason in reasons(letter.letter).items():
         chosen = " (chosen)" if color == letter.letter.chosen else ""
         stdout.print(f"{color}{chosen}: {escape(reason)}", highlight=False, soft_wrap=True)
     stdout.print(f"key: {escape(show(letter.key, full=True))}", highlight=False, soft_wrap=True)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from streambg.comparing.told import Told
 from streambg.control.state import ControlState
+from streambg.looking.words import reasons
 from streambg.records.outcome import short_digest
 from streambg.records.source import COLORS, Color
 from streambg.status.report import Lane, Status, Superseding, lag, pending, role
@@ -157,8 +158,8 @@ def _outcomes(status: Status) -> Text:
     words = f"outcomes ({of} {outcomes.looked_at:,} in the output topic): {', '.join(parts)}"
     words += f"; dead letters {letters}{outcomes.letters:,}"
     if outcomes.last_letter is not None:
-        reasons = ", ".join(f"{color}: {reason}" for color, reason in outcomes.last_letter.reasons.items())
-        words += f", the last is {outcomes.last_letter.source} ({reasons})"
+        whys = ", ".join(f"{color}: {reason}" for color, reason in reasons(outcomes.last_letter).items())
+        words += f", the last is {outcomes.last_letter.source} ({whys})"
     if outcomes.foreign:
         words += f"; {outcomes.foreign:,} records that no publisher wrote"
     return Text(words)
