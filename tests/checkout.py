@@ -58,6 +58,7 @@ class Verb:
     """`streambg ...` as a process; its stderr (or, `merged`, everything) is read line by line while it runs."""
 
     def __init__(self, folder: Path, *words: str, merged: bool = False, **more: str) -> None:
+        self.folder = folder
         self.process = subprocess.Popen(
             tied(sys.executable, "-m", "streambg", *words),
             cwd=folder,

@@ -84,6 +84,13 @@ def start(
         typer.echo(f"Started in {time.monotonic() - begun:.1f} s:")
     for server in state.servers:
         typer.echo(f"  {_line(server)}")
+    for server, asked, usual in (
+        (kafka, port, detached.USUAL_PORT),
+        (redis, redis_port, detached.USUAL_REDIS_PORT),
+    ):
+        if not already and asked is None and server.port != usual:
+            typer.echo(f"Port {usual} was in use: {server.name} listens at {server.port}.")
+    typer.echo('In this shell, and every other that uses them: eval "$(streambg broker start | grep ^export)"')
     typer.echo(f"\nexport STREAMBG_BOOTSTRAP={kafka.address}\nexport STREAMBG_REDIS={redis.address}")
 
 

@@ -42,7 +42,7 @@ CandidateOption = Annotated[
     int | None,
     typer.Option("--candidate", help="Deployment it was decided for. Default: the candidate in force now."),
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Without the check that the candidate keeps up.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Even where the candidate lags, or the verdict says abort.")]
 
 
 def weight_of(text: str) -> int:

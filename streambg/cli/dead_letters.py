@@ -30,7 +30,7 @@ from streambg.kafka.reading import LogReader
 from streambg.looking import letters
 from streambg.looking.collect import CLIENT, Scenery
 from streambg.looking.event import Letter
-from streambg.looking.words import show
+from streambg.looking.words import reasons, show
 from streambg.printing import Paragraph, many, moment
 from streambg.records.source import COLORS
 
@@ -85,8 +85,8 @@ def _lines(letter: Letter) -> Paragraph:
     """The event, which `show` takes, then what each color said of it."""
     said = letter.letter
     about = f"  {moment(letter.time_ms)}  epoch {said.epoch}  key {show(letter.key)}"
-    reasons = "".join(f"\n{color:5}  {said.reasons.get(color, 'none')}" for color in COLORS)
-    return Paragraph((str(said.source), "bold"), about, reasons)
+    whys = "".join(f"\n{color:5}  {reasons(said).get(color, 'not asked')}" for color in COLORS)
+    return Paragraph((str(said.source), "bold"), about, whys)
 
 
 @app.command("show", epilog="Example:  streambg dead-letters show sensors/3@6821")
@@ -110,7 +110,7 @@ def show_(
         return
     about = f" dead letter {letter.offset} under epoch {letter.letter.epoch}, {moment(letter.time_ms)}"
     stdout.print(Paragraph((str(source), "bold"), about), crop=False)
-    for color, reason in letter.letter.reasons.items():
+    for color, reason in reasons(letter.letter).items():
         chosen = " (chosen)" if color == letter.letter.chosen else ""
         stdout.print(Paragraph(f"{color}{chosen}: {reason}"), crop=False)
     # as it is, to be copied: no line of ours is broken in it

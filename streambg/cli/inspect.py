@@ -34,8 +34,8 @@ from streambg.looking.answers import Held
 from streambg.looking.collect import CLIENT, Scenery
 from streambg.looking.event import Answered, Event, Letter, Published, as_json, status_words
 from streambg.looking.following import follow as outcomes
-from streambg.looking.scanning import Match, Scanned, by_field, by_key, scan
-from streambg.looking.words import as_fields, show, show_time
+from streambg.looking.scanning import ByField, Match, Scanned, by_key, scan
+from streambg.looking.words import as_fields, reasons, show, show_time
 from streambg.printing import Paragraph, moment
 from streambg.records.outcome import short_digest
 from streambg.records.source import COLORS, Color, Source, parse_source
@@ -43,6 +43,8 @@ from streambg.records.source import COLORS, Color, Source, parse_source
 app = typer.Typer()
 # Each event costs some 100 looks at single records.
 MOST = 1_000
+# More names than these are no help to somebody who mistyped one.
+MOST_FIELDS = 40
 
 
 @app.command(epilog="Example:  streambg inspect sensors/3@6821")
@@ -81,8 +83,10 @@ def inspect(
         if position is not None:
             sources: tuple[Source, ...] = (source_of(position),)
         else:
-            scanned = _scan(config, scenery.partitions, _match(config, key, field), since_ms, last)
+            match = _match(config, key, field)
+            scanned = _scan(config, scenery.partitions, match, since_ms, last)
             sources = scanned.found
+            _require_field(match, scanned)
         events = [scenery.event(source) for source in sources]
     _print(events, scanned, since_ms, full, output)
 
@@ -101,7 +105,16 @@ def _match(config: Pipeline, key: str | None, field: str | None) -> Match:
     name, is_pair, value = (field or "").partition("=")
     if not is_pair or not name:
         raise ConfigError(f"{field!r} is no field", way_out="--field NAME=VALUE, for example --field event_id=e-17")
-    return by_field(config, name, value)
+    return ByField(config, name, value)
+
+
+def _require_field(match: Match, scanned: Scanned) -> None:
+    """Raises StreambgError where no event that was read has such a field."""
+    if isinstance(match, ByField) and match.seen and match.name not in match.seen:
+        raise StreambgError(
+            f"none of {scanned.looked:,} events has a field {match.name!r}",
+            way_out=f"their fields are {', '.join(sorted(match.seen)[:MOST_FIELDS])}",
+        )
 
 
 def _scan(config: Pipeline, partitions: int, match: Match, since_ms: int, last: int) -> Scanned:
@@ -173,8 +186,8 @@ def _outcome(outcome: Published | Letter | None, full: bool) -> str:
             at = moment(outcome.time_ms, fine=True)
             return f"output record {outcome.offset}, {at}: {value}; header {outcome.header}"
         case Letter():
-            reasons = "; ".join(f"{color}: {reason}" for color, reason in outcome.letter.reasons.items())
-            return f"dead letter {outcome.offset}, {moment(outcome.time_ms, fine=True)}: {reasons}"
+            whys = "; ".join(f"{color}: {reason}" for color, reason in reasons(outcome.letter).items())
+            return f"dead letter {outcome.offset}, {moment(outcome.time_ms, fine=True)}: {whys}"
         case _:
             return "none"
 
@@ -234,8 +247,8 @@ def _words(outcome: Published | Letter, full: bool) -> str:
     key = show(outcome.key, full=full)
     if isinstance(outcome, Letter):
         letter = outcome.letter
-        reasons = "; ".join(f"{color}: {reason}" for color, reason in letter.reasons.items())
-        return f"{letter.source} dead letter epoch={letter.epoch} key={key} {reasons}"
+        whys = "; ".join(f"{color}: {reason}" for color, reason in reasons(letter).items())
+        return f"{letter.source} dead letter epoch={letter.epoch} key={key} {whys}"
     return f"{outcome.header} key={key} {show(outcome.value, full=full)}"
 
 

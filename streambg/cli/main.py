@@ -120,10 +120,19 @@ def verbs_of(part: typer.Typer) -> set[str]:
 
 
 def main() -> None:
-    """Run the verb that the command line names; what went wrong is said, and the process ends with its exit code."""
+    """Run the verb that the command line names."""
+    run(asked())
+
+
+def asked() -> typer.Typer:
+    """What this process's command line, or its TAB, needs."""
+    return app_for(words_before(os.environ) if COMPLETE in os.environ else sys.argv[1:])
+
+
+def run(app: typer.Typer) -> None:
+    """Run it; what went wrong is said, and the process ends with its exit code."""
     try:
         with bash_completion(os.environ):
-            app = app_for(words_before(os.environ) if COMPLETE in os.environ else sys.argv[1:])
             app()
     except StreambgError as error:
         _fail(error)

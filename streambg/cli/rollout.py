@@ -31,6 +31,7 @@ from streambg.control.rollouts import Rollout, Stage
 from streambg.control.verbs import Said
 from streambg.printing import Paragraph, moment, plain_table
 from streambg.rollout import verbs as rollouts
+from streambg.rollout.decide import Act, Ask
 from streambg.rollout.standing import Standing, looks
 from streambg.rollout.words import shown_step
 
@@ -51,6 +52,8 @@ ENDED: dict[Stage, int] = {
     Stage.STOPPED: 12,
     Stage.TAKEN_OVER: 12,
 }
+# No step is where it stands: it went beyond the last one.
+PASSED = frozenset({Stage.DONE, Stage.ROLLED_BACK})
 LOOK_EVERY_S = 1.0
 
 
@@ -83,31 +86,45 @@ def status(
     config = connected_pipeline(pipeline)
     if watch:
         _watch(config, output)
-    standing = next(looks(config))
+    standing = _decided(config)
     if output is Output.JSON:
         print_json(standing.as_json())
     else:
         _print(standing)
 
 
+def _decided(config: Pipeline) -> Standing:
+    """As it stands; what a controller does next is waited for, so that it shows whether one does it."""
+    with stderr.status("Looking ...") as shown:
+        for standing in _each_second(config):
+            if not isinstance(standing.decision, Act | Ask) or standing.overdue:
+                return standing
+            shown.update(f"{standing.reasons[0]} ...")
+    raise AssertionError("looks have no end")
+
+
 def _watch(config: Pipeline, output: Output) -> None:
     """News as they come; JSON: one document at the end. Raises Exit with how it ended."""
     said: tuple[Any, ...] = ()
-    for standing in _each_second(config):
-        rollout = standing.state.rollout
-        news = (rollout and (rollout.stage, rollout.step), standing.kind)
-        if news != said and output is Output.TEXT:
-            if said:
-                _print_news(standing)
-            else:
-                _print(standing)
-        said = news
-        if rollout is None:
-            raise typer.Exit(12)
-        if rollout.stage in ENDED:
-            if output is Output.JSON:
-                print_json(standing.as_json())
-            raise typer.Exit(ENDED[rollout.stage])
+    try:
+        for standing in _each_second(config):
+            rollout = standing.state.rollout
+            news = (rollout and (rollout.stage, rollout.step), standing.kind, standing.overdue)
+            if news != said and output is Output.TEXT:
+                if said:
+                    _print_news(standing)
+                else:
+                    _print(standing)
+            said = news
+            if rollout is None:
+                raise typer.Exit(12)
+            if rollout.stage in ENDED:
+                if output is Output.JSON:
+                    print_json(standing.as_json())
+                raise typer.Exit(ENDED[rollout.stage])
+    except KeyboardInterrupt:
+        stderr.print("The rollout goes on; `streambg rollout stop` ends it.", highlight=False)
+        raise
 
 
 def _each_second(config: Pipeline) -> Iterator[Standing]:
@@ -117,6 +134,7 @@ def _each_second(config: Pipeline) -> Iterator[Standing]:
 
 
 def _print(standing: Standing) -> None:
+    """What is in force, the plan, and what is waited for."""
     rollout = standing.state.rollout
     stdout.print(Paragraph(standing.state.summary()), crop=False)
     if rollout is None:
@@ -140,8 +158,9 @@ def _print_news(standing: Standing) -> None:
 
 
 def _print_reasons(standing: Standing) -> None:
-    for reason in standing.reasons:
-        stdout.print(Paragraph(f"  {reason}", indent=4), crop=False)
+    for line in (standing.end, *standing.reasons):
+        if line:
+            stdout.print(Paragraph(f"  {line}", indent=4), crop=False)
 
 
 def _place(standing: Standing, rollout: Rollout) -> int:

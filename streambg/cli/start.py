@@ -25,11 +25,13 @@ def main() -> None:
     try:
         # code in C that is loaded here may drop a KeyboardInterrupt, and there is nothing to clean up yet
         with _on_ctrl_c(_leave):
-            from streambg.cli.main import main as verbs  # noqa: PLC0415 - that second
+            from streambg.cli.main import asked, run  # noqa: PLC0415 - that second
             from streambg.process.ctrl_c import ctrl_c_is_itself  # noqa: PLC0415 - the same
 
+            verbs = asked()
+
         with _on_ctrl_c(hear), ctrl_c_is_itself():
-            verbs()
+            run(verbs)
     except KeyboardInterrupt:
         sys.exit(CTRL_C)
     except Exception:

@@ -15,6 +15,7 @@ from streambg.cli.common import DEFAULT_PIPELINE, PipelineOption
 from streambg.config import Pipeline, load, redact_text
 from streambg.errors import ConfigError, StreambgError
 from streambg.running import plan
+from streambg.running.holders import require_free
 from streambg.running.places import bring_servers, environment, ports
 from streambg.running.stopping import Stopping
 from streambg.running.supervisor import Seen, Supervisor
@@ -44,8 +45,14 @@ def up(
     metrics_port: Annotated[
         int, typer.Option(min=1024, max=65_000, help="/metrics of the first process; the others follow.")
     ] = FIRST_METRICS_PORT,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Take the places of members that run already; those then end.")
+    ] = False,
 ) -> None:
-    """Run a pipeline on this machine: servers where none answer, topics, and all its processes. Ctrl-C ends it all."""
+    """Run a pipeline on this machine: servers where none answer, topics, and all its processes. Ctrl-C ends it all.
+
+    Where its members run already it is refused: members that have just ended are waited for, 7 s at most.
+    """
     console = Console(highlight=False)
     with Stopping() as stopping:
         file = pipeline.absolute()
@@ -56,6 +63,8 @@ def up(
         with bring_servers(file, os.environ, servers.value, data_dir, terminal.note) as started:
             surroundings = environment(started)
             config = load(file, surroundings)
+            if started.kafka is None and not take_over:  # in a broker of our own nobody can be yet
+                require_free(config, scorers, publishers, terminal.note)
             for line in ensure(config):
                 terminal.note(line)
             processes = plan.processes(scorers, publishers, ports(metrics_port, len(labels)))

@@ -19,15 +19,19 @@ from streambg.cli.common import (
     stderr,
     stdout,
 )
-from streambg.comparing.judging import Case, case_of
-from streambg.comparing.told import Told, told
+from streambg.comparing.judging import Case, aborted_case, case_of
+from streambg.comparing.pair import gate_in_force
+from streambg.comparing.told import Told, told, told_aborted
 from streambg.comparing.verdict_log import read_verdicts
 from streambg.config import Pipeline
 from streambg.config.values import parse_duration
 from streambg.control import verbs
+from streambg.control.fold import why_aborted
+from streambg.control.state import ControlState
 from streambg.deciding.verdict import EXIT
 from streambg.errors import ConfigError, Refused
 from streambg.kafka import profiles
+from streambg.records.source import other
 
 app = typer.Typer()
 
@@ -45,6 +49,7 @@ def verdict(
     """Is the candidate good enough? Exit code 0: promote, 10: abort, 11: continue, 12: inconclusive.
 
     After the promote it is about harm: abort means roll back. Without fresh evidence it is never promote.
+    Of a candidate that was aborted it stays abort, with the reason of the abort, until the next deploy.
     """
     seconds = _seconds(timeout) if wait else 0.0
     config = connected_pipeline(pipeline, "operator")
@@ -83,13 +88,24 @@ def _looks(config: Pipeline) -> Iterator[tuple[Case, Told]]:
     with verbs.client(config) as control:
         while True:
             state = control.state()
-            case = case_of(state)
-            if case is None:
-                raise Refused(
-                    f"there is nobody to judge: {state.summary()}",
-                    way_out="deploy a candidate by a pipeline file that declares `metrics`",
-                )
-            yield case, told(read_verdicts(reader, config.topics.verdicts), case, int(time.time() * 1_000))
+            case, aborted = case_of(state), aborted_case(state)
+            if aborted is not None:
+                why = why_aborted(control.follower.entries)
+                yield aborted, told_aborted(read_verdicts(reader, config.topics.verdicts), aborted, why)
+            elif case is not None:
+                yield case, told(read_verdicts(reader, config.topics.verdicts), case, int(time.time() * 1_000))
+            else:
+                raise nobody(state)
+
+
+def nobody(state: ControlState) -> Refused:
+    """There is none under test, or what it was deployed with declares no metrics."""
+    live, gate = state.live_deployment, gate_in_force(state)
+    if live is not None and gate is None:
+        way_out = "declare `metrics` in the pipeline file, then deploy the candidate by it"
+    else:
+        way_out = f"streambg deploy {other(live.color) if live else 'blue'} NAME:VERSION"
+    return Refused(f"there is nobody to judge: {state.summary()}", way_out=way_out)
 
 
 def as_json(case: Case, found: Told) -> dict[str, Any]:

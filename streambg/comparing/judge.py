@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,11 +18,21 @@ from streambg.comparing import metrics
 from streambg.comparing.desk import Desk
 from streambg.comparing.evidence import Evidence
 from streambg.comparing.evidence_log import EvidenceReader, RecordWriter
-from streambg.comparing.judging import Case, Material, behind_ms, case_of, judge, material_of, obstacles_of
+from streambg.comparing.judging import (
+    Case,
+    Material,
+    aborted_case,
+    behind_ms,
+    case_of,
+    judge,
+    material_of,
+    obstacles_of,
+)
 from streambg.comparing.pair import Pair
 from streambg.comparing.session import Session
 from streambg.comparing.site import Site
 from streambg.comparing.told import AGAIN_S, told
+from streambg.control.fold import Entry, why_aborted
 from streambg.control.state import ControlState
 from streambg.deciding.record import VerdictRecord, encode
 from streambg.errors import SessionEnded, Unreachable
@@ -55,12 +65,15 @@ class Judge:
         if self._others is not None:
             self._others.close()
 
-    def page(self, state: ControlState, now_ms: int) -> dict[str, Any]:
+    def page(self, state: ControlState, entries: Iterable[Entry], now_ms: int) -> dict[str, Any]:
         """What the last verdict says now, as `/verdict` shows it; `ok` where that is promote. From any thread.
 
-        One that nobody has renewed, or of another pair than the one in force, is `continue`, as for everybody else: the
-        event loop, on which `look` runs, may stand still while this is asked.
+        entries: the last ones of the control log; of a candidate that was aborted they say why. A verdict that nobody
+        has renewed, or of another pair than the one in force, is `continue`, as for everybody else: the event loop, on
+        which `look` runs, may stand still while this is asked.
         """
+        if aborted_case(state) is not None:
+            return {"ok": False, "word": "abort", "reasons": [why_aborted(entries)]}
         record, case = self.latest, case_of(state)
         if record is None or case is None:
             return {"ok": False, "reasons": [self.why_not]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streambg.comparing.comparison import Comparison
 from streambg.comparing.drift import alike
@@ -66,6 +66,11 @@ def case_of(state: ControlState) -> Case | None:
     if state.phase is Phase.WARM:
         return Case(live, beside, gate, True, state.epoch)
     return None
+
+
+def aborted_case(state: ControlState) -> Case | None:
+    """Who was judged before the abort; None where the candidate was not aborted, or nobody had judged it."""
+    return case_of(replace(state, phase=Phase.CANDIDATE)) if state.phase is Phase.ABORTED else None
 
 
 def material_of(

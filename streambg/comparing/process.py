@@ -270,7 +270,8 @@ class Comparator:
         """The last verdict; `ok` where it says promote. From any thread."""
         if not self._ready:
             return {"ok": False, "reasons": ["the comparator is starting"]}
-        return self._judge.page(self._follower.fold.state, int(time.time() * 1_000))
+        follower = self._follower
+        return self._judge.page(follower.fold.state, follower.entries, int(time.time() * 1_000))
 
     def health(self) -> dict[str, Any]:
         """As the other processes' (process/pulse.py). From any thread."""

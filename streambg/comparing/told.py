@@ -25,13 +25,21 @@ class Told:
 
 def told(records: Iterable[VerdictRecord], case: Case, now_ms: int) -> Told:
     """The last verdict about this case. Without a fresh one it is `continue`: no evidence is never a pass."""
-    wanted = case.candidate.id, case.against.id, case.watched
-    found = [each for each in records if (each.deployment, each.against, each.watched) == wanted]
-    if not found:
+    last = _last(records, case)
+    if last is None:
         return Told("continue", ("no verdict about this candidate yet; does a comparator run?",), None)
-    last = found[-1]
     age_s = (now_ms - last.at_ms) / 1_000
     if age_s > STALE_S:
         old = f"the last verdict ({last.word}) is {age_s:.0f} s old, the limit is {STALE_S:g} s; does a comparator run?"
         return Told("continue", (old,), last)
     return Told(last.word, last.reasons, last)
+
+
+def told_aborted(records: Iterable[VerdictRecord], case: Case, why: str) -> Told:
+    """Of a candidate that was taken back: `abort`, whatever the last verdict had said. why: as `why_aborted` has it."""
+    return Told("abort", (why,), _last(records, case))
+
+
+def _last(records: Iterable[VerdictRecord], case: Case) -> VerdictRecord | None:
+    wanted = case.candidate.id, case.against.id, case.watched
+    return next(iter([each for each in records if (each.deployment, each.against, each.watched) == wanted][-1:]), None)

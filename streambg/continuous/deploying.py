@@ -32,8 +32,6 @@ from streambg.rollout.standing import looks
 LOOK_EVERY_S = 1.0
 # Numbers change with every look; a CI log wants to see that it lives, not each of them.
 TELL_EVERY_S = 15.0
-# A controller looks once a second, and asks for positions before it moves on.
-OVERDUE_S = 10.0
 # Two calls at once, each refused once for the deploy and once for the start; more is somebody who deploys by hand.
 TRIES = 5
 
@@ -174,7 +172,7 @@ def _kept(config: Pipeline, manifest: Manifest, wanted: Wanted) -> Mismatches:
 def follow(config: Pipeline, begun: Begun, wanted: Wanted, tell: Tell) -> Outcome:
     """Until the rollout has ended, or the time is over; without --wait the first look."""
     said: tuple[object, ...] = ()
-    told_at = due_since = 0.0
+    told_at = 0.0
     for standing in looks(config):
         rollout = standing.state.rollout
         if rollout is None or rollout.id != begun.rollout:
@@ -184,11 +182,10 @@ def follow(config: Pipeline, begun: Begun, wanted: Wanted, tell: Tell) -> Outcom
             return _outcome(config, begun, word, rollout, standing.reasons)
         news = (rollout.stage, rollout.step)
         now = time.monotonic()
-        due_since = (due_since or now) if isinstance(standing.decision, Act) else 0.0
         if news != said or now - told_at >= TELL_EVERY_S:
             said, told_at = news, now
             # what is due is done by the controller's next look; only where it is not, somebody should know
-            waits = () if due_since and now - due_since < OVERDUE_S else standing.reasons
+            waits = () if isinstance(standing.decision, Act) and not standing.overdue else standing.reasons
             tell(line(rollout, standing.told, waits))
         time.sleep(LOOK_EVERY_S)
     raise AssertionError("looks have no end")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -29,6 +29,18 @@ class Entry:
     @property
     def accepted(self) -> bool:
         return self.refusal is None
+
+
+def why_aborted(entries: Iterable[Entry]) -> str:
+    """Of a candidate that is aborted: by whom and why, `aborted by mara@ops: too many errors`.
+
+    entries: the last ones of the log, oldest first; where the abort is older than all of them it is not named.
+    """
+    for entry in reversed(tuple(entries)):
+        envelope = entry.envelope
+        if entry.accepted and envelope is not None and envelope.verb in ("abort", "rollout-abort"):
+            return f"aborted by {envelope.actor}" + (f": {envelope.reason}" if envelope.reason else "")
+    return "aborted: streambg history says by whom and why"
 
 
 class ControlFold:

@@ -68,8 +68,8 @@ def decide(ground: Ground, first: int | None, end: int | None) -> Gap:
     if end is None:
         if ground.input_start <= begins:
             raise Refused(
-                f"{where}: the input still holds offset {begins} (it reaches from {ground.input_start} to "
-                f"{ground.input_end}): nothing has to be given up",
+                f"{where}: the input still holds offset {begins} (it holds {ground.input_start} to "
+                f"{ground.input_end - 1}): nothing has to be given up",
                 way_out="where predictions are lost, `deploy --rescore`; else say how far: --to OFFSET",
             )
         end = ground.input_start

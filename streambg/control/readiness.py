@@ -1,4 +1,4 @@
-"""May the candidate get weight now? Covered, settled and lag per partition, as the topics say (P1, `max_lag`)."""
+"""May the candidate get weight now? Covered, settled and lag per partition, and the verdict, as the topics say (P1)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streambg.comparing.told import Told
 from streambg.config import Pipeline
 from streambg.control.state import Deployment
 from streambg.kafka.looking import Look
@@ -36,6 +37,11 @@ def objections(lanes: list[Lane], max_lag_ms: int) -> list[str]:
         elif lane.lag_ms > max_lag_ms:
             found.append(f"partition {lane.partition}: it lags {lane.lag_ms} ms, max_lag is {max_lag_ms} ms")
     return found
+
+
+def harm(found: Told) -> str | None:
+    """Why a person should not move traffic to the candidate: a fresh verdict that says abort; no other word. Pure."""
+    return f"the verdict is abort: {'; '.join(found.reasons)}" if found.word == "abort" else None
 
 
 def measure(pipeline: Pipeline, reader: Mapping[str, Any], candidate: Deployment, partitions: int) -> list[Lane]:

@@ -70,7 +70,8 @@ class Rollout:
     def summary(self) -> str:
         """For people: `step 2 of 4 at 10 %, running`."""
         if self.promoted or not self.active:
-            return f"rollout {self.id}: {self.stage}" + (f" by {self.ended_by}" if self.ended_by else "")
+            by = f" by {self.ended_by}" if self.stage is Stage.TAKEN_OVER else ""  # else the stage says what it was
+            return f"rollout {self.id}: {self.stage}{by}"
         weight = self.plan.steps[self.step].weight
         return f"rollout {self.id}: step {self.step + 1} of {len(self.plan.steps)} at {weight / 100:g} %, {self.stage}"
 

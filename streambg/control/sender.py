@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from streambg.control.commands import EXPIRES_MS, Envelope, format_of
 from streambg.control.fold import Entry
 from streambg.control.follower import ControlFollower
+from streambg.control.instead import instead
 from streambg.control.state import ControlState
 from streambg.errors import OutcomeUnknown, Refused
 
@@ -48,7 +49,7 @@ class Sent:
         if self.refusal is not None:
             raise Refused(
                 f"{self.verb} was refused: {self.refusal}",
-                way_out=f"in force is {self.state.summary()}; nothing changed",
+                way_out=f"{instead(self.verb, self.refusal, self.state)} (nothing changed; {self.state.summary()})",
             )
         return self
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from streambg.comparing.judging import case_of
+from streambg.comparing.told import told
 from streambg.comparing.verdict_log import read_verdicts
 from streambg.config import Pipeline
 from streambg.control import readiness
@@ -17,8 +19,8 @@ from streambg.control.fold import Entry
 from streambg.control.follower import ControlFollower
 from streambg.control.noise import Asked, noise_for
 from streambg.control.sender import FOLD_TIMEOUT_S, ControlClient, Sent
-from streambg.control.state import ControlState, Phase
-from streambg.errors import Misconfigured, Refused
+from streambg.control.state import ControlState, Deployment, Phase
+from streambg.errors import Misconfigured, Refused, Unreachable
 from streambg.kafka import admin, profiles
 from streambg.models.contract import Schema
 from streambg.models.registry import Registry
@@ -140,8 +142,13 @@ def shift(
     candidate: int | None = None,
     expected_epoch: int | None = None,
 ) -> Sent:
-    """Give the candidate `weight` hundredths of a percent of the keys. Raises Refused where it is not ready."""
+    """Give the candidate `weight` hundredths of a percent of the keys. Raises Refused where it is not ready.
+
+    A verdict that says abort forbids more of them, not fewer.
+    """
     state = control.state()
+    if weight > state.weight and not force:
+        unharmed(pipeline, state, f"shift {weight / 100:g}")
     if weight > 0:
         ready(pipeline, state, said, force)
     args = {"weight": weight, "candidate": _candidate(state, candidate)}
@@ -157,8 +164,10 @@ def promote(
     candidate: int | None = None,
     expected_epoch: int | None = None,
 ) -> Sent:
-    """Make the candidate live. Raises Refused where it is not ready."""
+    """Make the candidate live. Raises Refused where it is not ready, or the verdict about it is abort."""
     state = control.state()
+    if not force:
+        unharmed(pipeline, state, "promote")
     ready(pipeline, state, said, force)
     return _send(control, "promote", {"candidate": _candidate(state, candidate)}, said, state, expected_epoch)
 
@@ -204,6 +213,23 @@ def schema(pipeline: Pipeline) -> Schema:
     return Schema(contract.features, contract.outputs, contract.decision.output, contract.decision.threshold)
 
 
+def unharmed(pipeline: Pipeline, state: ControlState, verb: str) -> None:
+    """Raises Refused where the newest verdict about this candidate is fresh and says abort.
+
+    verb: what a person says who does it all the same. A candidate that nobody judges may be moved by hand.
+    """
+    case = case_of(state)
+    if case is None or case.watched:
+        return
+    records = read_verdicts({**profiles.reader(pipeline, CLIENT), **QUIET}, pipeline.topics.verdicts)
+    why = readiness.harm(told(records, case, int(time.time() * 1_000)))
+    if why is not None:
+        raise Refused(
+            f"{case.candidate.color} {case.candidate.model} harms: {why}",
+            way_out=f"streambg abort; or, knowing better: streambg {verb} --force --reason 'why'",
+        )
+
+
 def ready(pipeline: Pipeline, state: ControlState, said: Said, force: bool) -> None:
     """Raises Refused where the candidate does not cover settled everywhere or lags more than `max_lag`."""
     candidate = state.candidate
@@ -227,6 +253,15 @@ def ready(pipeline: Pipeline, state: ControlState, said: Said, force: bool) -> N
                 way_out="is its scorer running? wait until it has caught up, or --force with a --reason",
             )
         time.sleep(LOOK_AGAIN_S)
+
+
+def lags(pipeline: Pipeline, reader: Mapping[str, Any], candidate: Deployment, max_lag_ms: int) -> tuple[str, ...]:
+    """Why the candidate should not go on now, looked at once; that it is not known is a reason, too."""
+    try:
+        lanes = readiness.measure(pipeline, reader, candidate, partitions_of_input(pipeline))
+    except Unreachable as error:
+        return (f"whether the candidate keeps up is not known: {error.what}",)
+    return tuple(readiness.objections(lanes, max_lag_ms))
 
 
 def partitions_of_input(pipeline: Pipeline, client: AdminClient | None = None) -> int:

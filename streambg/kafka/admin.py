@@ -107,7 +107,12 @@ def _unreachable(
 ) -> StreambgError:
     reasons = list(dict.fromkeys(error.str() for error in errors if error.code() != KafkaError._ALL_BROKERS_DOWN))
     reason = reasons[-1] if reasons else last.args[0].str()
+    from streambg.servers.detached import elsewhere  # noqa: PLC0415 - who reaches its broker needs no servers here
+
+    line = elsewhere(_address(config))
     return Unreachable(
         f"no Kafka broker answered at {_address(config)} within {timeout:g} s: {reason}",
-        way_out="start one (`streambg broker start`), or set kafka.bootstrap or STREAMBG_BOOTSTRAP to its address",
+        way_out=f"the broker of `streambg broker start` has another address: {line}"
+        if line
+        else "start one (`streambg broker start`), or set kafka.bootstrap or STREAMBG_BOOTSTRAP to its address",
     )

@@ -59,6 +59,12 @@ def lives(admin: AdminClient, group: str) -> dict[str, str]:
     return {str(member.group_instance_id): member.member_id for member in found}
 
 
+def hosts(admin: AdminClient, group: str) -> dict[str, str]:
+    """Instance id -> host of the group's living static members. Raises KafkaException."""
+    found = [member for member in _described(admin, group) if member.group_instance_id]
+    return {str(member.group_instance_id): str(member.host) for member in found}
+
+
 class Session(Protocol):
     """A session as its group sees it."""
 

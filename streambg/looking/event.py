@@ -159,7 +159,8 @@ def _status_words(event: Event) -> str:
             return f"not settled yet: settled is {_number(reached.settled)}{first}"
         case "beyond the end":
             end = reached.input[1]
-            return f"not there yet: the partition ends at {end}; {at - end + 1:,} to come, this one the last of them"
+            last = f"the partition's last event is {end - 1}" if end > reached.input[0] else "the partition is empty"
+            return f"not there yet: {last}"
         case "below the origin":
             return f"never owed: the pipeline began at {reached.origin} in this partition (P27)"
         case "expired":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from confluent_kafka import Message
 
 from streambg.config import Pipeline
 from streambg.kafka.reading import LogReader
+from streambg.models.contract import Row
 from streambg.models.decoding import decoder
 from streambg.models.registry import Registry
 from streambg.records.bucket import field_bytes
@@ -35,23 +36,28 @@ def by_key(key: bytes) -> Match:
     return lambda messages: [message for message in messages if message.key() == key]
 
 
-def by_field(pipeline: Pipeline, name: str, value: str) -> Match:
+class ByField:
     """Events whose field reads so: text as it is, numbers and booleans as JSON writes them.
 
-    Raises ModelError where the pipeline's decode hook cannot be loaded.
+    seen: the names of the fields that the events had so far. Raises ModelError where the pipeline's decode hook cannot
+    be loaded.
     """
-    decode = decoder(pipeline.input.decode, Registry(pipeline.registry).policy().python_allow)
-    wanted = value.encode()
 
-    def match(messages: list[Message]) -> list[Message]:
-        rows = decode([message.value() for message in messages])
-        return [
-            message
-            for message, row in zip(messages, rows, strict=True)
-            if isinstance(row, dict) and field_bytes(row.get(name)) == wanted
-        ]
+    def __init__(self, pipeline: Pipeline, name: str, value: str) -> None:
+        self.name = name
+        self.seen: set[str] = set()
+        self._decode = decoder(pipeline.input.decode, Registry(pipeline.registry).policy().python_allow)
+        self._wanted = value.encode()
 
-    return match
+    def __call__(self, messages: list[Message]) -> list[Message]:
+        return [message for message, row in self._rows(messages) if field_bytes(row.get(self.name)) == self._wanted]
+
+    def _rows(self, messages: list[Message]) -> Iterator[tuple[Message, Row]]:
+        decoded = self._decode([message.value() for message in messages])
+        for message, row in zip(messages, decoded, strict=True):
+            if isinstance(row, dict):
+                self.seen.update(row)
+                yield message, row
 
 
 def scan(

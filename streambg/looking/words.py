@@ -10,9 +10,18 @@ from typing import Any
 
 from streambg.config.redaction import redact
 from streambg.config.values import parse_duration
+from streambg.records.outcome import DeadLetter
 
 # What of an event fits a terminal beside everything else; `--full` shows the rest.
 SHOWN_CHARACTERS = 200
+
+
+def reasons(letter: DeadLetter) -> dict[str, str]:
+    """Each color's reason as people read it: a color beside the chosen one without a reason was not asked (P17)."""
+    return {
+        color: "not asked" if reason == "none" and color != letter.chosen else reason
+        for color, reason in letter.reasons.items()
+    }
 
 
 def parse_since(text: str, now_ms: int) -> int:

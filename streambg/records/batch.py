@@ -145,6 +145,13 @@ def describe(batch: Batch, source_topic: str, partition: int) -> bytes:
     ).encode()
 
 
+def source_topic(header: bytes) -> str | None:
+    """The input topic that such a header names; None where it is none."""
+    place, opened, _ = header.partition(b"(")
+    topic, slash, partition = place.rpartition(b"/")
+    return topic.decode(errors="replace") if opened and slash and topic and partition.isdigit() else None
+
+
 def _check_format(data: bytes, format_: int) -> None:
     if format_ > FORMAT:
         raise UpgradeFirst(

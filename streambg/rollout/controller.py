@@ -20,13 +20,13 @@ from prometheus_client import Counter, Gauge
 from streambg.comparing.judging import case_of
 from streambg.comparing.told import Told, told
 from streambg.config import Pipeline
-from streambg.control import readiness, verbs
+from streambg.control import verbs
 from streambg.control.fold import Entry
 from streambg.control.rollouts import Rollout
 from streambg.control.sender import ControlClient
 from streambg.control.state import ControlState
 from streambg.deciding.record import VerdictRecord
-from streambg.errors import OutcomeUnknown, Refused, Unreachable
+from streambg.errors import OutcomeUnknown, Refused
 from streambg.kafka import profiles
 from streambg.notifying.notice import of_command, of_drift, of_verdict
 from streambg.notifying.sender import Sender
@@ -159,12 +159,7 @@ class Controller:
         candidate = state.candidate
         if candidate is None:
             return ()
-        try:
-            count = verbs.partitions_of_input(self._pipeline)
-            lanes = readiness.measure(self._pipeline, self._reader, candidate, count)
-        except Unreachable as error:
-            return (f"whether the candidate keeps up is not known: {error.what}",)
-        return tuple(readiness.objections(lanes, rollout.plan.gate.max_lag_ms))
+        return verbs.lags(self._pipeline, self._reader, candidate, rollout.plan.gate.max_lag_ms)
 
     def _ask(self, address: str) -> bool:
         """Does it answer 2xx? Asked again every 10 s."""

@@ -14,6 +14,7 @@ from streambg.kafka import profiles
 from streambg.kafka.admin import await_reachable
 from streambg.servers import Choice, Servers
 from streambg.servers.cache import Progress
+from streambg.servers.detached import elsewhere
 from streambg.servers.ports import free_port, is_free
 
 BOOTSTRAP, REDIS = "STREAMBG_BOOTSTRAP", "STREAMBG_REDIS"
@@ -35,6 +36,11 @@ def bring_servers(
     kafka_answers, redis_answers = _kafka_answers(pipeline, environ), _redis_answers(pipeline, environ)
     if not kafka_answers:
         _require_replaceable(file, environ, BOOTSTRAP, pipeline.kafka.bootstrap)
+        if line := elsewhere(pipeline.kafka.bootstrap):
+            progress(
+                f"nothing answers at {pipeline.kafka.bootstrap}, so a broker is started here that ends with this; the "
+                f"one of `streambg broker start` is used after: {line}"
+            )
     if not redis_answers:
         _require_replaceable(file, environ, REDIS, pipeline.redis)
     return servers.start(

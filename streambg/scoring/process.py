@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from streambg.models.registry import Registry
 from streambg.process.frame import Frame
 from streambg.records.batch import ERROR, Batch
 from streambg.scoring.answerer import Answerer, load_answerer
+from streambg.scoring.failing import Failing
 from streambg.scoring.session import Session, Site, in_force
 
 # Looking for a first deployment, or at a slot whose model cannot be loaded: often enough for a person to see it act.
@@ -44,12 +46,13 @@ SPENT = Histogram(
 class Meter:
     """The session's reports as metrics and log lines."""
 
-    def __init__(self, color: str) -> None:
+    def __init__(self, color: str, failing: Failing) -> None:
         self._events = EVENTS.labels(color)
         self._errors = ERRORS.labels(color)
         self._batches = BATCHES.labels(color)
         self._spent = SPENT.labels(color)
         self._color = color
+        self._failing = failing
 
     def scored(self, batch: Batch) -> None:
         self._events.inc(len(batch))
@@ -58,6 +61,9 @@ class Meter:
         errors = int((batch.statuses == ERROR).sum())
         if errors:
             self._errors.inc(errors)
+        found = self._failing.scored(batch, time.monotonic())
+        if found is not None:
+            log.warning("model_fails", color=self._color, **asdict(found))
 
     def alarm(self, text: str) -> None:
         ALARMS.labels(self._color).inc()
@@ -78,6 +84,7 @@ class Scorer:
         self._topics = Identity(site.admin, site.ways_out)
         self._loaded: Answerer | None = None
         self._next: _Loading | None = None
+        self._failing = Failing()
         self._broken: tuple[int, str] | None = None  # a deployment whose model cannot be loaded, and why
         self._frame = Frame(f"scorer {site.color}", metrics_port, self._health)
 
@@ -97,7 +104,7 @@ class Scorer:
         DEPLOYMENT.labels(self._site.color).set(answerer.deployment)
         log.info("scoring", color=self._site.color, deployment=answerer.deployment)
         self._place.look()
-        session = Session(self._site, self._follower, answerer, Meter(self._site.color))
+        session = Session(self._site, self._follower, answerer, Meter(self._site.color, self._failing))
         with self._place.kept(session):
             session.run(partial(self._turn, session))
 

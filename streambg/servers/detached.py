@@ -138,6 +138,22 @@ def _port(asked: int | None, usual: int) -> int | None:
     return usual if asked is None and is_free(usual) else asked
 
 
+def elsewhere(bootstrap: str) -> str:
+    """The line after which clients use the broker that `streambg broker start` has started; "" where none runs.
+
+    bootstrap: the address at which a broker was looked for: that one does not count.
+    """
+    try:
+        state = read_state()
+    except (StreambgError, OSError):  # whoever asks has a trouble of its own to tell of
+        return ""
+    kafka, redis = state.get("kafka"), state.get("redis")
+    if kafka is None or kafka.address in bootstrap.split(",") or not runs(kafka):
+        return ""
+    more = f" STREAMBG_REDIS={redis.address}" if redis is not None and runs(redis) else ""
+    return f"export STREAMBG_BOOTSTRAP={kafka.address}{more}"
+
+
 def stop(directory: Path | None = None, *, remove_data: bool = False) -> tuple[RunningServer, ...]:
     """End what the state file names; returns what was still running. Data in directories stays, unless told."""
     if not home(directory).exists():

@@ -11,9 +11,12 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streambg.comparing.evidence_log import EvidenceReader
+from streambg.comparing.judging import case_of
 from streambg.comparing.liveview import LiveView, read_live_view, summary_of
 from streambg.comparing.pair import Pair, pair_of
 from streambg.comparing.summary import Summary
+from streambg.comparing.told import Told, told
+from streambg.comparing.verdict_log import read_verdicts
 from streambg.config import Pipeline
 from streambg.config.redaction import redact_text
 from streambg.control import verbs
@@ -104,6 +107,7 @@ class Collector:
                 problem,
             ),
             tuple(under_way(state, settlements)),
+            self._verdict(state),
         )
 
     def _places(self, numbers: range) -> Places:
@@ -139,6 +143,12 @@ class Collector:
         except StreambgError as error:
             return None, error.what
         return view, "" if view is not None else "no live view: is the comparator running?"
+
+    def _verdict(self, state: ControlState) -> Told | None:
+        case = case_of(state)
+        if case is None:
+            return None
+        return told(read_verdicts(self._reader, self._pipeline.topics.verdicts), case, int(time.time() * 1_000))
 
     def _evidence_of(self, state: ControlState, view: LiveView | None) -> Evidence | None:
         """Of the pair in force: from the live view, else from the snapshots in the evidence topic (P30)."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from streambg.comparing.told import Told
 from streambg.control.state import ControlState, Phase, Standing
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color
@@ -114,7 +115,10 @@ class Superseding:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything `status` shows. at_ms: when it was looked; file_rules: the digest of the asker's own file."""
+    """Everything `status` shows. at_ms: when it was looked; file_rules: the digest of the asker's own file.
+
+    verdict: about the pair in force, as it stands now; None where nobody is to be judged.
+    """
 
     pipeline: str
     at_ms: int
@@ -131,6 +135,7 @@ class Status:
     commands: tuple[Command, ...]
     servers: Servers
     superseding: tuple[Superseding, ...] = ()
+    verdict: Told | None = None
 
 
 # It joins its group once it has a model.
@@ -143,6 +148,9 @@ def attention(status: Status, max_lag_ms: int) -> list[str]:
     if state.phase is Phase.EMPTY:
         return ["nothing is deployed: `streambg deploy blue NAME:VERSION`"]
     found = other_files(status)
+    if status.verdict is not None and status.verdict.word == "abort":
+        verb = "rollback" if state.phase is Phase.WARM else "abort"
+        found.insert(0, f"the verdict is abort: {'; '.join(status.verdict.reasons)}: `streambg {verb}`")
     for group, members in status.members.items():
         if not members and _needed(group, state):
             found.append(f"{group} has no member: start it{_OR_ITS_LOG if group.startswith('scorer ') else ''}")
@@ -226,6 +234,7 @@ def as_json(status: Status, notes: list[str]) -> dict[str, Any]:
             asdict(member) | {"slot": member.slot} for members in status.members.values() for member in members
         ],
         "evidence": asdict(status.evidence) if status.evidence else None,
+        "verdict": {"word": status.verdict.word, "reasons": list(status.verdict.reasons)} if status.verdict else None,
         "live_view": status.live_view,
         "outcomes": _outcomes(status.outcomes),
         "superseding": [asdict(each) for each in status.superseding],

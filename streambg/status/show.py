@@ -9,7 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from streambg.comparing.told import Told
 from streambg.control.state import ControlState
+from streambg.looking.words import reasons
 from streambg.printing import many, moment, plain_table
 from streambg.records.outcome import short_digest
 from streambg.records.source import COLORS, Color
@@ -34,6 +36,7 @@ def page(status: Status, notes: list[str]) -> RenderableType:
         _partitions(status),
         "",
         _evidence(status),
+        *([_verdict(status.verdict)] if status.verdict is not None else []),
         *([_answers(status.live_view)] if status.live_view is not None else []),
         _outcomes(status),
         *(_superseding(each) for each in status.superseding),
@@ -123,6 +126,12 @@ def _evidence(status: Status) -> Text:
     )
 
 
+def _verdict(found: Told) -> Text:
+    """The word and the first reason; `streambg verdict` has them all."""
+    more = f" (and {len(found.reasons) - 1} more: streambg verdict)" if len(found.reasons) > 1 else ""
+    return Text(f"verdict: {found.word}" + (f", {found.reasons[0]}{more}" if found.reasons else ""))
+
+
 def _answers(view: Mapping[str, Any]) -> Table:
     """What the comparator's live view says of both sides since the pair began."""
     summary = view["summary"]
@@ -149,8 +158,8 @@ def _outcomes(status: Status) -> Text:
     words = f"outcomes ({of} {outcomes.looked_at:,} in the output topic): {', '.join(parts)}"
     words += f"; dead letters {letters}{outcomes.letters:,}"
     if outcomes.last_letter is not None:
-        reasons = ", ".join(f"{color}: {reason}" for color, reason in outcomes.last_letter.reasons.items())
-        words += f", the last is {outcomes.last_letter.source} ({reasons})"
+        whys = ", ".join(f"{color}: {reason}" for color, reason in reasons(outcomes.last_letter).items())
+        words += f", the last is {outcomes.last_letter.source} ({whys})"
     if outcomes.foreign:
         words += f"; {outcomes.foreign:,} records that no publisher wrote"
     return Text(words)

@@ -21,6 +21,7 @@ from streambg.kafka import profiles
 from streambg.kafka.admin import ASK_S, await_reachable, broker_count, describe
 from streambg.kafka.errors import translate
 from streambg.topicplan.declared import Declared, Role, load_topics
+from streambg.topicplan.origin import refuse_new_input, refuse_other_input
 from streambg.topicplan.plan import Action, Found, diff, faults
 
 CLIENT = "streambg.topics"
@@ -33,6 +34,8 @@ SETTLED_S = 10.0
 LOOK_S = 0.05
 # `up` and the demo on an empty broker: enough partitions for several members a color on one machine.
 LOCAL_PARTITIONS = 6
+# Who reads or writes by the input's offsets: a wrong name is refused where these start.
+PROCESSES: tuple[Role, ...] = ("scorer.blue", "scorer.green", "publisher", "comparator", "controller")
 
 Told = Callable[[Action], None]
 
@@ -146,12 +149,15 @@ def _not_shown(admin: AdminClient, action: Action) -> Iterator[str]:
 
 
 def check(pipeline: Pipeline, admin: AdminClient, role: Role | None = None) -> None:
-    """Raises Misconfigured where a process must not start: topics missing, or partitions unequal (both numbers).
+    """Raises Misconfigured where a process must not start: topics missing, or partitions unequal (both numbers);
+    ConfigError where the file names another input than the one that this pipeline reads.
 
     role: look only at the topics that this role writes or reads; it may not be allowed to see others.
     """
     declared = [each for each in load_topics(pipeline) if role is None or role in (*each.writers, *each.readers)]
     found = describe(admin, [each.name for each in declared])
+    if role in PROCESSES:
+        refuse_other_input(pipeline, declared, found, role)
     missing = [each for each in declared if each.name not in found]
     if missing:
         own = any(each.part == "input" for each in missing)
@@ -168,10 +174,12 @@ def check(pipeline: Pipeline, admin: AdminClient, role: Role | None = None) -> N
 def ensure(pipeline: Pipeline, partitions: int = LOCAL_PARTITIONS) -> list[str]:
     """For a local start: create the topics that are missing, change none; what was done, in words.
 
-    partitions: of a missing input. Raises as `check` and `apply`.
+    partitions: of a missing input, which a pipeline with a history never gets. Raises as `check` and `apply`.
     """
     admin = connect(pipeline)
     declared = load_topics(pipeline)
+    refuse_other_input(pipeline, declared, described := describe(admin, [each.name for each in declared]))
+    refuse_new_input(pipeline, described)
     there = read(admin, [each.name for each in declared])
     asked = None if pipeline.topics.input in there else partitions
     actions = diff(declared, there, broker_count(admin), asked)

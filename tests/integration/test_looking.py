@@ -234,6 +234,7 @@ def test_not_yet_and_no_more(seen: Seen) -> None:
         (["inspect", seen.source(7, 0)], 2, "3 partitions"),
         (["inspect", "sensors"], 2, "topic/partition@offset"),
         (["inspect", "--key", "nobody", "--since", "1h"], 1, "no such event among"),
+        (["inspect", "--field", "nowhere=1", "--since", "1h"], 1, "has a field 'nowhere'"),
         (["inspect"], 2, "--key or --field"),
         (["inspect", "--key", "a", "--since", "soon"], 2, "neither a duration"),
         (["dead-letters", "show", seen.source(0, 0)], 1, "its answer was published"),

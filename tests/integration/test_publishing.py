@@ -80,7 +80,7 @@ def test_model_that_raises_costs_one_event(kafka: str, unique: str, tmp_path: Pa
     with pipeline(tmp_path, kafka, unique, versions=("1",)) as run:
         run.model("9", bias=0.5, raises_on=7)
         run.say("deploy", "blue", "m:1", start="earliest")
-        run.scorers()
+        blue, green = run.scorers()
         publisher = run.start("publisher")
         run.say("deploy", "green", "m:9")
         run.feed(5)
@@ -99,6 +99,9 @@ def test_model_that_raises_costs_one_event(kafka: str, unique: str, tmp_path: Pa
     assert [outcome.color for outcome in fallen_back] == ["blue", "blue"], "before the promote by P16, after it by P2"
     assert fallen_back[-1].epoch == promoted
     assert read.letters == []
+    [said] = [json.loads(line) for line in green.log.read_text().splitlines() if '"model_fails"' in line]
+    assert said["reason"] == "model raised ValueError: no answer to this one"
+    assert "model_fails" not in blue.log.read_text()
 
 
 def test_Z3_two_publishers_in_one_slot(kafka: str, unique: str, tmp_path: Path) -> None:

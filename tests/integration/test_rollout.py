@@ -191,7 +191,12 @@ def test_a_bad_candidate_is_aborted_and_one_that_says_nothing_is_held(
             [said] = [entry for entry in entries(run) if entry.envelope and entry.envelope.verb == "rollout-abort"]
             assert said.envelope is not None
             assert "errors: harm" in said.envelope.reason
-            assert cli(run, "rollout", "status", "--watch").exit_code == 10
+            watched = cli(run, "rollout", "status", "--watch")
+            assert watched.exit_code == 10
+            assert "aborted by rollout controller: errors: harm" in watched.stdout
+            late = cli(run, "verdict", "--output", "json")
+            assert late.exit_code == 10, "asked after the abort it is still the verdict that CI waits for"
+            assert json.loads(late.stdout)["reasons"] == [f"aborted by rollout controller: {said.envelope.reason}"]
 
             # another candidate, whose scorer is stopped: nobody can know
             run.model("8", bias=0.1)
@@ -210,6 +215,7 @@ def test_a_bad_candidate_is_aborted_and_one_that_says_nothing_is_held(
             # a person takes over in the middle
             run.say("abort")
             assert rollout(run).stage is Stage.TAKEN_OVER
+            assert "taken over by test (abort): a test" in cli(run, "rollout", "status").stdout
 
             # one whose code ends the process; what keeps processes up starts it again
             run.model("7", bias=0.1, dies_from=run.sent + 100)

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
+from pairs import Answer, batch
 from pipeline_files import small, write
 from typer.testing import CliRunner, Result
 from waiting import until
@@ -16,7 +18,8 @@ from waiting import until
 from streambg import topicplan
 from streambg.cli.topics import app
 from streambg.config import Pipeline, load
-from streambg.errors import Misconfigured, Unreachable
+from streambg.errors import ConfigError, Misconfigured, Unreachable
+from streambg.records.batch import describe
 from streambg.topicplan import Action
 from streambg.topicplan.broker import read
 from streambg.topicplan.declared import PARTS as ALL_PARTS
@@ -201,6 +204,32 @@ def test_a_process_does_not_start_on_unequal_partitions(pipeline: Pipeline, admi
         topicplan.check(pipeline, admin, "scorer.blue")
     assert f"`{pipeline.name}.predictions.blue` has 2 partitions, `{pipeline.name}-events` has 4" in caught.value.what
     topicplan.check(pipeline, admin, "comparator")
+
+
+def test_a_mistyped_input_is_refused_and_not_created(pipeline: Pipeline, admin: AdminClient, tmp_path: Path) -> None:
+    """What is answered names the input that was read; before the first answer the control log says that it began."""
+    topicplan.ensure(pipeline, 1)
+    text, right = pipeline.file.read_text(), pipeline.topics.input
+    assert text.count(f"topic: {right}") == 1
+    wrong = load(write(tmp_path, text.replace(f"topic: {right}", f"topic: {right}z")), {})
+    producer = Producer({"bootstrap.servers": pipeline.kafka.bootstrap})
+    producer.produce(pipeline.topics.control, b"{}", partition=0)
+    producer.flush(20)
+    with pytest.raises(Misconfigured, match="has a history: its control log holds 1 records"):
+        topicplan.ensure(wrong)
+    header = describe(batch(0, -1, 0, {0: Answer(0.5)}), right, 0)
+    for name, value in (("streambg", b"not one of ours"), ("streambg", header), ("traceparent", b"x/0(")):
+        producer.produce(pipeline.topics.predictions("blue"), b"", partition=0, headers=[(name, value)])
+        producer.flush(20)
+        if value == header:
+            for role in ("scorer.blue", "publisher", "comparator", "controller"):
+                with pytest.raises(ConfigError, match=f"reads `{right}`, the file says `{right}z`") as caught:
+                    topicplan.check(wrong, admin, role)
+            assert f"input: {{topic: {right}}}" in caught.value.way_out
+            with pytest.raises(ConfigError, match=f"reads `{right}`"):
+                topicplan.ensure(wrong)
+            topicplan.check(pipeline, admin, "publisher")
+    assert f"{right}z" not in admin.list_topics(timeout=10).topics
 
 
 def test_no_broker(tmp_path: Path, unique: str, monkeypatch: pytest.MonkeyPatch) -> None:

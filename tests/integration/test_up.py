@@ -47,6 +47,8 @@ def test_up_serves_health_restarts_what_dies_and_ends_with_ctrl_c(up: Verb) -> N
         assert found is not None
         address = found[0].removesuffix("/metrics") + "/healthz"
         until(lambda address=address: healthy(address), 30, f"{name} at {address}")
+    a_second_one_is_refused(up)
+    a_second_one_is_refused(up)
     os.kill(pids[2], signal.SIGKILL)
     again = pid_in(up.says("publisher    | started again as pid"))
     os.kill(up.process.pid, signal.SIGINT)
@@ -55,6 +57,18 @@ def test_up_serves_health_restarts_what_dies_and_ends_with_ctrl_c(up: Verb) -> N
     assert [line for line in up.said if "signal SIGKILL" in line] == [
         "publisher    | ended with signal SIGKILL; started again in 0.1 s"
     ]
+
+
+def a_second_one_is_refused(up: Verb) -> None:
+    """It would fence the first one's processes; nothing of it is started."""
+    kafka, redis = (up.says(f"{name} at").split()[2] for name in ("Kafka", "Redis"))
+    second = Verb(up.folder, "up", merged=True, STREAMBG_BOOTSTRAP=kafka, STREAMBG_REDIS=redis)
+    assert second.end(60) == 5
+    said = " ".join(second.said)
+    assert "this pipeline runs already: publisher slot 0, comparator slot 0 (at 127.0.0.1)" in said
+    assert "streambg up --take-over" in said
+    assert "started as pid" not in said
+    assert not [line for line in up.said if "exit code 7" in line]
 
 
 def test_nothing_outlives_an_up_that_is_killed(up: Verb) -> None:

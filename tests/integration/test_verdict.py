@@ -151,6 +151,33 @@ def test_a_good_candidate_is_promoted_a_bad_one_aborted_and_silence_is_never_a_p
         text = streambg(run.folder, "verdict")
         assert text.returncode == 10
         assert text.stdout.startswith("abort: green m:1 against blue m:1, ")
+        not_by_hand(run)
+        aborted_stays_aborted(run, process, worse)
+
+
+def not_by_hand(run: Running) -> None:
+    """What the verdict calls harmful gets no more weight from a person who does not say that it shall."""
+    for words in (("shift", "10%"), ("promote",)):
+        refused = streambg(run.folder, *words)
+        assert refused.returncode == 5
+        assert "green m:1 harms: the verdict is abort: errors: harm, " in refused.stderr
+        assert f"streambg {words[0]}{' 10' if words[1:] else ''} --force --reason" in refused.stderr
+    status = json.loads(streambg(run.folder, "status", "--output", "json").stdout)
+    assert status["verdict"]["word"] == "abort"
+    assert status["attention"][0].startswith("the verdict is abort: errors: harm, ")
+    forced = streambg(run.folder, "shift", "10%", "--force", "--reason", "a test of harm")
+    assert forced.returncode == 0, forced.stderr
+    assert streambg(run.folder, "shift", "0").returncode == 0, "less of it is always allowed"
+
+
+def aborted_stays_aborted(run: Running, process: Process, candidate: int) -> None:
+    assert streambg(run.folder, "abort", "--reason", "too many errors").returncode == 0
+    code, said = verdict(run, "--wait")
+    assert (code, said["word"], said["deployment"]) == (10, "abort", candidate)
+    assert said["reasons"][0].startswith("aborted by ")
+    assert said["reasons"][0].endswith(": too many errors")
+    until(lambda: over_http(process)[1]["reasons"] == said["reasons"], 10, "the same over HTTP")
+    assert over_http(process)[0] == 503
 
 
 def test_P4_a_candidate_is_held_against_the_noise_of_live_against_itself(

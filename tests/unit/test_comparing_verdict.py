@@ -244,15 +244,15 @@ def test_over_http_a_verdict_that_nobody_renews_is_no_promote(monkeypatch: pytes
     monkeypatch.setattr(judging_loop, "case_of", lambda _state: CASE)
     made = judge(CASE, material_of(parts(50), ()), "fraud", 1_000_000)
     judges = Judge(cast(Any, None), Desk(), cast(Any, None), cast(Any, None))
-    assert judges.page(state, 1_000_000) == {"ok": False, "reasons": ["nothing was judged yet"]}
+    assert judges.page(state, (), 1_000_000) == {"ok": False, "reasons": ["nothing was judged yet"]}
     judges.latest = msgspec.structs.replace(made, word="promote", reasons=("fine",))
-    fresh = judges.page(state, 1_000_000 + int(STALE_S * 1_000))
+    fresh = judges.page(state, (), 1_000_000 + int(STALE_S * 1_000))
     assert (fresh["ok"], fresh["word"], fresh["reasons"]) == (True, "promote", ["fine"])
-    old = judges.page(state, 1_001_000 + int(STALE_S * 1_000))
+    old = judges.page(state, (), 1_001_000 + int(STALE_S * 1_000))
     assert (old["ok"], old["word"]) == (False, "continue")
     assert "the last verdict (promote) is 91 s old, the limit is 90 s" in old["reasons"][0]
     monkeypatch.setattr(judging_loop, "case_of", lambda _state: replace(CASE, watched=True))
-    assert judges.page(state, 1_000_000)["word"] == "continue"
+    assert judges.page(state, (), 1_000_000)["word"] == "continue"
 
 
 def test_P5_a_newer_verdict_says_upgrade_and_what_is_none_is_an_error() -> None:

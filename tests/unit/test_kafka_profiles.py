@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ from streambg.kafka import profiles
 from streambg.kafka.admin import await_reachable
 from streambg.kafka.errors import FENCED_CODES, kafka_error, translate
 from streambg.process import sites
+from streambg.servers import detached, processes
+from streambg.servers.launching import RunningServer
 
 TX = "streambg.fraud.publisher.0"
 Make = Callable[[Pipeline], profiles.ClientConfig]
@@ -147,6 +151,31 @@ def test_a_broker_that_is_not_there_is_named_with_the_reason_and_the_way_out(pip
     assert "no Kafka broker answered at 127.0.0.1:1 within 0.5 s" in caught.value.what
     assert "Connection refused" in caught.value.what
     assert "STREAMBG_BOOTSTRAP" in caught.value.way_out
+
+
+def test_the_broker_that_was_started_elsewhere_is_named(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMBG_CACHE", str(tmp_path))
+    pid = os.getpid()
+    started = processes.identity(pid)
+    assert detached.elsewhere("127.0.0.1:1") == "", "none was started"
+    state = detached.State(
+        tuple(
+            RunningServer(name, address, "local", 1, pid, started)
+            for name, address in (("kafka", "127.0.0.1:19067"), ("redis", "redis://127.0.0.1:7/0"))
+        )
+    )
+    detached.home(None).mkdir()
+    detached._write_state(detached.home(None), state)
+    line = "export STREAMBG_BOOTSTRAP=127.0.0.1:19067 STREAMBG_REDIS=redis://127.0.0.1:7/0"
+    with pytest.raises(Unreachable) as caught:
+        await_reachable(profiles.admin(pipeline), 0.1)
+    assert caught.value.way_out == f"the broker of `streambg broker start` has another address: {line}"
+    assert detached.elsewhere("127.0.0.1:1,127.0.0.1:19067") == "", "that is the one that was asked"
+    gone = detached.State(tuple(replace(server, started="another process") for server in state.servers))
+    detached._write_state(detached.home(None), gone)
+    assert detached.elsewhere("127.0.0.1:1") == ""
 
 
 def test_a_client_that_cannot_be_made_is_a_configuration_error(pipeline: Pipeline) -> None:

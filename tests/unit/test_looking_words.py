@@ -14,7 +14,7 @@ from streambg.control.state import ControlState, Deployment, Phase
 from streambg.looking import why
 from streambg.looking.event import Event, Given, Reached, as_json, status_words
 from streambg.looking.why import Choice, Reply, choice_of
-from streambg.looking.words import as_fields, parse_since, show, show_time
+from streambg.looking.words import as_fields, parse_since, reasons, show, show_time
 from streambg.records.outcome import GIVEN_UP, DeadLetter, Outcome, Why
 from streambg.records.rules import Rules
 from streambg.records.source import Color, Source
@@ -145,7 +145,9 @@ def test_a_status_for_every_state_of_not_yet() -> None:
     nothing = replace(event, reached=fresh, source=Source("sensors", 3, 51))
     assert status_words(nothing) == "not settled yet: settled is nothing; 1 before it come first"
     beyond = replace(event, status="beyond the end", source=Source("sensors", 3, 7_001), given=None)
-    assert "ends at 7000; 2 to come" in status_words(beyond)
+    assert status_words(beyond) == "not there yet: the partition's last event is 6999"
+    empty = replace(beyond, reached=replace(reached, input=(7_000, 7_000)))
+    assert status_words(empty) == "not there yet: the partition is empty"
     assert beyond.input_words == "not written yet: the input's partition ends at 7000"
     below = replace(event, status="below the origin", source=Source("sensors", 3, 20), given=None)
     assert "began at 50" in status_words(below)
@@ -211,3 +213,9 @@ def test_since() -> None:
     assert show_time(1_795_789_800_000) == "2026-11-27T14:30:00.000+00:00"
     with pytest.raises(ValueError, match="neither a duration"):
         parse_since("yesterday", 0)
+
+
+def test_P17_a_color_that_was_not_asked_is_called_so() -> None:
+    letter = DeadLetter(AT, 5, "blue", {"blue": "not JSON", "green": "none"})
+    assert reasons(letter) == {"blue": "not JSON", "green": "not asked"}
+    assert reasons(replace(letter, reasons={"blue": "none", "green": "late"})) == {"blue": "none", "green": "late"}

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from waiting import until
 
-from streambg.errors import ConfigError, StreambgError
+from streambg.errors import ConfigError, Refused, StreambgError
 from streambg.running import plan
+from streambg.running.holders import await_free
 from streambg.running.lines import labelled, readable
 from streambg.running.restarts import FIRST_DELAY, LONG_LIFE, LONGEST_DELAY, Again, Leave, after_end, words
 from streambg.running.stopping import Stopping
@@ -336,3 +337,20 @@ def test_a_signal_interrupts_a_slow_start_and_is_a_wish_later() -> None:
         signal.raise_signal(signal.SIGINT)
         assert pressed == ["again"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+# -- whose places are they? --------------------------------------------------------------------------------------------
+
+HELD = {"scorer.blue slot 0": "/127.0.0.1", "publisher slot 0": "/127.0.0.1"}
+
+
+def test_members_that_have_just_ended_are_waited_for_the_living_are_named() -> None:
+    said: list[str] = []
+    await_free(dict, said.append)
+    assert said == [], "nobody is there: nothing is said"
+    looks = iter([HELD, {"publisher slot 0": "/127.0.0.1"}, {}])
+    await_free(lambda: next(looks), said.append, 30.0)
+    assert len(said) == 1
+    assert said[0].startswith("scorer.blue slot 0, publisher slot 0 (at 127.0.0.1): not free")
+    with pytest.raises(Refused, match=r"runs already: scorer\.blue slot 0, publisher slot 0 \(at 127\.0\.0\.1\)"):
+        await_free(lambda: HELD, said.append, 0.0)

@@ -15,12 +15,13 @@ from rich.console import Console
 
 from streambg.cli import status as cli
 from streambg.cli.common import Output
+from streambg.comparing.told import Told
 from streambg.records.batch import Batch
 from streambg.records.coverage import Coverage
 from streambg.records.outcome import DeadLetter
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color, Source
-from streambg.status import figures
+from streambg.status import figures, show
 from streambg.status.figures import Outcomes, Rates, Recent, Seen
 from streambg.status.report import Command, Lane, Member, Servers, Status, as_json, attention
 from streambg.status.show import page
@@ -140,6 +141,18 @@ def status(*lanes: Lane, log: Log | None = None, **more: Any) -> Status:
 
 def notes(found: Status) -> list[str]:
     return attention(found, MAX_LAG_MS)
+
+
+def test_a_verdict_that_says_abort_deserves_attention_no_other_word_does() -> None:
+    for word in ("promote", "continue", "inconclusive"):
+        assert notes(status(verdict=Told(word, ("so far",), None))) == []
+    harm = Told("abort", ("errors: harm", "flips: harm"), None)
+    assert notes(status(verdict=harm)) == ["the verdict is abort: errors: harm; flips: harm: `streambg abort`"]
+    promoted = control(weight=5_000)
+    promoted.say("promote", candidate=1)
+    lanes = lane(epoch=3)
+    assert notes(status(lanes, log=promoted, verdict=harm))[0].endswith("`streambg rollback`")
+    assert "verdict: abort, errors: harm (and 1 more: streambg verdict)" in show._verdict(harm).plain
 
 
 def test_all_is_well() -> None:

@@ -1,0 +1,70 @@
+"""What a person types instead of a command that was refused: the way out as a command, where there is one. Pure."""
+
+from __future__ import annotations
+
+from streambg.control.state import ControlState, Phase
+from streambg.records.source import other
+
+LOOK = "streambg status"
+# Those that move traffic to a candidate, or begin to.
+_FORWARD = frozenset({"shift", "promote", "rollout-start"})
+
+
+def instead(verb: str, refusal: str, state: ControlState) -> str:
+    """The command to type next. state: in force, as the refusal left it; refusal: its words, as the log has them."""
+    if state.live is None:
+        return "streambg deploy blue NAME:VERSION"
+    if refusal.startswith("expected epoch"):  # somebody was faster (P1)
+        return f"{LOOK}; if it is still meant, the same again"
+    if state.paused and verb in _FORWARD:
+        return "streambg resume"
+    if verb in {"pause", "resume"}:
+        return LOOK
+    match state.phase:
+        case Phase.ALONE:
+            return _alone(verb, state)
+        case Phase.CANDIDATE:
+            return _candidate(verb, state)
+        case Phase.ABORTED:
+            return _deploy(state) if verb in _FORWARD else LOOK
+        case _:
+            return _warm(verb, state)
+
+
+def _deploy(state: ControlState) -> str:
+    return f"streambg deploy {_other(state)} NAME:VERSION"
+
+
+def _other(state: ControlState) -> str:
+    return other(state.live) if state.live else "blue"
+
+
+def _alone(verb: str, state: ControlState) -> str:
+    return _deploy(state) if verb in (*_FORWARD, "abort", "deploy") else LOOK
+
+
+def _candidate(verb: str, state: ControlState) -> str:
+    candidate = state.other_deployment
+    match verb:
+        case "deploy":
+            return _deploy(state)
+        case "rollback":
+            return "streambg abort"
+        case "retire" if state.weight > 0:
+            return f"streambg shift 0; then streambg retire {_other(state)}"
+        case "retire":  # of the live color
+            return "streambg promote; the old live color can be retired then"
+        case "promote" if candidate is not None and candidate.sample is not None:
+            return "streambg shift 1; then streambg promote"
+    return LOOK
+
+
+def _warm(verb: str, state: ControlState) -> str:
+    match verb:
+        case "abort" | "retire":  # of the live color
+            return "streambg rollback"
+        case "deploy":
+            return f"streambg retire {_other(state)}; then the same again (or at once, with --gives-up-rollback)"
+        case "shift" | "promote" | "rollout-start":
+            return f"streambg rollback; or streambg retire {_other(state)}, then {_deploy(state)}"
+    return LOOK
