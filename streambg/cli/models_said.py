@@ -38,7 +38,7 @@ def cares(registry: Registry, loaded: LoadedModel) -> Iterator[str]:
         for other in of_another_state(
             loaded.manifest, [listed.manifest for listed in registry.list() if listed.manifest is not None]
         )
-        if registry.kept_source(other) is None
+        if not _has_a_copy(registry, other)
     ]
     if lost:
         yield (
@@ -53,6 +53,13 @@ def cares(registry: Registry, loaded: LoadedModel) -> Iterator[str]:
             f"it does not answer a made up event: {reason}. {features(schema)}; `streambg models verify "
             f"{loaded.manifest.ref} --sample FILE.jsonl` tries real ones"
         )
+
+
+def _has_a_copy(registry: Registry, other: Manifest) -> bool:
+    try:
+        return registry.kept_source(other) is not None
+    except ModelError:  # it is damaged; that is said to who loads it
+        return False
 
 
 def features(schema: Schema) -> str:
