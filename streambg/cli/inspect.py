@@ -184,7 +184,7 @@ def _outcome(outcome: Published | Letter | None, full: bool) -> str:
         case Published():
             value = show(outcome.value, full=full)
             at = moment(outcome.time_ms, fine=True)
-            return f"output record {outcome.offset}, {at}: {value}; header {outcome.header}"
+            return f"output record {outcome.offset}, {at}: {value}\nheader {outcome.header}"
         case Letter():
             whys = "; ".join(f"{color}: {reason}" for color, reason in reasons(outcome.letter).items())
             return f"dead letter {outcome.offset}, {moment(outcome.time_ms, fine=True)}: {whys}"

@@ -61,9 +61,9 @@ def plan(
     actions = topicplan.plan(topicplan.connect(config), topicplan.load_topics(config), partitions)
     if output is Output.JSON:
         print_json({"pipeline": config.name, "actions": [_shown(action) for action in actions]})
-    else:
-        _print(actions)
     refuse_impossible(actions)
+    if output is Output.TEXT:
+        _print(actions)
 
 
 @app.command(epilog="Example:  streambg topics apply --partitions 6 --yes")
@@ -79,9 +79,9 @@ def apply(
     config = load_pipeline(pipeline)
     admin = topicplan.connect(config)
     actions = topicplan.plan(admin, topicplan.load_topics(config), partitions)
+    refuse_impossible(actions)
     if output is Output.TEXT:
         _print(actions)
-    refuse_impossible(actions)
     work = [action for action in actions if action.kind != "unchanged"]
     if work and not yes:
         confirm(f"Do this at {config.kafka.bootstrap}?")
@@ -165,10 +165,8 @@ def _shown(action: Action) -> dict[str, Any]:
 
 
 def _print(actions: list[Action]) -> None:
-    """What can be done, a topic in two lines; what cannot is said once, by the error."""
+    """A topic in two lines. None of them is impossible: that was said, and nothing else."""
     for action in actions:
-        if action.kind == "impossible":
-            continue
         stdout.print(Paragraph((f"{action.kind:9}", _COLORS[action.kind]), f"  {action.name}", indent=11), crop=False)
         for says, style in [*((says, "") for says in action.says), *((note, "dim") for note in action.notes)]:
             stdout.print(Paragraph((f"{' ' * 11}{says}", style), indent=13), crop=False)

@@ -212,7 +212,7 @@ def test_the_verb_by_position_key_and_field(seen: Seen) -> None:
     assert key is not None
     one = seen.answer("inspect", seen.source(number, offset))
     assert one["source"] == seen.source(number, offset)
-    text = seen.cli("inspect", seen.source(number, offset)).stdout
+    text = " ".join(seen.cli("inspect", seen.source(number, offset)).stdout.split())
     assert one["why"] in text
     assert one["outcome"]["header"] in text
     by_field = seen.answer("inspect", "--field", f"id={json.loads(value or b'')['id']}")
