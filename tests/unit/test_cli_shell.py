@@ -203,7 +203,8 @@ def test_ctrl_c_while_the_verbs_are_loaded_is_dropped_by_nobody() -> None:
 
 def verbs_that(monkeypatch: pytest.MonkeyPatch, main: Callable[[], None]) -> None:
     module = ModuleType("streambg.cli.main")
-    monkeypatch.setattr(module, "main", main, raising=False)
+    monkeypatch.setattr(module, "asked", lambda: None, raising=False)
+    monkeypatch.setattr(module, "run", lambda _verbs: main(), raising=False)
     monkeypatch.setitem(sys.modules, "streambg.cli.main", module)
 
 
