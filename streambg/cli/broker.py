@@ -90,7 +90,8 @@ def start(
     ):
         if not already and asked is None and server.port != usual:
             typer.echo(f"Port {usual} was in use: {server.name} listens at {server.port}.")
-    typer.echo('In this shell, and every other that uses them: eval "$(streambg broker start | grep ^export)"')
+    again = "streambg broker start" + (f" --dir {directory}" if directory else "")
+    typer.echo(f'In this shell, and every other that uses them: eval "$({again} | grep ^export)"')
     typer.echo(f"\nexport STREAMBG_BOOTSTRAP={kafka.address}\nexport STREAMBG_REDIS={redis.address}")
 
 

@@ -69,8 +69,8 @@ def await_free(look: Callable[[], Holders], note: Callable[[str], None], wait_s:
     if not (held := look()):
         return
     note(
-        f"{_named(held)}: not free; if the processes have ended, they are within {wait_s:g} s "
-        "(--take-over does not wait)"
+        f"{_named(held)}: taken; whoever has just ended keeps them for {wait_s:g} s at most, which is waited for "
+        "(--take-over does not)"
     )
     while held := look():
         if time.monotonic() > deadline:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checkout import Verb
 from pipelines import Process, Running, pipeline
 from typer.testing import CliRunner, Result
 from waiting import until
@@ -22,6 +23,7 @@ from streambg.control.fold import Entry
 from streambg.control.rollouts import Rollout, Stage
 from streambg.control.state import ControlState, Phase
 from streambg.control.verbs import Said
+from streambg.rollout import standing
 from streambg.rollout import verbs as rollouts
 
 pytestmark = pytest.mark.integration
@@ -143,13 +145,17 @@ def pipeline_with(
 
 
 def test_a_good_candidate_is_promoted_by_the_plan_alone_whoever_is_killed(
-    kafka: str, redis_url: str, tmp_path: Path
+    kafka: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two controllers, one of them killed; the comparator killed: the same way to the end, and every event answered."""
+    monkeypatch.setattr(standing, "OVERDUE_S", 1.0)
     with pipeline_with(kafka, redis_url, tmp_path, "rolling") as run:
-        controllers = [run.start("controller"), run.start("controller")]
         with feeding(run):
             begin(run)
+            nobody = "for 1 s and more: does a controller run?"
+            until(lambda: nobody in cli(run, "rollout", "status").stdout, 60, "nobody does what is next")
+            a_watch_that_is_left(run)
+            controllers = [run.start("controller"), run.start("controller")]
             reaches(run, lambda now: now.step == 1, "the second step")
             controllers[0].kill()
             comparator = next(process for process in run.processes if process.name == "comparator")
@@ -174,6 +180,16 @@ def test_a_good_candidate_is_promoted_by_the_plan_alone_whoever_is_killed(
         assert json.loads(done.stdout)["stage"] == "done"
         run.drained()
         run.expect_exactly_once()
+
+
+def a_watch_that_is_left(run: Running) -> None:
+    """Ctrl-C of --watch ends nothing but the watch, and says so."""
+    watch = Verb(run.folder, "rollout", "status", "--watch", merged=True)
+    watch.says("in force")
+    watch.process.send_signal(signal.SIGINT)
+    assert watch.end(30) == 130
+    assert "The rollout goes on; `streambg rollout stop` ends it." in watch.said
+    assert rollout(run).active
 
 
 def test_a_bad_candidate_is_aborted_and_one_that_says_nothing_is_held(

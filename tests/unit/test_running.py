@@ -351,6 +351,6 @@ def test_members_that_have_just_ended_are_waited_for_the_living_are_named() -> N
     looks = iter([HELD, {"publisher slot 0": "/127.0.0.1"}, {}])
     await_free(lambda: next(looks), said.append, 30.0)
     assert len(said) == 1
-    assert said[0].startswith("scorer.blue slot 0, publisher slot 0 (at 127.0.0.1): not free")
+    assert said[0].startswith("scorer.blue slot 0, publisher slot 0 (at 127.0.0.1): taken; ")
     with pytest.raises(Refused, match=r"runs already: scorer\.blue slot 0, publisher slot 0 \(at 127\.0\.0\.1\)"):
         await_free(lambda: HELD, said.append, 0.0)
