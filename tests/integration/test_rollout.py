@@ -170,7 +170,7 @@ def test_a_good_candidate_is_promoted_by_the_plan_alone_whoever_is_killed(
             assert entry.envelope is not None
             if entry.accepted:
                 assert entry.envelope.args["evidence"].startswith("sha256:")
-                assert "errors: e " in entry.envelope.reason
+                assert "errors: evidence " in entry.envelope.reason
                 before = [each.offset for each in entries(run) if each.accepted and each.offset < entry.offset]
                 assert entry.envelope.expected_epoch == before[-1], "decided on what was in force (P1)"
         rows = json.loads(cli(run, "rollout", "history", "--output", "json").stdout)
