@@ -307,7 +307,8 @@ def _good_reason(test: Test) -> str:
 def _harm_reason(gate: Gate, test: Test) -> str:
     """With the limit of harm: it lies within the margin, and who reads only the margin takes -2 of 3 for passed."""
     metric = next(metric for metric in gate.metrics if metric.name == test.metric)
-    beyond = f"harm beyond {margins(metric, bool(test.field))[1] * 100:.4g} points"
+    limit = f"{margins(metric, bool(test.field))[1] * 100:.4g}"
+    beyond = f"harm beyond {limit} point{'s' * (limit != '1')}"
     reached = evidence_words(test.log_harm, test.needed_harm)
     return f"{test.name}: {beyond}, {reached}: mean {_points(test.mean)} over {test.events:,} events"
 

@@ -160,11 +160,11 @@ def not_by_hand(run: Running) -> None:
     for words in (("shift", "10%"), ("promote",)):
         refused = streambg(run.folder, *words)
         assert refused.returncode == 5
-        assert "green m:1 harms: the verdict is abort: errors: harm beyond 1 points, " in refused.stderr
+        assert "green m:1 harms: the verdict is abort: errors: harm beyond 1 point, " in refused.stderr
         assert f"streambg {words[0]}{' 10' if words[1:] else ''} --force --reason" in refused.stderr
     status = json.loads(streambg(run.folder, "status", "--output", "json").stdout)
     assert status["verdict"]["word"] == "abort"
-    assert status["attention"][0].startswith("the verdict is abort: errors: harm beyond 1 points, ")
+    assert status["attention"][0].startswith("the verdict is abort: errors: harm beyond 1 point, ")
     forced = streambg(run.folder, "shift", "10%", "--force", "--reason", "a test of harm")
     assert forced.returncode == 0, forced.stderr
     assert streambg(run.folder, "shift", "0").returncode == 0, "less of it is always allowed"
