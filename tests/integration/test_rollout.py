@@ -185,7 +185,7 @@ def test_a_good_candidate_is_promoted_by_the_plan_alone_whoever_is_killed(
 def a_watch_that_is_left(run: Running) -> None:
     """Ctrl-C of --watch ends nothing but the watch, and says so."""
     watch = Verb(run.folder, "rollout", "status", "--watch", merged=True)
-    watch.says("in force")
+    watch.says(" now ")
     watch.process.send_signal(signal.SIGINT)
     assert watch.end(30) == 130
     assert "The rollout goes on; `streambg rollout stop` ends it." in watch.said
