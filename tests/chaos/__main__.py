@@ -23,6 +23,7 @@ from chaos.running import play
 from chaos.scenario import ALL, FULL, SCALED, SHORT
 from chaos.table import HEAD, SIZES, Result, broken_off, cells
 from streambg.errors import StreambgError
+from streambg.process import logs
 
 RESULTS = Path("build/chaos.jsonl")
 COUNTS = dict(zip(SIZES, (SHORT, SCALED, FULL), strict=True))
@@ -41,10 +42,11 @@ def main() -> int:
     options.add_argument("--logs", type=Path, help="keep each row's files here: its processes' logs, its pipeline")
     options.add_argument("--report", type=Path, help="renew the rows of the table in this page")
     chosen = options.parse_args()
+    logs.configure("chaos", console=True, level="error")  # what the verbs' clients go through is the fault itself
     unknown = [word for word in chosen.only if not rows(word)]
     if unknown:
         options.error(f"no scenario {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
-    logs = chosen.logs.resolve() if chosen.logs is not None else None
+    kept = chosen.logs.resolve() if chosen.logs is not None else None
     results, commit = _done(chosen.results), _commit()
     wanted = list(dict.fromkeys(row for word in chosen.only for row in rows(word)))
     done = {row: result for result in results for row in [result.row] if result.size == chosen.size}
@@ -54,7 +56,7 @@ def main() -> int:
         console.print(f"the others stand in {chosen.results}; --again runs them, too")
     for number, row in enumerate(due, 1):
         console.print(f"{row} ({number} of {len(due)}): {ALL[row].fault} ...")
-        played = _played(row, COUNTS[chosen.size], chosen.seed, logs)
+        played = _played(row, COUNTS[chosen.size], chosen.seed, kept)
         done[row] = replace(played, size=chosen.size, commit=commit, day=f"{datetime.now(UTC):%Y-%m-%d}")
         results.append(done[row])
         console.print(f"  {', '.join(cells(done[row])[2:])}", highlight=False)
@@ -76,11 +78,11 @@ def rows(word: str) -> list[str]:
     return [row for row in ALL if word in (row, row[0])]
 
 
-def _played(row: str, size: int, seed: int, logs: Path | None) -> Result:
+def _played(row: str, size: int, seed: int, kept: Path | None) -> Result:
     """A row that cannot be run has failed; the others are run all the same."""
     began = time.monotonic()
     try:
-        result = play(row, size, seed, logs)
+        result = play(row, size, seed, kept)
     except (AssertionError, StreambgError) as error:
         console.print_exception()
         result = broken_off(row, ALL[row].fault, str(error).splitlines()[0])

@@ -113,9 +113,7 @@ class Cluster:
             first.format()
             for node in others:
                 node.copy(first.data)
-            for node in self.nodes.values():
-                node.start()
-            until(self.whole, START_TIMEOUT_S, "three nodes that know each other")
+            until(self._come_up, START_TIMEOUT_S, "three nodes that know each other")
         except BaseException as error:
             error.add_note(self._last_words())
             self.close()
@@ -144,6 +142,12 @@ class Cluster:
             return False
         partitions = [each for topic in found.topics.values() for each in topic.partitions.values()]
         return all(len(each.isrs) == len(each.replicas) for each in partitions)
+
+    def _come_up(self) -> bool:
+        """A node whose port a passing connection has taken since it was found free ends, and is started again."""
+        for node in self.nodes.values():
+            node.start()
+        return self.whole()
 
     def until_whole(self) -> None:
         until(self.whole, IN_SYNC_TIMEOUT_S, "all replicas in sync")
