@@ -22,6 +22,7 @@ class Stopping:
         self.wished = threading.Event()
         self.by: signal.Signals | None = None
         self._listening = False
+        self._interrupted = False
         self._at_once: Callable[[], None] | None = None
         self._before: dict[signal.Signals, Any] = {}
 
@@ -35,7 +36,7 @@ class Stopping:
         self.by = self.by or signal.Signals(number)
         self.wished.set()
         if not self._listening:
-            self._listening = True  # what ends now is ended in order, whatever else is pressed
+            self._listening = self._interrupted = True  # what ends now ends in order, whatever else is pressed
             raise KeyboardInterrupt
         if again and self._at_once is not None:
             self._at_once()
@@ -49,3 +50,6 @@ class Stopping:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._interrupted and isinstance(error, SystemError | TypeError):
+            # what Kafka's client makes of a KeyboardInterrupt while it takes its settings, or answers
+            raise KeyboardInterrupt from error

@@ -21,6 +21,7 @@ from streambg.cli.tab import bash_completion, join_colons, words_before
 from streambg.models.policy import Policy
 from streambg.models.registry import Registry
 from streambg.process.ctrl_c import ctrl_c_waits
+from streambg.running.stopping import Stopping
 
 PIPELINE = """
 pipeline: shuttle
@@ -271,3 +272,17 @@ def test_a_process_that_waits_for_its_topics_ends_on_ctrl_c(folder: Path) -> Non
             process.wait(20)
     assert process.returncode == 130
     assert "Traceback" not in log.read_text()
+
+
+def test_ctrl_c_of_which_a_client_made_another_error_while_it_is_a_wish_to_stop() -> None:
+    def taken_for_something_else() -> None:
+        with Stopping():
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                raise TypeError("expected configuration property value as type unicode string") from None
+
+    with pytest.raises(KeyboardInterrupt):
+        taken_for_something_else()
+    with pytest.raises(TypeError, match="our own"), Stopping():
+        raise TypeError("our own")
