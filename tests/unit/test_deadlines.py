@@ -43,6 +43,12 @@ class Logs:
     def late(self, now: float) -> list[tuple[Partition, Waiting, Color]]:
         return self.deadlines.fired(self._partitions, now, self.end, self.read)
 
+    def fire(self, now: float) -> None:
+        """Green is read to its end, and is late."""
+        self.reads["green"] = self.ends["green"]
+        [(partition, waiting, _)] = self.late(now)
+        partition.fire(waiting)
+
     def doubted(self, now: float) -> bool:
         return bool(self.deadlines.doubted(self._partitions, now))
 
@@ -103,9 +109,7 @@ def test_P34_while_a_color_is_late_its_log_is_read_to_its_end_again_and_again() 
     logs = Logs(partition)
     partition.offer("blue", fetched(0, answers(0, -1, 2), at=100.0))
     partition.advance(100)
-    logs.reads["green"] = 5
-    [(_, waiting, _)] = logs.late(102.0)
-    partition.fire(waiting)
+    logs.fire(102.0)
     assert partition.advance(100) is not None
     asked = logs.asked
     assert logs.late(102.4) == []
@@ -133,9 +137,7 @@ def test_P34_what_reaches_the_log_long_after_the_look_stands_only_by_another() -
     logs = Logs(partition)
     partition.offer("blue", fetched(0, answers(0, -1, 2), at=100.0))
     partition.advance(100)
-    logs.reads["green"] = 5
-    [(_, waiting, _)] = logs.late(102.0)
-    partition.fire(waiting)
+    logs.fire(102.0)
     assert partition.advance(100) is not None
     logs.deadlines.claim(partition, -1)
     assert logs.deadlines.outlived(partitions, 104.0) == [], "the look is as old as the deadline, not older"
@@ -156,9 +158,7 @@ def test_P34_answers_below_what_is_called_late_refute_nothing() -> None:
     partition.offer("green", fetched(0, answers(1, -1, 3), at=100.0))
     while partition.advance(100) is not None:
         pass
-    logs.reads["green"] = 5
-    [(_, waiting, _)] = logs.late(102.0)
-    partition.fire(waiting)
+    logs.fire(102.0)
     assert (partition.settled, partition.advance(100) is not None, partition.settled) == (3, True, 9)
     logs.deadlines.claim(partition, 7)
     partition.offer("green", fetched(1, answers(1, 3, 7), at=105.0))
