@@ -221,7 +221,8 @@ def differences(pipeline: Pipeline) -> tuple[int, list[str]]:
 
 def _of_other_positions(records: Sequence[VerdictRecord]) -> VerdictRecord:
     last = records[-1]
-    other = next(each.compared for each in records if each.compared != last.compared)
+    # where every verdict is of the same positions: of none
+    other = next((each.compared for each in records if each.compared != last.compared), {})
     return msgspec.structs.replace(last, compared=other)
 
 

@@ -45,6 +45,10 @@ drift: {{features: [f1]}}
 """
 # A sixth of the events, then the rest: the comparator is killed between.
 FIRST = EVENTS // 6
+# Where the input's end was reached, its next event is taken to be dated at most EARLY_MS before the moment that showed
+# the end (labelling/filling.py): else a label that old is looked for before its event is there. So no comparator runs
+# while events are written, and the rest is dated this long before the kill, at or after the last such moment.
+REST_MS = EARLY_MS - 1_000
 
 
 def events() -> list[list[tuple[bytes, bytes]]]:
@@ -63,31 +67,33 @@ def events() -> list[list[tuple[bytes, bytes]]]:
 class Run:
     """One of the two."""
 
-    def __init__(self, run: Running, began_ms: int) -> None:
-        self.run, self._began_ms = run, began_ms
+    def __init__(self, run: Running) -> None:
+        self.run = run
+        self._comparator: Process | None = None
         run.say("deploy", "blue", "m:1", start="earliest")
         run.say("deploy", "green", "m:2")
         run.scorers()
-        self.comparator = run.with_port(run.start("comparator"))
         self._producer = Producer(dict(profiles.idempotent_producer(run.pipeline, "test-streams")))
 
-    def write(self, rows: list[list[tuple[bytes, bytes]]], first: int, last: int) -> None:
-        """Events a millisecond apart, each label a second after its event: the same times in both runs."""
+    def write(self, rows: list[list[tuple[bytes, bytes]]], first: int, last: int, began_ms: int) -> None:
+        """Events a millisecond apart from `began_ms` on, each label a while after its event."""
         for number in range(first, last):
             for partition, stream in enumerate(rows):
-                at, (event, label) = self._began_ms + number, stream[number]
+                at, (event, label) = began_ms + number - first, stream[number]
                 self._producer.produce(self.run.pipeline.topics.input, event, b"k", partition, timestamp=at)
                 topic = f"{self.run.pipeline.name}-labels"
-                self._producer.produce(topic, label, b"k", partition, timestamp=at + 1_000)
+                self._producer.produce(topic, label, b"k", partition, timestamp=at + 100)
             self._producer.poll(0)
         self._producer.flush(30)
 
     def verdict(self, last: int) -> dict[str, Any]:
         """The verdict of all events and labels below `last`."""
         ends = dict.fromkeys(map(str, range(len(STREAMS))), last)
+        comparator = self._comparator
+        assert comparator is not None, "compare() comes first"
 
         def reached() -> dict[str, Any] | None:
-            said = over_http(self.comparator)
+            said = over_http(comparator)
             positions = {key: at + 1 for key, at in said.get("compared", {}).items()}
             return said if positions == ends and said["labels"] == ends else None
 
@@ -95,9 +101,12 @@ class Run:
         assert found is not None
         return found
 
+    def compare(self) -> None:
+        self._comparator = self.run.with_port(self.run.start("comparator"))
+
     def kill_comparator(self) -> None:
-        self.comparator.kill()
-        self.comparator = self.run.with_port(self.run.start("comparator"))
+        assert self._comparator is not None, "compare() comes first"
+        self._comparator.kill()
 
     def kept(self) -> dict[int, dict[str, Any]]:
         """What stands in the evidence topic, without what latencies and batch borders go into."""
@@ -117,6 +126,10 @@ class Run:
         return found
 
 
+def now_ms() -> int:
+    return int(time.time() * 1_000)
+
+
 def over_http(process: Process) -> dict[str, Any]:
     try:
         with urlopen(f"http://127.0.0.1:{process.port}/verdict", timeout=5) as answer:
@@ -130,8 +143,6 @@ def over_http(process: Process) -> dict[str, Any]:
 
 @contextmanager
 def runs(folder: Path, kafka: str, redis_url: str, name: str) -> Iterator[list[Run]]:
-    # so long ago that no label waits for events that might still come
-    began_ms = int(time.time() * 1_000) - 2 * EARLY_MS - EVENTS - 1_000
     with ExitStack() as stack:
         made = []
         for number in (1, 2):
@@ -142,7 +153,7 @@ def runs(folder: Path, kafka: str, redis_url: str, name: str) -> Iterator[list[R
             opened = pipeline(
                 place, kafka, own, partitions=len(STREAMS), redis=redis_url, carry=("id", "f1"), more=more
             )
-            made.append(Run(stack.enter_context(opened), began_ms))
+            made.append(Run(stack.enter_context(opened)))
         yield made
 
 
@@ -152,15 +163,24 @@ def test_P32_two_runs_over_drift_streams_know_and_say_the_same(
     """P30, P33: one run in one go, one whose comparator is killed; and each as an uninterrupted reader has it."""
     rows = events()
     with runs(tmp_path, kafka, redis_url, unique) as (straight, broken):
-        straight.write(rows, 0, EVENTS)
-        broken.write(rows, 0, FIRST)
+        # so long ago that none of these labels waits for events that might still come
+        began_ms = now_ms() - 2 * EARLY_MS - FIRST - 1_000
+        broken.write(rows, 0, FIRST, began_ms)
+        broken.compare()
         broken.verdict(FIRST)
         broken.kill_comparator()
-        broken.write(rows, FIRST, EVENTS)
+        rest_ms = now_ms() - REST_MS
+        straight.write(rows, 0, FIRST, began_ms)
+        for each in (broken, straight):
+            each.write(rows, FIRST, EVENTS, rest_ms)
+            each.compare()
         one, other = straight.verdict(EVENTS), broken.verdict(EVENTS)
-        for name in ("digest", "word", "ready", "reasons", "tests", "drifted", "distances", "events", "coverage"):
+        for name in ("word", "ready", "reasons", "tests", "drifted", "distances", "events", "coverage", "digest"):
             assert one[name] == other[name], name
         assert one["events"] == len(STREAMS) * EVENTS
+        assert [each["events"] for each in one["tests"]] == [one["events"]] * len(one["tests"]), (
+            "every label is matched"
+        )
         assert {each["stream"] for each in one["drifted"]} >= {"blue f1", "green f1"}, "the inputs move"
         assert {each["partition"] for each in one["drifted"] if each["alike"]} == {1}, "and not where a concept turns"
         kept = until(lambda: _same(straight, broken), 30, "the same evidence in both topics")
