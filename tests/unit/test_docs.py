@@ -153,6 +153,14 @@ def test_P4_the_example_of_rules_names_every_rule_that_is_read() -> None:
     assert set(said) - left_out == set(msgspec.json.decode(load(ROOT / "pipeline.yaml", {}).deciding_text()))
 
 
+def test_symptoms_are_told_in_words_that_streambg_says() -> None:
+    source = "\n".join(file.read_text() for file in (ROOT / "streambg").rglob("*.py"))
+    symptoms = re.findall(r"^\| (.*?) \|", page("troubleshooting.md"), re.MULTILINE)
+    quoted = [words for symptom in symptoms for words in re.findall(r"`([^`]+)`", symptom)]
+    assert len(quoted) > 10
+    assert [words for words in quoted if words not in source] == []
+
+
 # -- names, links, form -----------------------------------------------------------------------------------------------
 
 
