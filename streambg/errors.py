@@ -10,13 +10,14 @@
     ├── Fenced                    7   another process runs under this name; this one must not go on
     ├── Gap                       8   data that is owed is gone; a person decides how to go on
     ├── UpgradeFirst              9   the control log holds a newer format than this process knows
-    ├── ModelError               12   an artifact, its manifest or its code cannot be used
     ├── Hung                     13   a call into a client never returned; the process ended itself
     ├── ContractChanged          14   a version does not keep the contract that readers of the output rely on
+    ├── ModelError               15   an artifact, its manifest or its code cannot be used
     └── SessionEnded              -   internal: throw this session away and start a new one (P21)
 
 Beside the tree: 0 is well; 1 is also the word of a verb that judges (`audit`, `demo`, `doctor`, `status --check`: a
-person should look); 2 is also a flag that does not exist; 3 is also `broker status` where none answers; 130 is Ctrl-C.
+person should look); 2 is also a flag that does not exist; 3 is also `broker status` where none answers; 10, 11 and 12
+are verdicts; 130 is Ctrl-C.
 docs/operations.md has this table with what to do next; a test keeps the two alike.
 """
 
@@ -91,12 +92,6 @@ class UpgradeFirst(StreambgError):
     exit_code = 9
 
 
-class ModelError(StreambgError):
-    """An artifact, its manifest or its code cannot be used."""
-
-    exit_code = 12
-
-
 class Hung(StreambgError):
     """A call into a client overran its timeout by far (process/watch.py), or too many did (kafka/beside.py)."""
 
@@ -107,6 +102,12 @@ class ContractChanged(StreambgError):
     """A version does not keep the contract that readers of the output rely on (control/contract.py)."""
 
     exit_code = 14
+
+
+class ModelError(StreambgError):
+    """An artifact, its manifest or its code cannot be used."""
+
+    exit_code = 15
 
 
 class SessionEnded(StreambgError):

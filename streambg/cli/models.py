@@ -173,7 +173,7 @@ def verify_(
 ) -> None:
     """Check the digest, load the version, and score a sample in batches of 1, 7 and 1,000: the same bytes each time?
 
-    Exit code 12 where anything is not as it must be.
+    Exit code 15 where anything is not as it must be.
     """
     place = place_of(pipeline, registry)
     manifest = place.registry.get(ref)

@@ -255,5 +255,5 @@ def test_a_function_that_may_not_be_imported_ends_the_comparator_with_the_way_ou
         run.say("deploy", "blue", "m:1", start="earliest")
         run.say("deploy", "green", "m:2")
         process = run.start("comparator")
-        assert process.popen.wait(60) == 12
+        assert process.popen.wait(60) == 15
         assert "the metric's module test_metrics is not on the allow-list" in process.log.read_text()

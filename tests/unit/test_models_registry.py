@@ -116,7 +116,7 @@ def test_another_digest_than_the_control_logs_is_not_loaded(registry: Registry, 
     manifest = registry.add(linear(team))
     error = refused(lambda: registry.load("fraud:8", "sha256:" + "0" * 64), "0000 is expected")
     assert manifest.digest in error.what
-    assert error.exit_code == 12
+    assert error.exit_code == 15
     assert error.way_out
 
 

@@ -189,7 +189,7 @@ def test_add_list_show_verify(place: str) -> None:
 def test_verify_ends_with_12_for_a_batch_dependent_model_and_says_which_event(place: str) -> None:
     said("add", "fraud:8", "--format", "python", "--entry", f"{place}:CentredOnItsBatch")
     error = failed("verify", "fraud:8")
-    assert error.exit_code == 12
+    assert error.exit_code == 15
     assert "of 2500 events differently" in error.what
     result = run("verify", "fraud:8", "--output", "json")
     assert json.loads(result.stdout)["examples"][0]["size"] == 7
