@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from streambg.control.commands import format_of
 from streambg.control.fold import ControlFold, Entry
+from streambg.control.follower import Snapshot
+from streambg.control.state import ControlState
 
 RULES = json.dumps({"outputs": ["anomaly"], "decision": {"output": "anomaly", "threshold": 0.5}})
 
@@ -49,3 +52,13 @@ def envelope(verb: str, expected: int, id: str, *, time: int = 1_000, **args: An
             "args": args,
         }
     ).encode()
+
+
+class Follower:
+    """A follower whose view was fresh `age` seconds ago."""
+
+    def __init__(self, age: float) -> None:
+        self._snapshot = Snapshot(ControlState(), -1, time.monotonic() - age)
+
+    def snapshot(self) -> Snapshot:
+        return self._snapshot

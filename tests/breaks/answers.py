@@ -7,7 +7,7 @@ from breaks.one import Break
 RECORDS = "tests/unit/test_records.py::"
 ANSWERS = "tests/unit/test_answers.py::"
 SCORING = "tests/unit/test_scoring.py::"
-SESSIONS = "tests/unit/test_sessions.py::"
+SESSIONS = "tests/unit/test_scoring_session.py::"
 BEGINS = SCORING + "test_P11_where_a_deployment_begins_or_goes_on"
 
 BREAKS = (

@@ -158,7 +158,7 @@ BREAKS = (
     Break(
         6,
         "a scorer goes on without a lease",
-        SESSIONS + "test_P6_a_scorer_without_the_control_log_ends_its_session",
+        "tests/unit/test_scoring_session.py::test_P6_a_scorer_without_the_control_log_ends_its_session",
         "streambg/scoring/session.py",
         "        self._follower.snapshot().require_lease(self.site.clients.now())\n",
         "",
