@@ -51,15 +51,19 @@ BATCHES = {"linger.ms": 200}
 
 
 class Turning(Stream):
-    """The Shuttle data; while `turned`, with the first sensor shifted."""
+    """The Shuttle data; while `turned`, with the first sensor shifted. last_turned: the last such event's number."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         super().__init__(rows, EVENTS)
         self._other = Stream(rows, EVENTS, shift_from=0)
         self.turned = False
+        self.last_turned = -1
 
     def event(self, number: int) -> Event:
-        return self._other.event(number) if self.turned else super().event(number)
+        if not self.turned:
+            return super().event(number)
+        self.last_turned = number
+        return self._other.event(number)
 
 
 @dataclass
