@@ -33,12 +33,8 @@ from streambg.kafka.identity import Identity
 from streambg.kafka.membership import Place
 from streambg.labelling.desk import Work as LabelWork
 from streambg.labelling.process import Labels
-from streambg.process.frame import (
-    FIRST_PAUSE_S,
-    GC_THRESHOLDS,
-    LONGEST_PAUSE_S,
-    leave,
-)
+from streambg.process.frame import GC_THRESHOLDS, leave
+from streambg.process.pauses import Pauses
 from streambg.process.pulse import Pulse
 from streambg.records.source import COLORS
 from streambg.web.health import HealthServer
@@ -230,9 +226,10 @@ class Comparator:
     def _sessions_until_stopped(self) -> None:
         """SessionEnded and Unreachable start over, other errors end the process."""
         place, topics = Place(self.site.consumer, self.site.admin), Identity(self.site.admin, self.site.ways_out)
-        pause = FIRST_PAUSE_S
+        pauses = Pauses()
         while not self._stopping.is_set():
-            self._pulse.begins(time.monotonic())
+            began = time.monotonic()
+            self._pulse.begins(began)
             metrics.SESSIONS.inc()
             try:
                 topics.require()
@@ -244,13 +241,11 @@ class Comparator:
             except (SessionEnded, Unreachable) as error:
                 now = time.monotonic()
                 self._pulse.ends(error.what, now)
-                if self._pulse.good(now):
-                    pause = FIRST_PAUSE_S
+                pause = pauses.after(now - began)
                 log.warning("session_ended", why=error.what, next_in_s=pause)
             finally:
                 self._session = None
             self._stopping.wait(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_S)
 
     def _turn(self, topics: Identity, place: Place, session: Session) -> bool:
         """Between two polls; is it to stop?"""

@@ -28,8 +28,7 @@ from streambg.labelling.desk import Answer, LabelDesk, Work
 from streambg.labelling.evidence import COUNTS
 from streambg.labelling.rows import layout_of
 from streambg.labelling.session import LabelSession
-from streambg.process.frame import FIRST_PAUSE_S, LONGEST_PAUSE_S
-from streambg.process.pulse import GOOD_SESSION_S
+from streambg.process.pauses import Pauses
 
 # A script of 512 lookups takes milliseconds; a Redis that needs longer than this is taken for one that is down.
 REDIS_TIMEOUT_S = 2.0
@@ -132,9 +131,9 @@ class Labels:
     # -- the reader thread ---------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        pause = FIRST_PAUSE_S
+        pauses = Pauses()
         while not self._stopping.is_set():
-            started = time.monotonic()
+            began = time.monotonic()
             try:
                 LabelSession(self._site, self._follower, self._evidence, self._assigned, self._hand_over).run(
                     self._stopping.is_set, self._stopping.wait
@@ -142,17 +141,15 @@ class Labels:
                 return
             except (SessionEnded, Unreachable, Gap) as error:
                 self._ended = error.what
-                if time.monotonic() - started > GOOD_SESSION_S:
-                    pause = FIRST_PAUSE_S
+                pause = pauses.after(time.monotonic() - began)
                 if not self._stopping.is_set():
                     log.warning("label_session_ended", why=error.what, next_in_s=pause)
+                self._stopping.wait(pause)
             except StreambgError as error:
                 self._give_up(error)
             except BaseException as error:
                 log.exception("label_reader_failed")
                 self._give_up(StreambgError(f"reading labels failed: {type(error).__name__}: {error}"))
-            self._stopping.wait(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_S)
 
     def _assigned(self) -> tuple[frozenset[int], frozenset[int], int]:
         session = self._session()

@@ -17,13 +17,10 @@ import structlog
 from streambg.errors import Fenced, SessionEnded, StreambgError, Unreachable
 from streambg.kafka.membership import LEASED
 from streambg.notifying.alarms import ALARMS
+from streambg.process.pauses import Pauses
 from streambg.process.pulse import Pulse
 from streambg.web.health import HealthServer
 
-# A session that ended starts over at once; one that ends again and again waits longer, up to the time in which a
-# broker restart is noticed anyway.
-FIRST_PAUSE_S = 0.05
-LONGEST_PAUSE_S = 2.0
 # Batches make few long-lived objects and many short-lived ones; fewer collections saved 1.2-1.5 us an event.
 GC_THRESHOLDS = (100_000, 50, 100)
 
@@ -68,22 +65,21 @@ class Frame:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         log.info("started", name=self.name, pid=os.getpid(), health=f"http://127.0.0.1:{self.port}/healthz")
-        pause = FIRST_PAUSE_S
+        pauses = Pauses()
         try:
             while not self.stopping:
-                self._pulse.begins(time.monotonic())
+                began = time.monotonic()
+                self._pulse.begins(began)
                 try:
                     session()
                     self._pulse.ends(None, time.monotonic())
-                    pause = FIRST_PAUSE_S
+                    pauses = Pauses()
                 except (SessionEnded, Unreachable) as error:
                     now = time.monotonic()
                     self._pulse.ends(error.what, now)
-                    if self._pulse.good(now):
-                        pause = FIRST_PAUSE_S
+                    pause = pauses.after(now - began)
                     log.warning("session_ended", why=error.what, next_in_s=pause)
                     self._stopping.wait(pause)
-                    pause = min(pause * 2, LONGEST_PAUSE_S)
         except StreambgError as error:
             log.error("stopped", why=error.what, way_out=error.way_out, exit_code=error.exit_code)
             return error.exit_code

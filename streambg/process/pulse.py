@@ -34,19 +34,18 @@ class Pulse:
     def turns(self, now: float) -> None:
         """Its loop went around, with a view of the control log that is fresh (P6)."""
         self._turned_at = now
-        if self.good(now):
+        if self._good(now):
             self._failing_since = None
 
     def ends(self, why: str | None, now: float) -> None:
         """why: the error it ended with; None: it did what it was there for."""
         self._ended = why
-        if why is None or self.good(now):
+        if why is None or self._good(now):
             self._failing_since = None
         if why is not None and self._failing_since is None:
             self._failing_since = now
 
-    def good(self, now: float) -> bool:
-        """Has the session lasted long enough for the next one to start over at once?"""
+    def _good(self, now: float) -> bool:
         return now - self._began_at > GOOD_SESSION_S
 
     def unwell(self, now: float) -> str | None:

@@ -196,12 +196,15 @@ class Session:
     def _failed(self, messages: list[Message]) -> StreambgError:
         """What the first error among them means."""
         message, error = next((message, error) for message in messages if (error := message.error()) is not None)
-        return self._gone(message) if error.code() == KafkaError._AUTO_OFFSET_RESET else ended(error)
-
-    def _gone(self, message: Message) -> Gap:
-        """What comes next is no longer in the input: the exact gap, and the ways on."""
+        if error.code() != KafkaError._AUTO_OFFSET_RESET:
+            return ended(error)
         number = message.partition() or 0
-        wanted = self._lanes[number].scored + 1 if number in self._lanes else -1
+        if number not in self._lanes:  # revoked while this `consume` was under way: whoever has it now will say so
+            return SessionEnded(f"{self.site.input}/{number}: what comes next is gone, and so is the partition")
+        return self._gone(number, self._lanes[number].scored + 1)
+
+    def _gone(self, number: int, wanted: int) -> Gap:
+        """What comes next is no longer in the input: the exact gap, and the ways on."""
         low, high = self._consumer.get_watermark_offsets(TopicPartition(self.site.input, number), CALL_TIMEOUT_S)
         return Gap(
             f"{self.site.input}/{number}: offset {wanted} comes next, and the input holds {low} to {high - 1} only: "

@@ -155,7 +155,9 @@ def _overtake(flow: Flow) -> float:
         until(lambda number=number, first=first: run.settled()[number] >= first - 1, 20, f"settled up to {first}")
         flow.notes.append(f"partition {number}: {first} to {end - 1} are gone, the input begins at {left[number]}")
         flow.wrong += end != left[number]
-    flow.wrong += not said
+    if not said:
+        flow.wrong += 1
+        flow.notes.append(f"no gap is named: {_log_of(flow).splitlines()[-1]}")
     for number in range(PARTITIONS):
         _give_up(flow, number, left[number])
     flow.again("blue")

@@ -14,6 +14,7 @@ SLICE_S = 0.02
 # Pressed, each partition has so many events without an outcome: half a second of what six take on two cores (20,000 a
 # second), so that none runs dry between two slices. Per partition, so that one that stands still stops no other.
 WINDOW = 2_000
+SESSION_ENDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Load:
     cutover_s: float = 15.0
     publishers: int = 1
     publish: dict[str, object] = field(default_factory=dict)
-    session_ends: float = 0.01  # share of transactions behind which a session ends on purpose
+    session_ends: float = SESSION_ENDS  # share of transactions behind which a session ends on purpose
 
 
 class Feeder:

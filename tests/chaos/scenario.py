@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from chaos.load import Load
+from chaos.load import SESSION_ENDS, Load
 
 if TYPE_CHECKING:
     from chaos.table import Result
@@ -73,11 +73,12 @@ def scenario(
     rates: tuple[float, float, float] = RATES,
     events: tuple[int, int, int] = EVENTS,
     publish: Mapping[str, object] | None = None,
+    session_ends: float = SESSION_ENDS,
 ) -> Callable[[Inject], Inject]:
     """Puts a function into the list."""
 
     def enter(inject: Inject) -> Inject:
-        load = Load(publishers=publishers, publish=dict(publish or {}))
+        load = Load(publishers=publishers, publish=dict(publish or {}), session_ends=session_ends)
         ALL[row] = Scenario(row, fault, figure, inject, counts, load, proxied, params or {}, home, rates, events)
         return inject
 

@@ -19,8 +19,7 @@ from streambg.config import Pipeline, load
 from streambg.errors import Fenced, Gap, SessionEnded, Unreachable, UpgradeFirst
 from streambg.models.answering import Answered
 from streambg.process import sites
-from streambg.process.frame import FIRST_PAUSE_S, LONGEST_PAUSE_S
-from streambg.process.pulse import GOOD_SESSION_S
+from streambg.process.pauses import Pauses
 from streambg.publishing import session as publishing
 from streambg.records.batch import ERROR, OK
 from streambg.records.source import COLORS, Color
@@ -55,7 +54,7 @@ class Process:
         self.blind = False  # it cannot read the control log, for ever
         self.due = 0.0
         self.session: Any = None
-        self._pause = FIRST_PAUSE_S
+        self._pauses = Pauses()
         self._since = 0.0
         self._start()
 
@@ -113,10 +112,7 @@ class Process:
             self._gone("gap")  # whoever starts it again, starts it again
         except (SessionEnded, Unreachable):
             self.counts["session ended"] += 1
-            if self.world.now - self._since > GOOD_SESSION_S:
-                self._pause = FIRST_PAUSE_S
-            self.due = self.world.now + self._pause
-            self._pause = min(self._pause * 2, LONGEST_PAUSE_S)
+            self.due = self.world.now + self._pauses.after(self.world.now - self._since)
         finally:
             self.busy = False
 

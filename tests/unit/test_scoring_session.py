@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 from control_log import Follower, Log
 
 from streambg.control.follower import LEASE_S, Snapshot
-from streambg.errors import SessionEnded
+from streambg.errors import Gap, SessionEnded, StreambgError
 from streambg.records.batch import Batch, encode
 from streambg.scoring import session as scoring
 from streambg.scoring.own_topic import Checked, OwnTopic
@@ -49,6 +49,7 @@ class Commits:
         self.offsets: list[int] = []
         self.acknowledged: list[int] = []  # of them those that were waited for
         self.before: dict[int, str] = {}  # partition -> metadata of its position at 10
+        self.ends = 0, 0  # where the input begins and ends
 
     def subscribe(self, *_: object, **__: object) -> None: ...
 
@@ -56,6 +57,9 @@ class Commits:
         return [TopicPartition(each.topic, each.partition, 10, self.before[each.partition]) for each in partitions]
 
     def poll(self, _timeout: float) -> None: ...
+
+    def get_watermark_offsets(self, _partition: TopicPartition, _timeout: float) -> tuple[int, int]:
+        return self.ends
 
     def commit(self, offsets: list[Any], asynchronous: bool) -> None:
         self.offsets += [position.offset for position in offsets]
@@ -198,6 +202,22 @@ def test_P7_a_restart_commits_what_its_own_topic_has_and_goes_on_behind_it(
     assert session._starts([0, 1, 2]) == {0: 15, 1: 10, 2: 6}
     assert consumer.acknowledged == [15], "before the first batch (P11)"
     assert consumer.offsets == [15], "partition 2 has a hole, which is answered again from its beginning (P8)"
+
+
+def test_P29_retention_that_overtook_a_scorer_is_named_for_its_own_partitions_only(scorer: Scorer) -> None:
+    """What the client still says of a partition that was revoked is no end of this process: another one has it."""
+    session, _, consumer = scorer
+    consumer.ends = (1_899, 3_719)
+    session._lanes[0].scored = 513
+
+    def said(partition: int) -> StreambgError:
+        gone = KafkaError(KafkaError._AUTO_OFFSET_RESET)
+        return session._failed([Message(topic="in", partition=partition, offset=514, error=gone)])
+
+    found = said(0)
+    assert isinstance(found, Gap)
+    assert "in/0: offset 514 comes next, and the input holds 1899 to 3718 only" in found.what
+    assert isinstance(said(1), SessionEnded)
 
 
 class OwnTopicReader:
