@@ -35,7 +35,7 @@ def kill_comparator(world: World, count: int) -> bool:
 
 
 def _bit_equal(world: World) -> bool:
-    """Positions, fold states, sums, histograms, alarms; and every event was compared."""
+    """Positions, fold states, sums, histograms, alarms; and every event was compared from the candidate's first on."""
     run = world.run
     with run.control() as control:
         slots = control.state().slots
@@ -47,9 +47,12 @@ def _bit_equal(world: World) -> bool:
         return {number: encode(each) for number, each in found.items()} == expected
 
     until(same, LAST_SNAPSHOT_S, "the same evidence")
-    matched = sum(each.evidence.figures.counts["matched"] for each in evidence(run).values())
+    found = {number: each.evidence for number, each in evidence(run).items()}
+    matched = sum(each.figures.counts["matched"] for each in found.values())
+    # a candidate begins behind what is settled when its scorer has come up (P11): some hundred events more or fewer
+    owed = sum(end - 1 - found[number].start for number, end in run.ends.items())
     world.notes.append(f"{matched:,} pairs, {sum(map(len, expected.values())):,} bytes of evidence equal")
-    return matched == sum(run.ends.values())
+    return matched == owed
 
 
 @scenario(
