@@ -79,7 +79,7 @@ def test_the_verbs_from_deploy_to_audit(kafka: str, redis_url: str, unique: str,
     ("words", "code", "says"),
     [
         (["deploy", "red", "m:1"], 2, "'red' is no color"),
-        (["deploy", "blue", "m:77"], 12, "m:77"),
+        (["deploy", "blue", "m:77"], 15, "m:77"),
         (["shift", "150%"], 2, "no weight"),
         (["shift", "1.234"], 2, "two decimals"),
         (["promote"], 5, "nothing is deployed"),
