@@ -39,8 +39,9 @@ FETCH_MAX_BYTES = 4 * 1024 * 1024
 CO_FETCH_BYTES = FETCH_MAX_BYTES // 16
 # Two whole answers in the client; what a batch of answers weighs is ten times what an event does, so less may wait.
 CO_QUEUED_KBYTES = 2 * FETCH_MAX_BYTES // 1024
-# Prefetched records of one client; with one answer on its way the bound is 20 MiB whatever a color does (P20).
-QUEUED_KBYTES = 16_384
+# Prefetched records of one client, 50,000 small events; with one answer on its way the bound is 12 MiB whatever a color
+# does (P20).
+QUEUED_KBYTES = 8_192
 # How soon fetching goes on once the queue has room (default 1 s: gaps in a busy stream), or after a failed fetch.
 FETCH_QUEUE_BACKOFF_MS = 10
 FETCH_ERROR_BACKOFF_MS = 100
