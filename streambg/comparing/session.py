@@ -25,6 +25,7 @@ from streambg.comparing.snapshot import Snapshot
 from streambg.comparing.tallywire import fit
 from streambg.control.follower import ControlFollower
 from streambg.deciding import tallies
+from streambg.errors import ModelError
 from streambg.kafka.coreader import CoReader, Position
 from streambg.records.source import COLORS, Color, other
 
@@ -100,9 +101,17 @@ class Session:
             while not stopping():
                 if self.step() < POLL_RECORDS:
                     wait(GATHER_S)
-        finally:
-            self._probe.close()
-            self._reader.close()
+        except ModelError:
+            # it ends the process: that is told first, for a client that is closed before it has joined may never return
+            raise
+        except BaseException:
+            self._close()
+            raise
+        self._close()
+
+    def _close(self) -> None:
+        self._probe.close()
+        self._reader.close()
 
     def step(self) -> int:
         """One poll; how many records it brought."""
