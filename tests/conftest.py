@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,12 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from streambg.servers import start
+
+
+def pytest_configure() -> None:
+    """A shell's background job ignores Ctrl-C, and hands that on to all that it starts: tests press it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
