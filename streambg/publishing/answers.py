@@ -14,6 +14,9 @@ from streambg.records.batch import OK, Batch, Carried, Headers
 from streambg.records.coverage import Coverage, Standing, Take, standing
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+# Rows looked at beyond what the other color has answered: little of them can be settled. A color that is a whole queue
+# ahead was viewed five times for each row that was published; 1,000 are one batch of the largest.
+BEYOND = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,21 +177,26 @@ class Answers:
                 return segment.fetch.fetched_at
         return None
 
-    def view(self, settled: int, limit: int, bucket_field: str | None) -> View:
-        """At most about `limit` rows above `settled`; whole batches, so one batch more than the limit at the most."""
+    def view(self, settled: int, limit: int, bucket_field: str | None, other_covered: int | None = None) -> View:
+        """At most about `limit` rows above `settled`; whole batches, so one batch more than the limit at the most.
+
+        And about BEYOND of what lies above `other_covered`, where the other color's answers play a part.
+        """
         if self.coverage is None or self.coverage.covered is None:
             return EMPTY
         parts: list[tuple[Batch, int]] = []
-        taken = 0
+        taken = beyond = 0
         covered = self.coverage.covered
         for segment in self._segments:
             batch = segment.fetch.batch
             first = max(segment.first_row, int(np.searchsorted(batch.offsets, settled, "right")))
-            if taken >= limit:
+            if taken >= limit or beyond >= BEYOND:
                 covered = parts[-1][0].upto
                 break
             parts.append((batch, first))
             taken += len(batch) - first
+            if other_covered is not None and batch.upto > other_covered:
+                beyond += len(batch) - first
         if not parts:
             return View(EMPTY.offsets, EMPTY.ok, covered, self.coverage.sample_upto, [], [], EMPTY.times, None, None)
         return View(

@@ -95,9 +95,15 @@ class Partition:
         self.answers[color].offer(fetch)
         # a color that catches up below settled must not fill its queue: the head may wait for it (P20)
         self.answers[color].settle(self.settled)
+        if not self._waits_for_another(color):
+            self._stale = True
+
+    def _waits_for_another(self, color: Color) -> bool:
+        """Whether more of this color's answers decides nothing: it has answered where the other color's is awaited."""
         waiting = self.waiting
-        if waiting is None or waiting.side != "other" or waiting.what != "answer" or color != self._state.live:
-            self._stale = True  # more of live's answers decides nothing while the candidate's is waited for
+        if waiting is None or waiting.what != "answer" or waiting.holder is None:
+            return False
+        return self._state.live is not None and color == self.color_of(waiting.holder)
 
     def fire(self, waiting: Waiting) -> None:
         """The deadline of what it waits for has passed, and that color's log was read to its end (P18).
@@ -128,8 +134,7 @@ class Partition:
             return None
         self._check_reread(live)
         self._forgive()
-        live_view = self.answers[live].view(self.settled, limit, rules.bucket_field)
-        other_view = self._other_view(live, limit, rules.bucket_field)
+        live_view, other_view = self._views(live, limit, rules.bucket_field)
         run = settle(live_view, other_view, self.settled, self._route())
         moved = run.settled > self.settled
         self._stale = moved  # a run ends at the limit too: look again
@@ -195,14 +200,17 @@ class Partition:
                 way_out=RESCORE,
             )
 
-    def _other_view(self, live: Color, limit: int, bucket_field: str | None) -> View | None:
-        """P15, P16: the other color's answers, where they play a part."""
-        deployment = self._state.other_deployment
-        if deployment is None or not deployment.answers:
-            return None
-        if self._state.weight == 0 and not self._state.fallback_to_other:
-            return None
-        return self.answers[other(live)].view(self.settled, limit, bucket_field)
+    def _views(self, live: Color, limit: int, bucket_field: str | None) -> tuple[View, View | None]:
+        """P15, P16: live's answers, and the other color's where they play a part."""
+        deployment, state = self._state.other_deployment, self._state
+        lives, others = self.answers[live], self.answers[other(live)]
+        if deployment is None or not deployment.answers or (state.weight == 0 and not state.fallback_to_other):
+            return lives.view(self.settled, limit, bucket_field), None
+        covered = self.covered
+        return (
+            lives.view(self.settled, limit, bucket_field, covered[other(live)]),
+            others.view(self.settled, limit, bucket_field, covered[live]),
+        )
 
     def _route(self) -> Route:
         candidate = self._state.candidate

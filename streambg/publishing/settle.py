@@ -89,6 +89,8 @@ def settle(live: View, other: View | None, settled: int, route: Route) -> Run:
             return _as_routed(live, other, common, route)
         if not len(other.offsets) and other.covered <= settled and not route.late and live.ok.all():
             return _until_candidate(live, settled, route)
+        if not len(live.offsets) and live.covered <= settled and not route.late and _is_lives(other, settled, route):
+            return _nothing(settled)
     return _both(live, other if other is not None else EMPTY, settled, route, other is not None)
 
 
@@ -125,6 +127,21 @@ def _until_candidate(live: View, settled: int, route: Route) -> Run:
     waiting = Waiting(reach + 1, "other", "answer", "live") if owed else Waiting(reach + 1, "live", "answer", None)
     acts, nobody, none = np.full(first, np.int8(Act.LIVE)), np.full(first, -1), np.zeros(first, np.bool_)
     return Run(reach, live.offsets[:first], acts, [ROUTE] * first, np.arange(first), nobody, none, waiting, plain=True)
+
+
+def _is_lives(other: View, settled: int, route: Route) -> bool:
+    """Whether the next event is one that the candidate has answered and the route gives to live."""
+    if not len(other.offsets) or other.offsets[0] != settled + 1:
+        return False
+    first = slice(0, 1)
+    return not _routed_to_other(route, partial(_keys_of, other, first), other.offsets[first]).any()
+
+
+def _nothing(settled: int) -> Run:
+    """And the third: the candidate is ahead, and live owes the next answer."""
+    none, flags = np.empty(0, np.int64), np.empty(0, np.bool_)
+    waiting = Waiting(settled + 1, "live", "answer", "other")
+    return Run(settled, none, np.empty(0, np.int8), [], none, none, flags, waiting, plain=True)
 
 
 def _live_only(live: View, settled: int) -> Run:
@@ -214,6 +231,8 @@ def _keys_of(view: View, rows: slice) -> Keys:
 
 
 def _wants_other(rows: _Rows, live: View, other: View, route: Route) -> Bool:
+    if not len(live.offsets):
+        return _routed_to_other(route, partial(_keys_of, other, slice(None)), rows.offsets)
     return _routed_to_other(route, lambda: _mixed_keys(rows, live, other), rows.offsets)
 
 

@@ -12,7 +12,7 @@ import structlog
 from simulation.people import VERBS
 from simulation.world import CORE, Op, World
 from streambg.process.frame import GC_THRESHOLDS
-from streambg.publishing import partition, republishing
+from streambg.publishing import answers, partition, republishing
 
 DEPLOY, SHIFT = VERBS.index("deploy"), VERBS.index("shift")
 
@@ -57,6 +57,8 @@ HAND_OVER: list[Op] = [
 SUPERSEDES = 4
 # So few that walks of some hundred events reach the limit (P20); a batch has seven rows at the most.
 WAITING_ROWS = 15
+# So few that a color which is ahead is not viewed whole, as with the real limits.
+BEYOND = 4
 # So few are superseded at once that a range of some ten takes several transactions (P36).
 TURN_ROWS = 3
 
@@ -100,10 +102,11 @@ def run(world: World, ops: Sequence[Op], broken: int) -> Exception | None:
     """What goes wrong in a walk; None where all is right. The sessions' own log lines are left out."""
     before = structlog.get_config()
     rows, wide, thresholds = partition.MAX_WAITING_ROWS, partition.WIDE, gc.get_threshold()
-    turn = republishing.TURN_ROWS
+    turn, beyond = republishing.TURN_ROWS, answers.BEYOND
     gc.set_threshold(*GC_THRESHOLDS)  # as the processes do; a seed costs 10 to 20 % less
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     partition.MAX_WAITING_ROWS, partition.WIDE, republishing.TURN_ROWS = WAITING_ROWS, 1, TURN_ROWS
+    answers.BEYOND = BEYOND
     try:
         world.run(ops, broken)
     except Exception as error:
@@ -111,6 +114,7 @@ def run(world: World, ops: Sequence[Op], broken: int) -> Exception | None:
     finally:
         structlog.configure(**before)
         partition.MAX_WAITING_ROWS, partition.WIDE, republishing.TURN_ROWS = rows, wide, turn
+        answers.BEYOND = beyond
         gc.set_threshold(*thresholds)
     return None
 

@@ -93,6 +93,12 @@ class Reader:
         getattr(self, op[0])(op[1])
 
 
+def ahead_of_another(reader: Reader, rows: int, other_covered: int) -> View:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streambg.publishing.answers.BEYOND", rows)
+        return reader.answers.view(reader.settled, EVERYTHING, None, other_covered)
+
+
 @st.composite
 def logs(draw: st.DrawFn) -> list[Batch]:
     """What scorers write: mostly one batch after the other; with repeats, holes, zombies, samples, empty batches."""
@@ -119,9 +125,9 @@ ops = st.lists(
 )
 
 
-@given(logs(), ops, st.lists(st.integers(0, 24), max_size=3), st.integers(1, 5))
+@given(logs(), ops, st.lists(st.integers(0, 24), max_size=3), st.integers(1, 5), st.integers(-1, 20))
 def test_P26_the_fold_after_a_restart_equals_the_fold_before_it(
-    log: list[Batch], steps: list[Op], restarts: list[int], limit: int
+    log: list[Batch], steps: list[Op], restarts: list[int], limit: int, other_covered: int
 ) -> None:
     """P8, P9, P12, P26: whenever it is cut, however often: what it tells is the fold of what it has read."""
     whole, cut = Reader(log), Reader(log)
@@ -134,6 +140,7 @@ def test_P26_the_fold_after_a_restart_equals_the_fold_before_it(
             view = reader.answers.view(reader.settled, EVERYTHING, None)
             same(view, reader.told(), reader.settled)
             is_a_beginning_of(reader.answers.view(reader.settled, limit, None), view, reader.settled)
+            is_a_beginning_of(ahead_of_another(reader, limit, other_covered), view, reader.settled)
         assert cut.answers.position() == whole.answers.position()
         assert (cut.answers.rows, cut.answers.bytes) == (whole.answers.rows, whole.answers.bytes)
 

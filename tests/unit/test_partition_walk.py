@@ -15,6 +15,7 @@ WORK = ["flow", "flow", "publish", "score", "read", "advance", "learn", "fold", 
 TROUBLE = ["kill", "fire", "fire", "start_over", "zombie", "lose"]
 COMMANDS = ["deploy", "deploy", "shift", "shift", "promote", "rollback", "abort", "retire", "accept_gap"]
 WALKS = 150
+BEYOND = 3  # of the rows that one color is ahead, so that it is less than a walk's batches hold
 STEPS = 100  # enough for a second promote on the way
 
 names = st.sampled_from(WORK * 8 + TROUBLE * 2 + COMMANDS)
@@ -66,6 +67,7 @@ def test_P14_to_P29_exactly_one_outcome_per_event_by_the_color_the_rules_allow(
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("streambg.publishing.partition.MAX_WAITING_ROWS", room)
+        patch.setattr("streambg.publishing.answers.BEYOND", BEYOND)
         world = World(gaps).do(opening).do(walk)
         judge(world)
         world.heal()
