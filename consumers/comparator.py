@@ -1,7 +1,8 @@
 """The comparator, a Faust app: `faust -A consumers.comparator worker`, or `python -m consumers.comparator --slot 0`.
 
 Under `faust` the options come from the environment: STREAMBG_PIPELINE (pipeline.yaml), STREAMBG_SLOT (0; or a word),
-STREAMBG_METRICS_PORT (0: a free one), STREAMBG_IGNORE_RECORDS (offsets with commas; P5).
+STREAMBG_METRICS_PORT (0: a free one), STREAMBG_METRICS_HOST (loopback), STREAMBG_IGNORE_RECORDS (offsets with commas;
+P5).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from consumers.options import parser, run
+from consumers.options import endpoint, parser, run
 from streambg.comparing.app import ComparatorApp, create_app, work
 from streambg.comparing.site import site_of
 from streambg.config import Pipeline, load
@@ -21,13 +22,14 @@ from streambg.models.importing import modules_beside
 from streambg.notifying.alarms import ALARMS
 from streambg.process import logs, sites, slots
 from streambg.process.watch import WATCH
+from streambg.web.health import LOOPBACK, Endpoint
 
 
-def comparator(pipeline: Pipeline, slot: int, metrics_port: int, ignore_records: Collection[int]) -> ComparatorApp:
+def comparator(pipeline: Pipeline, slot: int, metrics: Endpoint, ignore_records: Collection[int]) -> ComparatorApp:
     return create_app(
         site_of(pipeline, slot),
         lambda: sites.follower(pipeline, f"comparator.{slot}", ignore_records),
-        metrics_port,
+        metrics,
     )
 
 
@@ -41,7 +43,7 @@ def from_environment(env: Mapping[str, str]) -> ComparatorApp:
     return comparator(
         pipeline,
         slot,
-        int(env.get("STREAMBG_METRICS_PORT", "0")),
+        Endpoint(int(env.get("STREAMBG_METRICS_PORT", "0")), env.get("STREAMBG_METRICS_HOST", LOOPBACK)),
         [int(offset) for offset in env.get("STREAMBG_IGNORE_RECORDS", "").split(",") if offset],
     )
 
@@ -55,7 +57,7 @@ def main() -> None:
     run(
         "comparator",
         chosen,
-        lambda pipeline, slot: work(comparator(pipeline, slot, chosen.metrics_port, chosen.ignore_record)),
+        lambda pipeline, slot: work(comparator(pipeline, slot, endpoint(chosen), chosen.ignore_record)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consumers.options import parser, run
+from consumers.options import endpoint, parser, run
 from streambg.config import Pipeline
 from streambg.notifying.claims import sender
 from streambg.rollout.controller import Controller
@@ -17,7 +17,7 @@ def main() -> None:
     chosen = options.parse_args()
 
     def controller(pipeline: Pipeline, _slot: int) -> int:
-        return Controller(pipeline, sender(pipeline), chosen.metrics_port, chosen.ignore_record).run()
+        return Controller(pipeline, sender(pipeline), endpoint(chosen), chosen.ignore_record).run()
 
     run("controller", chosen, controller)
 

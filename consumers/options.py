@@ -20,12 +20,13 @@ from streambg.process import logs, sites, slots
 from streambg.process.frame import leave
 from streambg.process.watch import WATCH
 from streambg.topicplan import Role
+from streambg.web.health import LOOPBACK, Endpoint
 
 CTRL_C = 130
 
 
 def parser(what: str, example: str, *, member: bool = True) -> argparse.ArgumentParser:
-    """--pipeline, --metrics-port, --log, --ignore-record; for members of a group --slot."""
+    """--pipeline, --metrics-port, --metrics-host, --log, --ignore-record; for members of a group --slot."""
     options = argparse.ArgumentParser(description=what, epilog=f"Example:  {example}")
     options.add_argument("-p", "--pipeline", type=Path, default=Path("pipeline.yaml"), help="the pipeline file")
     if member:
@@ -36,7 +37,14 @@ def parser(what: str, example: str, *, member: bool = True) -> argparse.Argument
             help="this member's place in its group: 0, 1, ...; `ordinal`: the number that the host's name ends in; "
             "`free` (the default): one that nobody has",
         )
-    options.add_argument("--metrics-port", type=int, default=0, help="/metrics and /healthz on loopback; 0: a free one")
+    options.add_argument("--metrics-port", type=int, default=0, help="of /metrics and /healthz; 0: a free one")
+    options.add_argument(
+        "--metrics-host",
+        default=LOOPBACK,
+        metavar="ADDRESS",
+        help="where they listen, for everybody who reaches it: 0.0.0.0 in a pod that Prometheus scrapes; "
+        "loopback by default",
+    )
     options.add_argument("--log", choices=["auto", "json", "console"], default="auto", help="form of the log lines")
     options.add_argument(
         "--ignore-record",
@@ -47,6 +55,11 @@ def parser(what: str, example: str, *, member: bool = True) -> argparse.Argument
         help="pass this record of the control log (P5); give it to all processes",
     )
     return options
+
+
+def endpoint(options: argparse.Namespace) -> Endpoint:
+    """Where /metrics and /healthz are."""
+    return Endpoint(options.metrics_port, options.metrics_host)
 
 
 def _await_topics(pipeline: Pipeline, role: Role) -> None:

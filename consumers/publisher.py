@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consumers.options import parser, run
+from consumers.options import endpoint, parser, run
 from streambg.config import Pipeline
 from streambg.process import sites
 from streambg.publishing.process import Publisher
@@ -18,7 +18,7 @@ def main() -> None:
     def publisher(pipeline: Pipeline, slot: int) -> int:
         site = sites.publisher(pipeline, slot)
         follower = sites.follower(pipeline, f"publisher.{slot}", chosen.ignore_record)
-        return Publisher(site, follower, chosen.metrics_port).run()
+        return Publisher(site, follower, endpoint(chosen)).run()
 
     run("publisher", chosen, publisher)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consumers.options import parser, run
+from consumers.options import endpoint, parser, run
 from streambg.config import Pipeline
 from streambg.process import sites
 from streambg.scoring.process import Scorer
@@ -19,7 +19,7 @@ def main() -> None:
     def scorer(pipeline: Pipeline, slot: int) -> int:
         site = sites.scorer(pipeline, chosen.color, slot)
         follower = sites.follower(pipeline, f"scorer.{chosen.color}.{slot}", chosen.ignore_record)
-        return Scorer(site, follower, pipeline.registry, pipeline.input.carry, chosen.metrics_port).run()
+        return Scorer(site, follower, pipeline.registry, pipeline.input.carry, endpoint(chosen)).run()
 
     run("scorer.blue" if chosen.color == "blue" else "scorer.green", chosen, scorer)
 

@@ -18,13 +18,13 @@ from streambg.audit.tally import Finding
 from streambg.config import Pipeline
 from streambg.errors import Unreachable
 from streambg.process.frame import GC_THRESHOLDS
-from streambg.web.health import HealthServer
+from streambg.web.health import ANY_PORT, Endpoint, HealthServer
 
 
 class Listener(Protocol):
     """Who hears what is found."""
 
-    def began(self, port: int) -> None:
+    def began(self, address: str) -> None:
         """`/metrics` and `/healthz` are there."""
 
     def found(self, finding: Finding) -> None:
@@ -63,7 +63,7 @@ def follow(
     stopping: threading.Event,
     *,
     every_s: float,
-    port: int = 0,
+    metrics: Endpoint = ANY_PORT,
     fail_fast: bool = False,
     asked: Asked | None = None,
     ignore_records: Collection[int] = (),
@@ -80,9 +80,9 @@ def follow(
     try:
         with KafkaRecords(pipeline, stable=stable, follow=True, stopping=stopping.is_set) as records:
             following = Following(records, ignore_records=ignore_records, asked=asked)
-            server = HealthServer(port, health)
+            server = HealthServer(metrics, health)
             try:
-                listener.began(server.port)
+                listener.began(server.address)
                 _rounds(following, listener, stopping, health, every_s, fail_fast)
             finally:
                 server.stop()

@@ -30,6 +30,7 @@ from streambg.cli.common import (
 from streambg.config import Pipeline
 from streambg.errors import ConfigError, StreambgError
 from streambg.records.source import parse_source
+from streambg.web.health import LOOPBACK, Endpoint
 
 if TYPE_CHECKING:
     from streambg.audit.tally import Finding
@@ -44,7 +45,7 @@ MIN_INTERVAL_S, INTERVAL_S = 0.2, 2.0
 
 
 @app.command(epilog="Example:  streambg audit --output json;  streambg audit --follow --from cutover")
-def audit(
+def audit(  # noqa: PLR0913 # each is an option of the verb
     pipeline: PipelineOption = DEFAULT_PIPELINE,
     output: OutputOption = Output.TEXT,
     begin: Annotated[
@@ -66,9 +67,10 @@ def audit(
     interval: Annotated[
         float, typer.Option(min=MIN_INTERVAL_S, help="With --follow: seconds between two looks.")
     ] = INTERVAL_S,
-    metrics_port: Annotated[
-        int, typer.Option(help="With --follow: /metrics and /healthz on loopback; 0 takes a free one.")
-    ] = 0,
+    metrics_port: Annotated[int, typer.Option(help="With --follow: of /metrics and /healthz; 0 takes a free one.")] = 0,
+    metrics_host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="With --follow: where they listen, for everybody who reaches it.")
+    ] = LOOPBACK,
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="End with 0 where nothing is settled yet, instead of 1.")
     ] = False,
@@ -90,7 +92,8 @@ def audit(
     asked = _asked(config, begin or ())
     ignored = frozenset(ignore_record or ())
     if follow:
-        report = _follow(config, output, asked, ignored, not uncommitted, interval, metrics_port, fail_fast)
+        metrics = Endpoint(metrics_port, metrics_host)
+        report = _follow(config, output, asked, ignored, not uncommitted, interval, metrics, fail_fast)
     else:
         report = _once(config, asked, ignored, not uncommitted)
     if report is None:
@@ -155,7 +158,7 @@ def _follow(
     ignored: frozenset[int],
     stable: bool,
     every_s: float,
-    port: int,
+    metrics: Endpoint,
     fail_fast: bool,
 ) -> audits.Report | None:
     from streambg.audit.live import follow  # noqa: PLC0415 # one look needs neither a server nor metrics
@@ -165,7 +168,7 @@ def _follow(
             config,
             _Said(output, shown.update),
             stopping,
-            port=port,
+            metrics=metrics,
             every_s=every_s,
             fail_fast=fail_fast,
             asked=asked,
@@ -201,8 +204,8 @@ class _Said:
         self._away = False
         self._caught_up = False
 
-    def began(self, port: int) -> None:
-        stderr.print(f"/metrics and /healthz: http://127.0.0.1:{port}", highlight=False)
+    def began(self, address: str) -> None:
+        stderr.print(f"/metrics and /healthz: {address}", highlight=False)
 
     def found(self, finding: Finding) -> None:
         if self._output is Output.JSON:

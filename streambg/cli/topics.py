@@ -116,8 +116,8 @@ def acls(
 ) -> None:
     """Print the rights each role needs on a cluster with ACLs, as kafka-acls commands; nothing is granted.
 
-    Roles: scorer.blue, scorer.green, publisher, comparator, operator (the verbs, status, history), audit (also
-    inspect and dead-letters), topics (topics plan and apply). Needs no broker.
+    Roles: scorer.blue, scorer.green, publisher, comparator, controller, operator (the verbs, status, history), audit
+    (also inspect and dead-letters), topics (topics plan and apply), doctor. Needs no broker.
     """
     config = load_pipeline(pipeline)
     declared = topicplan.load_topics(config)

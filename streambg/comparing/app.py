@@ -24,6 +24,7 @@ from streambg.comparing.site import Site
 from streambg.control.follower import ControlFollower
 from streambg.errors import StreambgError
 from streambg.labelling.desk import Work as LabelWork
+from streambg.web.health import ANY_PORT, Endpoint
 
 # A person who looks at the view twice in a second is rare; writing it costs a few hundred microseconds a partition.
 SHOW_EVERY_S = 1.0
@@ -68,7 +69,7 @@ class ComparatorApp(faust.App):
         """There are no tables: nothing is kept on disk."""
 
 
-def create_app(site: Site, follower: Callable[[], ControlFollower], metrics_port: int = 0) -> ComparatorApp:
+def create_app(site: Site, follower: Callable[[], ControlFollower], metrics: Endpoint = ANY_PORT) -> ComparatorApp:
     """The app of one comparator. Nothing is connected before it starts.
 
     `follower` makes the follower of the control log. Run it with `faust -A consumers.comparator worker`, or `run`.
@@ -85,7 +86,7 @@ def create_app(site: Site, follower: Callable[[], ControlFollower], metrics_port
         worker_redirect_stdouts=False,
         logging_config=_LOGGING,
     )
-    comparator = Comparator(site, follower, metrics_port)
+    comparator = Comparator(site, follower, metrics)
     channel = app.channel(maxsize=CHANNEL_SIZE)
 
     @app.agent(channel)

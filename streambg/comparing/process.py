@@ -37,7 +37,7 @@ from streambg.process.frame import GC_THRESHOLDS, leave
 from streambg.process.pauses import Pauses
 from streambg.process.pulse import Pulse
 from streambg.records.source import COLORS
-from streambg.web.health import HealthServer
+from streambg.web.health import Endpoint, HealthServer
 
 # Redis is on the way of nothing: what takes longer is not worth showing.
 REDIS_TIMEOUT_S = 1.0
@@ -60,11 +60,11 @@ Send = Callable[[Any], Awaitable[Any]]
 class Comparator:
     """One member of the comparator's group. `start` and `stop` once each, on the event loop."""
 
-    def __init__(self, site: Site, follower: Callable[[], ControlFollower], metrics_port: int) -> None:
+    def __init__(self, site: Site, follower: Callable[[], ControlFollower], metrics: Endpoint) -> None:
         self.site = site
         self.desk = Desk()
         self._make_follower = follower
-        self._metrics_port = metrics_port
+        self._metrics = metrics
         self._stopping = threading.Event()
         self._ready = False
         self._pulse = Pulse()
@@ -81,7 +81,7 @@ class Comparator:
         gc.set_threshold(*GC_THRESHOLDS)
         self._loop = asyncio.get_running_loop()
         self._send = send
-        self._server = HealthServer(self._metrics_port, self.health, {"/verdict": self.verdict})
+        self._server = HealthServer(self._metrics, self.health, {"/verdict": self.verdict})
         self._redis = redis.asyncio.Redis.from_url(
             self.site.redis, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
         )
@@ -95,7 +95,7 @@ class Comparator:
         self._thread = threading.Thread(target=context.run, args=(self._run,), name="comparator-reader", daemon=True)
         self._thread.start()
         self._ready = True
-        log.info("started", name=self.site.member, health=f"http://127.0.0.1:{self._server.port}/healthz")
+        log.info("started", name=self.site.member, health=f"{self._server.address}/healthz")
 
     async def stop(self) -> None:
         """The last snapshots are delivered; takes less than 3 s whatever the servers do."""

@@ -19,7 +19,7 @@ from streambg.kafka.membership import LEASED
 from streambg.notifying.alarms import ALARMS
 from streambg.process.pauses import Pauses
 from streambg.process.pulse import Pulse
-from streambg.web.health import HealthServer
+from streambg.web.health import Endpoint, HealthServer
 
 # Batches make few long-lived objects and many short-lived ones; fewer collections saved 1.2-1.5 us an event.
 GC_THRESHOLDS = (100_000, 50, 100)
@@ -33,12 +33,12 @@ class Frame:
     Sessions call `turned` as they go.
     """
 
-    def __init__(self, name: str, metrics_port: int, health: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, name: str, metrics: Endpoint, health: Callable[[], Mapping[str, Any]]) -> None:
         self.name = name
         self._stopping = threading.Event()
         self._pulse = Pulse()
         self._health = health
-        self._server = HealthServer(metrics_port, self._report)
+        self._server = HealthServer(metrics, self._report)
         self.port = self._server.port
 
     @property
@@ -64,7 +64,7 @@ class Frame:
         gc.set_threshold(*GC_THRESHOLDS)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        log.info("started", name=self.name, pid=os.getpid(), health=f"http://127.0.0.1:{self.port}/healthz")
+        log.info("started", name=self.name, pid=os.getpid(), health=f"{self._server.address}/healthz")
         pauses = Pauses()
         try:
             while not self.stopping:

@@ -15,7 +15,7 @@ from streambg.process.slots import Slots
 from streambg.publishing.facts import Site as PublisherSite
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color
-from streambg.scoring.session import Site as ScorerSite
+from streambg.scoring.site import Site as ScorerSite
 from streambg.topicplan import Role
 
 

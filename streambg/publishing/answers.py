@@ -100,7 +100,7 @@ class Answers:
         self._fold(fetch)
 
     def skip(self, log_offset: int) -> None:
-        """A record that is no batch: pass it, nothing else can be done with it."""
+        """A record that is no batch is passed."""
         self.next_offset = log_offset + 1
         self.dropped["not a batch"] += 1
 

@@ -103,7 +103,12 @@ class Partition:
         waiting = self.waiting
         if waiting is None or waiting.what != "answer" or waiting.holder is None:
             return False
-        return self._state.live is not None and color == self.color_of(waiting.holder)
+        return color == self.color_of(waiting.holder)
+
+    def skip(self, color: Color, log_offset: int) -> None:
+        """A record that is no batch is passed. It may be the last of what was read again (P27)."""
+        self.answers[color].skip(log_offset)
+        self._stale = True
 
     def fire(self, waiting: Waiting) -> None:
         """The deadline of what it waits for has passed, and that color's log was read to its end (P18).

@@ -15,6 +15,7 @@ from streambg.process.frame import Frame
 from streambg.publishing.facts import Site
 from streambg.publishing.outcomes import Records
 from streambg.publishing.session import Session
+from streambg.web.health import Endpoint
 
 # Scrapers come every few seconds.
 GAUGES_EVERY_S = 1.0
@@ -52,14 +53,14 @@ class Meter:
 class Publisher:
     """One member of the publisher's group."""
 
-    def __init__(self, site: Site, follower: ControlFollower, metrics_port: int) -> None:
+    def __init__(self, site: Site, follower: ControlFollower, metrics: Endpoint) -> None:
         self._site = site
         self._follower = follower
         self._place = Place(site.consumer, site.admin)
         self._topics = Identity(site.admin, site.ways_out)
         self._session: Session | None = None
         self._gauges_due = 0.0
-        self._frame = Frame(f"publisher {site.transactional_id}", metrics_port, self._health)
+        self._frame = Frame(f"publisher {site.transactional_id}", metrics, self._health)
 
     def run(self) -> int:
         """Until SIGTERM or an error that a new session cannot mend; the exit code."""

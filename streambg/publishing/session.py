@@ -141,7 +141,7 @@ class Session:
         try:
             batch = decode(value)
         except BadBatch as error:
-            partition.answers[color].skip(offset)
+            partition.skip(color, offset)
             self._meter.alarm(f"{self.site.predictions[color]}/{number}@{offset} is no prediction batch: {error}")
             return 0
         partition.offer(color, Fetch(offset, len(value), self._clients.now(), batch))

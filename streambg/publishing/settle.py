@@ -89,8 +89,11 @@ def settle(live: View, other: View | None, settled: int, route: Route) -> Run:
             return _as_routed(live, other, common, route)
         if not len(other.offsets) and other.covered <= settled and not route.late and live.ok.all():
             return _until_candidate(live, settled, route)
-        if not len(live.offsets) and live.covered <= settled and not route.late and _is_lives(other, settled, route):
-            return _nothing(settled)
+        if not len(live.offsets) and live.covered <= settled and len(other.offsets):
+            if other.offsets[0] != settled + 1:
+                return _nothing(settled, None)  # late or not: what lies before it may be events (P14)
+            if not route.late and _first_is_lives(other, route):
+                return _nothing(settled, "other")
     return _both(live, other if other is not None else EMPTY, settled, route, other is not None)
 
 
@@ -129,18 +132,16 @@ def _until_candidate(live: View, settled: int, route: Route) -> Run:
     return Run(reach, live.offsets[:first], acts, [ROUTE] * first, np.arange(first), nobody, none, waiting, plain=True)
 
 
-def _is_lives(other: View, settled: int, route: Route) -> bool:
-    """Whether the next event is one that the candidate has answered and the route gives to live."""
-    if not len(other.offsets) or other.offsets[0] != settled + 1:
-        return False
+def _first_is_lives(other: View, route: Route) -> bool:
+    """Whether the route gives the first event that the other color has answered to live."""
     first = slice(0, 1)
     return not _routed_to_other(route, partial(_keys_of, other, first), other.offsets[first]).any()
 
 
-def _nothing(settled: int) -> Run:
-    """And the third: the candidate is ahead, and live owes the next answer."""
+def _nothing(settled: int, holder: Side | None) -> Run:
+    """And the third: the other color is ahead, and live owes the next answer."""
     none, flags = np.empty(0, np.int64), np.empty(0, np.bool_)
-    waiting = Waiting(settled + 1, "live", "answer", "other")
+    waiting = Waiting(settled + 1, "live", "answer", holder)
     return Run(settled, none, np.empty(0, np.int8), [], none, none, flags, waiting, plain=True)
 
 

@@ -35,6 +35,7 @@ from streambg.rollout.broken import Broken
 from streambg.rollout.decide import Act, Ask, Decision, Wait, decide
 from streambg.rollout.look import Facts, look_of
 from streambg.rollout.verdicts import Verdicts
+from streambg.web.health import Endpoint
 
 ACTOR = "rollout controller"
 NAME = "streambg.controller"
@@ -60,14 +61,14 @@ class Controller:
     """One of them is enough; more are harmless."""
 
     def __init__(
-        self, pipeline: Pipeline, sender: Sender, metrics_port: int, ignore_records: Collection[int] = ()
+        self, pipeline: Pipeline, sender: Sender, metrics: Endpoint, ignore_records: Collection[int] = ()
     ) -> None:
         self._pipeline = pipeline
         self._ignore_records = ignore_records
         self._sender = sender
         self._reader = profiles.reader(pipeline, NAME)
         self._broken = Broken(pipeline, self._reader)
-        self._frame = Frame("controller", metrics_port, self._health)
+        self._frame = Frame("controller", metrics, self._health)
         self._news_from = int(time.time() * 1_000) - NEWS_MS
         self._appended: dict[int, int] = {}  # epoch -> append time of its record, ms since 1970
         self._word: tuple[str, int, int] | None = None  # the last verdict that was told: word and both deployments

@@ -22,7 +22,9 @@ from streambg.process.frame import Frame
 from streambg.records.batch import ERROR, Batch
 from streambg.scoring.answerer import Answerer, load_answerer
 from streambg.scoring.failing import Failing
-from streambg.scoring.session import Session, Site, in_force
+from streambg.scoring.session import Session
+from streambg.scoring.site import Site, in_force
+from streambg.web.health import Endpoint
 
 # Looking for a first deployment, or at a slot whose model cannot be loaded: often enough for a person to see it act.
 IDLE_S = 0.1
@@ -74,7 +76,7 @@ class Scorer:
     """One member of a color's group."""
 
     def __init__(
-        self, site: Site, follower: ControlFollower, registry: Path, carry: tuple[str, ...], metrics_port: int
+        self, site: Site, follower: ControlFollower, registry: Path, carry: tuple[str, ...], metrics: Endpoint
     ) -> None:
         self._site = site
         self._follower = follower
@@ -86,7 +88,7 @@ class Scorer:
         self._next: _Loading | None = None
         self._failing = Failing()
         self._broken: tuple[int, str] | None = None  # a deployment whose model cannot be loaded, and why
-        self._frame = Frame(f"scorer {site.color}", metrics_port, self._health)
+        self._frame = Frame(f"scorer {site.color}", metrics, self._health)
 
     def run(self) -> int:
         """Until SIGTERM or an error that a new session cannot mend; the exit code."""

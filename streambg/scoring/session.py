@@ -7,29 +7,25 @@ committed. A repeated batch is folded away by every reader.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
-from typing import Any, Protocol
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streambg.control.follower import ControlFollower
-from streambg.control.state import ControlState, Deployment, Standing
-from streambg.errors import Fenced, Gap, SessionEnded, StreambgError
-from streambg.kafka.clients import KAFKA, Clients
-from streambg.kafka.errors import is_denied, is_fenced, translate
-from streambg.kafka.positions import read_settled
+from streambg.control.state import Deployment
+from streambg.errors import Gap, SessionEnded, StreambgError
 from streambg.kafka.profiles import MAX_POLL_INTERVAL_MS
 from streambg.process.watch import WATCH
 from streambg.records.batch import HEADER_NAME, Batch, Headers, describe, encode
-from streambg.records.cutover import ScorerPosition, decode_scorer_position, encode_position
-from streambg.records.source import Color
-from streambg.scoring import pace, seeding
-from streambg.scoring.batching import Polled, Scored, batches
-from streambg.scoring.own_topic import Checked, OwnTopic
+from streambg.scoring import pace
+from streambg.scoring.batching import Polled, batches
+from streambg.scoring.own_topic import OwnTopic
+from streambg.scoring.positions import CALL_TIMEOUT_S, Positions
+from streambg.scoring.site import Meter, Scoring, Site, ended, in_force
 
 POLL_S = 0.1
 # How often positions are committed and the own topic is folded: what a crash repeats at most.
@@ -38,45 +34,8 @@ COMMIT_EVERY_S = 0.5
 # than a healthy broker ever leaves open.
 MAX_IN_FLIGHT = 64
 FLUSH_TIMEOUT_S = 30.0
-CALL_TIMEOUT_S = 10.0
-FOLD_TIMEOUT_S = 30.0
 
 log = structlog.get_logger("streambg.scorer")
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What a scorer needs to know of its pipeline; client configurations are complete librdkafka ones."""
-
-    pipeline: str
-    color: Color
-    input: str
-    predictions: str
-    all_predictions: tuple[str, ...]
-    publisher_group: str
-    forward_headers: frozenset[str]
-    consumer: Mapping[str, Any]
-    reader: Mapping[str, Any]
-    producer: Mapping[str, Any]
-    admin: Mapping[str, Any]
-    rules: str  # `Rules.short` of its own pipeline file, said in every position (P4)
-    ways_out: Mapping[str, str]  # topic -> how a person goes on where it was made again
-    clients: Clients = KAFKA
-
-
-class Scoring(Protocol):
-    """A loaded model with its decoding and checks: one poll in, answers out."""
-
-    deployment: int
-
-    def score(self, polled: Polled, partition: int, sample: int | None) -> Scored: ...
-
-
-class Meter(Protocol):
-    """What the session reports; the process turns it into metrics."""
-
-    def scored(self, batch: Batch) -> None: ...
-    def alarm(self, text: str) -> None: ...
 
 
 @dataclass(slots=True)
@@ -104,6 +63,7 @@ class Session:
         self._own = OwnTopic(site.reader, site.predictions, site.clients)
         self._producer = site.clients.producer(site.producer)
         self._consumer = site.clients.consumer(site.consumer)
+        self._positions = Positions(site, follower, self._consumer, self._own, scoring.deployment)
         self.rejoin()
         self._committed_at = self.site.clients.now()
         self._in_flight = 0
@@ -278,17 +238,13 @@ class Session:
         if not moved:
             return
         states = self._own.states()
-        offsets = [self._position(number, lane.delivered + 1, states[number]) for number, lane in moved.items()]
+        offsets = [self._positions.at(number, lane.delivered + 1, states[number]) for number, lane in moved.items()]
         if asynchronous:
             self._consumer.commit(offsets=offsets, asynchronous=True)
         else:
             self._consumer.commit(offsets=offsets, asynchronous=False)
         for lane in moved.values():
             lane.committed = lane.delivered
-
-    def _position(self, partition: int, offset: int, checked: Checked) -> TopicPartition:
-        metadata = ScorerPosition(self._scoring.deployment, checked.next_offset, checked.covered, self.site.rules)
-        return TopicPartition(self.site.input, partition, offset, metadata=encode_position(metadata))
 
     def _settle_accounts(self) -> None:
         """Before a swap or a clean stop: everything delivered and committed (P10)."""
@@ -301,7 +257,7 @@ class Session:
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         try:
             self.member_id = consumer.memberid()
-            starts = self._starts([topic_partition.partition for topic_partition in assigned])
+            starts = self._take_up([topic_partition.partition for topic_partition in assigned])
             consumer.assign([TopicPartition(self.site.input, number, at) for number, at in starts.items()])
             log.info("assigned", color=self.site.color, deployment=self._scoring.deployment, starts=starts)
         except BaseException as error:
@@ -309,61 +265,14 @@ class Session:
             self._failure = error
             consumer.assign([])
 
-    def _starts(self, numbers: list[int]) -> dict[int, int]:
-        if not numbers:
-            self._lanes = {}
-            return {}
-        site = self.site
-        snapshot = self._follower.wait_caught_up(FOLD_TIMEOUT_S)
-        committed = {
-            found.partition: (found.offset if found.offset >= 0 else None, decode_scorer_position(found.metadata))
-            for found in self._consumer.committed([TopicPartition(site.input, n) for n in numbers], CALL_TIMEOUT_S)
-        }
-        settled = read_settled(site.reader, site.publisher_group, site.all_predictions, numbers, site.clients)
-        lanes: dict[int, _Lane] = {}
-        checks: dict[int, Checked] = {}
-        first: list[TopicPartition] = []
-        for number in numbers:
-            offset, position = committed[number]
-            at, check, moved = self._start(number, snapshot.state, offset, position, settled.get(number))
-            lanes[number] = _Lane(at - 1, at - 1, at - 1)
-            checks[number] = check
-            if moved or position is None or position.rules != site.rules:
-                first.append(self._position(number, at, check))
-        if first:
-            # P11, P7: where it begins is acknowledged before the first batch; P4: another file is said at once
-            self._consumer.commit(offsets=first, asynchronous=False)
-        self._own.follow(self._scoring.deployment, checks)
-        self._lanes = lanes
-        return {number: lane.scored + 1 for number, lane in lanes.items()}
-
-    def _start(
-        self,
-        number: int,
-        state: ControlState,
-        offset: int | None,
-        position: ScorerPosition | None,
-        settled: int | None,
-    ) -> tuple[int, Checked, bool]:
-        """(first source offset to score, the own topic's fold there, whether that is to be committed first)."""
-        deployment = in_force(state, self.site.color)
-        if deployment is None or deployment.id != self._scoring.deployment:
-            raise SessionEnded("another deployment is in force")
-        own_covered, own_end = None, self._own.end(number)
-        if position is None or offset is None:
-            own_covered, own_end = self._own.scan(number, deployment.id)
-        origin, gap_end = state.start_of(number), state.gap_end(number)
-        decision = seeding.start(number, deployment, offset, position, own_covered, own_end, settled, origin, gap_end)
-        if isinstance(decision, seeding.FoldFirst):
-            self._follower.wait_folded(decision.deployment, FOLD_TIMEOUT_S)
-            raise SessionEnded(f"partition {number} was scored by deployment {decision.deployment} already (P11)")
-        if isinstance(decision, seeding.Seed):
-            return decision.offset, Checked(own_end, decision.offset - 1), True
-        covered, end = self._own.scan(number, deployment.id, Checked(decision.checked, decision.covered))
-        reach = decision.covered if covered is None else covered
-        # A hole in the own topic is answered again from its beginning (P8). What stands there beyond the committed
-        # position is not: a model that is slower than the group's patience never commits, and would never get on (P7).
-        return reach + 1, Checked(end, reach), reach + 1 > decision.offset
+    def _take_up(self, numbers: list[int]) -> dict[int, int]:
+        """Each partition's first source offset to score."""
+        begins = self._positions.begins(numbers) if numbers else {}
+        if begins:
+            self._own.follow(self._scoring.deployment, {number: begin.checked for number, begin in begins.items()})
+        starts = {number: begin.offset for number, begin in begins.items()}
+        self._lanes = {number: _Lane(start - 1, start - 1, start - 1) for number, start in starts.items()}
+        return starts
 
     def _revoked(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         try:
@@ -384,18 +293,3 @@ def plain_headers(headers: object) -> Headers:
     """confluent-kafka's headers as (name, bytes); it types them as a list or a dict of str, bytes or None."""
     pairs = headers if isinstance(headers, list) else []
     return [(name, value if isinstance(value, bytes) else str(value or "").encode()) for name, value in pairs]
-
-
-def in_force(state: ControlState, color: Color) -> Deployment | None:
-    """The deployment that this color scores with; None where there is none, or it is retired."""
-    deployment = state.slots[color]
-    return deployment if deployment is not None and deployment.standing is not Standing.RETIRED else None
-
-
-def ended(error: KafkaError) -> StreambgError:
-    """What ends the session; or, where no new one would mend it, the process."""
-    if is_denied(error):
-        return translate(error, "scoring")
-    if is_fenced(error):
-        return Fenced(f"another scorer runs under this name: {error.str()}", way_out="give each scorer its own --slot")
-    return SessionEnded(f"{error.name()}: {error.str()}")

@@ -1,10 +1,11 @@
-"""`/metrics` (Prometheus), `/healthz` and what else a process says in JSON, on loopback."""
+"""`/metrics` (Prometheus), `/healthz` and what else a process says in JSON; on loopback unless told otherwise."""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -13,10 +14,21 @@ from prometheus_client import make_wsgi_app
 
 from streambg.errors import Misconfigured
 
-HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Page = Callable[[], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to listen. Port 0 takes a free one. Whoever reaches it may read: nobody is asked who he is."""
+
+    port: int = 0
+    host: str = LOOPBACK
+
+
+ANY_PORT = Endpoint()
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -31,11 +43,10 @@ class _Silent(WSGIRequestHandler):
 class HealthServer:
     """Serves until `stop`. `health()` returns what `/healthz` shows; its `ok` decides between 200 and 503.
 
-    pages: the same for other paths. Port 0 takes a free one; `port` says which. Raises Misconfigured where the port is
-    taken.
+    pages: the same for other paths. `port` and `address` say where it is. Raises Misconfigured where it cannot listen.
     """
 
-    def __init__(self, port: int, health: Page, pages: Mapping[str, Page] | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, health: Page, pages: Mapping[str, Page] | None = None) -> None:
         metrics = make_wsgi_app()
         answers = {"/healthz": health, **(pages or {})}
 
@@ -49,13 +60,14 @@ class HealthServer:
             return [f"here are {', '.join(['/metrics', *answers])}\n".encode()]
 
         try:
-            self._server = make_server(HOST, port, app, _Server, _Silent)
+            self._server = make_server(endpoint.host, endpoint.port, app, _Server, _Silent)
         except OSError as error:
             raise Misconfigured(
-                f"port {port} for /metrics and /healthz is taken: {error}",
-                way_out="another --metrics-port; 0 takes a free one",
+                f"cannot listen on {endpoint.host}:{endpoint.port} for /metrics and /healthz: {error}",
+                way_out="another --metrics-port (0 takes a free one), or an address that this host has",
             ) from error
         self.port = int(self._server.server_port)
+        self.address = f"http://{endpoint.host}:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
         self._thread.start()
 

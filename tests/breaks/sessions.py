@@ -49,7 +49,7 @@ BREAKS = (
         21,
         "a fenced scorer only begins another session",
         "tests/unit/test_scoring_fenced.py::test_P21_a_fenced_scorer_says_so_and_names_the_slot",
-        "streambg/scoring/session.py",
+        "streambg/scoring/site.py",
         "    if is_fenced(error):\n",
         "    if is_fenced(error) and is_denied(error):\n",
     ),

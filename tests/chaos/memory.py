@@ -35,7 +35,7 @@ CATCH_UP_S = 300.0
 @scenario(
     "M1",
     "green's scorer stopped until it is far behind, then woken",
-    "RSS +<= 64 MB, live p99 +<= 10 %",
+    "RSS +<= 64 MB, live p99 +<= 10 % while it is behind",
     counts=(20_000, 100_000, 1_000_000),
     rates=(2_000.0, 5_000.0, 8_000.0),
     session_ends=0,  # each is half a second without an answer, and would be most of what p99 says

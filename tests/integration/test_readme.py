@@ -36,8 +36,7 @@ def own_cache(folder: Path) -> Path:
 def test_the_readmes_commands_end_with_the_readers_own_model_live(kafka: str, tmp_path: Path) -> None:
     """`kafka` is asked for only so that the cache is filled by then."""
     blocks = [block for block in FENCE.findall((ROOT / "README.md").read_text()) if not block.startswith("make ")]
-    # what is said behind the last step needs what that step removes
-    blocks.sort(key=lambda block: "broker stop" in block)
+    assert "broker stop" in blocks[-1], "what is said behind it needs what it removes"
     script = "\n".join([*blocks[:-1], "streambg status --output json > status.json", blocks[-1]])
     assert script.count("streambg ") > 10
     checkout = tmp_path / "checkout"

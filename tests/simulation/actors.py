@@ -25,6 +25,7 @@ from streambg.records.batch import ERROR, OK
 from streambg.records.source import COLORS, Color
 from streambg.scoring import session as scoring
 from streambg.scoring.batching import Polled, Scored, sampled
+from streambg.scoring.site import ended, in_force
 
 # Whoever keeps the processes up starts one again after so long.
 RESTARTS_S = (0.5, 1.0, 1.0, 4.0)
@@ -211,7 +212,7 @@ class ScorerProcess(Process):
 
     def _new_session(self) -> scoring.Session | None:
         self.follower.wait_caught_up(FOLD_TIMEOUT_S)
-        deployment = scoring.in_force(self.follower.snapshot().state, self._site.color)
+        deployment = in_force(self.follower.snapshot().state, self._site.color)
         if deployment is None:
             return None
         self._loading = LOADING_TURNS
@@ -226,7 +227,7 @@ class ScorerProcess(Process):
         super()._turn()
 
     def _swap_due(self) -> bool:
-        deployment = scoring.in_force(self.follower.snapshot().state, self._site.color)
+        deployment = in_force(self.follower.snapshot().state, self._site.color)
         if deployment is None:
             return True
         if deployment.id != self.session._scoring.deployment:
@@ -237,7 +238,7 @@ class ScorerProcess(Process):
         self.session._settle_accounts()
 
     def _translated(self, error: KafkaException) -> Exception:
-        return scoring.ended(error.args[0])
+        return ended(error.args[0])
 
 
 def fails(deployment: int, offset: int) -> bool:

@@ -43,7 +43,7 @@ class Heard:
         self.reports: list[tuple[int, bool]] = []
         self.aways: list[str] = []
 
-    def began(self, port: int) -> None:
+    def began(self, address: str) -> None:
         raise AssertionError("the loop alone opens no port")
 
     def found(self, finding: Finding) -> None:

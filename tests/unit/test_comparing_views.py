@@ -28,6 +28,7 @@ from streambg.errors import SessionEnded, UpgradeFirst
 from streambg.kafka.coreader import Fetched
 from streambg.records.batch import encode as encode_batch
 from streambg.records.source import COLORS, Color
+from streambg.web.health import Endpoint
 
 
 def compared(partition: int = 2, n: int = 40, seed: int = 1, pair: Pair = PAIR) -> Comparison:
@@ -290,7 +291,7 @@ def test_what_fails_while_comparing_ends_the_session_and_drops_what_was_compared
         "ab12cd34",
         {},
     )
-    comparator = Comparator(site, lambda: pytest.fail("nothing is connected"), 0)
+    comparator = Comparator(site, lambda: pytest.fail("nothing is connected"), Endpoint())
     desk = comparator.desk
     work_through(desk, Work(FOLDED, True, [compared()]))
     work = Work(FOLDED)

@@ -16,18 +16,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import pytest
 from ruamel.yaml import YAML
 
+from consumers.options import endpoint
 from streambg.config import load
 from streambg.config.environment import expand
+from streambg.errors import Misconfigured
 from streambg.running import plan
 from streambg.servers.kafka_config import KAFKA_VERSION
 from streambg.servers.ports import free_port
-from streambg.web.health import HealthServer
+from streambg.web.health import LOOPBACK, Endpoint, HealthServer
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "docker.md"
@@ -90,7 +92,7 @@ def test_a_process_takes_the_options_it_is_given(name: str, monkeypatch: pytest.
     monkeypatch.setattr(consumer, "run", lambda _name, options, _process: chosen.append(options))
     consumer.main()
     (options,) = chosen
-    assert (options.metrics_port, options.log) == (int(PORT), "json")
+    assert (endpoint(options), options.log) == (Endpoint(int(PORT)), "json")
     assert getattr(options, "slot", None) == ("0" if name != "controller" else None), "it is a member of no group"
     assert name in {"publisher", "comparator", "controller", f"scorer-{getattr(options, 'color', None)}"}
 
@@ -239,11 +241,25 @@ def test_every_service_that_stays_has_a_health_check() -> None:
 
 @pytest.mark.parametrize("ok", [True, False])
 def test_the_image_is_as_healthy_as_its_process_says(ok: bool) -> None:
-    server = HealthServer(0, lambda: {"ok": ok})
+    server = HealthServer(Endpoint(), lambda: {"ok": ok})
     try:
         assert (image_check(server.port) == 0) is ok
     finally:
         server.stop()
+
+
+def test_it_listens_where_it_is_told_to() -> None:
+    """A pod's own address in Kubernetes; another one of loopback here."""
+    server = HealthServer(Endpoint(host="127.0.0.2"), lambda: {"ok": True})
+    try:
+        with urlopen(f"{server.address}/healthz") as well:
+            assert json.load(well) == {"ok": True}
+        with pytest.raises(URLError, match="refused"):
+            urlopen(f"http://{LOOPBACK}:{server.port}/healthz")
+    finally:
+        server.stop()
+    with pytest.raises(Misconfigured, match=r"cannot listen on 192\.0\.2\.1:0 for /metrics"):
+        HealthServer(Endpoint(host="192.0.2.1"), lambda: {"ok": True})
 
 
 def test_a_health_that_fails_once_is_asked_again_and_twice_is_unwell() -> None:
@@ -257,7 +273,7 @@ def test_a_health_that_fails_once_is_asked_again_and_twice_is_unwell() -> None:
         assert isinstance(answer, dict)
         return answer
 
-    server = HealthServer(0, health)
+    server = HealthServer(Endpoint(), health)
     try:
         with urlopen(f"http://127.0.0.1:{server.port}/healthz") as well:
             assert json.load(well) == {"ok": True}

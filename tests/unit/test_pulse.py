@@ -14,6 +14,7 @@ import pytest
 from streambg.errors import SessionEnded
 from streambg.process.frame import Frame
 from streambg.process.pulse import GOOD_SESSION_S, LIMIT_S, Pulse
+from streambg.web.health import Endpoint
 
 
 def begun(at: float = 0.0) -> Pulse:
@@ -106,7 +107,7 @@ def asked(port: int) -> tuple[int, Any]:
 @pytest.mark.usefixtures("signals")
 def test_over_http_a_process_is_well_while_it_turns_and_says_nothing_else() -> None:
     own: dict[str, Any] = {"epoch": 4}
-    frame = Frame("scorer green", 0, lambda: own)
+    frame = Frame("scorer green", Endpoint(), lambda: own)
     seen = []
 
     def session() -> None:

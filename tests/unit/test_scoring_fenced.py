@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from streambg.errors import Fenced, SessionEnded
-from streambg.scoring.session import ended
+from streambg.scoring.site import ended
 
 
 @pytest.mark.parametrize(

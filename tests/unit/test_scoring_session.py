@@ -15,8 +15,10 @@ from control_log import Follower, Log
 from streambg.control.follower import LEASE_S, Snapshot
 from streambg.errors import Gap, SessionEnded, StreambgError
 from streambg.records.batch import Batch, encode
+from streambg.scoring import positions
 from streambg.scoring import session as scoring
 from streambg.scoring.own_topic import Checked, OwnTopic
+from streambg.scoring.site import Site
 
 
 class Deliveries:
@@ -96,7 +98,7 @@ def scorer(monkeypatch: pytest.MonkeyPatch) -> tuple[scoring.Session, Deliveries
         (),
         {"producer": lambda _config: producer, "consumer": lambda _config: consumer, "now": time.monotonic},
     )
-    site = scoring.Site(
+    site = Site(
         "p", "blue", "in", "p.blue", ("p.blue",), "p.publisher", frozenset(), {}, {}, {}, {}, "ab12cd34", {}, clients
     )
     answerer: Any = type("Scoring", (), {"deployment": 4})()
@@ -104,6 +106,16 @@ def scorer(monkeypatch: pytest.MonkeyPatch) -> tuple[scoring.Session, Deliveries
     session = scoring.Session(site, follower, answerer, follower)
     session._lanes = {0: scoring._Lane(-1, -1, -1)}
     return session, producer, consumer
+
+
+def with_deployment_4(session: scoring.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control log's view, while nothing is settled."""
+    log = Log()
+    for number in range(5):
+        log.deploy("blue", "m:1", rescore=number > 0)
+    follower: Any = type("Follower", (), {"wait_caught_up": lambda _self, _timeout: Snapshot(log.fold.state, 4, 0.0)})()
+    session._positions._follower = follower
+    monkeypatch.setattr(positions, "read_settled", lambda *_: {})
 
 
 def batch_of(after: int, upto: int, deployment: int = 4) -> Batch:
@@ -173,16 +185,11 @@ def test_P4_a_scorer_that_loaded_another_file_says_so_at_its_assignment(
 ) -> None:
     """Not only when the next event comes; one that loaded the same file commits nothing."""
     session, _, consumer = scorer
-    log = Log()
-    for number in range(5):
-        log.deploy("blue", "m:1", rescore=number > 0)
-    follower: Any = type("Follower", (), {"wait_caught_up": lambda _self, _timeout: Snapshot(log.fold.state, 4, 0.0)})()
-    session._follower = follower
-    monkeypatch.setattr(scoring, "read_settled", lambda *_: {})
+    with_deployment_4(session, monkeypatch)
     consumer.before = {0: '[4,3,9,"ab12cd34"]', 1: '[4,3,9,"00000000"]', 2: "[4,3,9]"}
-    assert session._starts([0]) == {0: 10}
+    assert session._take_up([0]) == {0: 10}
     assert consumer.offsets == []
-    assert session._starts([0, 1, 2]) == {0: 10, 1: 10, 2: 10}
+    assert session._take_up([0, 1, 2]) == {0: 10, 1: 10, 2: 10}
     assert consumer.offsets == [10, 10]
 
 
@@ -191,15 +198,10 @@ def test_P7_a_restart_commits_what_its_own_topic_has_and_goes_on_behind_it(
 ) -> None:
     """A model that takes longer than the group waits for a poll never commits, and must get on all the same."""
     session, _, consumer = scorer
-    log = Log()
-    for number in range(5):
-        log.deploy("blue", "m:1", rescore=number > 0)
-    follower: Any = type("Follower", (), {"wait_caught_up": lambda _self, _timeout: Snapshot(log.fold.state, 4, 0.0)})()
-    session._follower = follower
-    monkeypatch.setattr(scoring, "read_settled", lambda *_: {})
+    with_deployment_4(session, monkeypatch)
     monkeypatch.setattr(Own, "scan", lambda _self, partition, _deployment, _since: ((14, 9, 5)[partition], 3))
     consumer.before = dict.fromkeys(range(3), '[4,3,9,"ab12cd34"]')
-    assert session._starts([0, 1, 2]) == {0: 15, 1: 10, 2: 6}
+    assert session._take_up([0, 1, 2]) == {0: 15, 1: 10, 2: 6}
     assert consumer.acknowledged == [15], "before the first batch (P11)"
     assert consumer.offsets == [15], "partition 2 has a hole, which is answered again from its beginning (P8)"
 

@@ -23,6 +23,7 @@ from streambg.control.follower import LEASE_S, ControlFollower
 from streambg.errors import Fenced, SessionEnded, StreambgError, Unreachable
 from streambg.publishing import session as publishing
 from streambg.rollout import controller as rollout
+from streambg.web.health import Endpoint
 
 
 class Record:
@@ -287,7 +288,7 @@ def test_P6_a_rollout_controller_without_the_control_log_ends_its_session(
     turns: list[object] = []
     monkeypatch.setattr(rollout.Controller, "_turn", lambda *given: turns.append(given))
     sender: Any = None
-    controller = rollout.Controller(loaded(tmp_path, small()), sender, 0)
+    controller = rollout.Controller(loaded(tmp_path, small()), sender, Endpoint())
     if ends:
         with pytest.raises(SessionEnded, match=r"the lease is 10 s \(P6\)"):
             controller._session()
