@@ -99,6 +99,13 @@ def ahead_of_another(reader: Reader, rows: int, other_covered: int) -> View:
         return reader.answers.view(reader.settled, EVERYTHING, None, other_covered)
 
 
+def test_P14_a_view_that_is_cut_says_nothing_of_what_it_leaves_out() -> None:
+    reader = Reader([answers(5, -1, 3, range(4)), answers(5, 3, 7, range(4, 8))], folded=5)
+    reader.next(2)
+    for view in (ahead_of_another(reader, 1, 0), reader.answers.view(-1, 1, None)):
+        assert (view.offsets.tolist(), view.covered) == ([0, 1, 2, 3], 3)
+
+
 @st.composite
 def logs(draw: st.DrawFn) -> list[Batch]:
     """What scorers write: mostly one batch after the other; with repeats, holes, zombies, samples, empty batches."""

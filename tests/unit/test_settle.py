@@ -237,6 +237,7 @@ def test_P14_the_candidates_rows_never_lead_past_an_offset_nobody_accounts_for()
     """Settled 4, live silent, the candidate (a sample until now) has a row at 7: 5 and 6 may be events."""
     for weight in (1, 10_000):
         assert check(Case(Answered({}, 4), Answered({7: True}, 9, 9), 4, weight))[0] == 4
+    assert check(Case(Answered({}, 4), Answered({5: True, 7: True}, 9, 9), 4, 10_000))[0] == 5
 
 
 def test_P14_a_candidate_ahead_of_live_is_published_where_it_is_chosen() -> None:
