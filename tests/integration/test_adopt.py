@@ -200,15 +200,20 @@ def test_a_service_is_taken_over_and_given_back(kafka: str, unique: str, tmp_pat
 
 
 def second(run: Running, old: Old) -> None:
-    """Another pipeline takes over the same topics: what the first one published is from before."""
+    """Another pipeline takes over the same topics: what the first one published is from before.
+
+    Its processes run already, and wait for the first deploy (P28).
+    """
     text = run.pipeline.file.read_text()
     run.pipeline.file.write_text(text.replace(f"pipeline: {run.pipeline.name}\n", f"pipeline: {run.pipeline.name}-2\n"))
     again = load(run.pipeline.file, {})
     topicplan.ensure(again)
     run.pipeline = again
+    run.scorers()
+    run.start("publisher")
     before = len(answered(run).sources) + len(answered(run).old)
     assert adopt(run, "m:2", "--from-group", old.group, "--yes")["epoch"] == 0
-    run_to_the_end(run)
+    run.drained()
     found = answered(run)
     assert sorted(found.old + found.new) == list(range(750))
     expect_ok(run, earlier=before)
