@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Generator
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -27,7 +27,7 @@ from streambg.cli.common import (
 from streambg.config import Pipeline
 from streambg.errors import StreambgError
 from streambg.kafka.errors import translate
-from streambg.process.ctrl_c import ctrl_c_is_itself
+from streambg.process.ctrl_c import until_ctrl_c
 from streambg.status.collect import Collector
 from streambg.status.report import as_json, attention
 from streambg.status.show import conclusion, page
@@ -103,7 +103,7 @@ def _watch(looks: Generator[Look], output: Output) -> bool:
     # what does not fit is cut off below: the conclusion stands above
     live = Live(console=stdout, auto_refresh=False, vertical_overflow="crop")
     in_place = output is Output.TEXT and stdout.is_terminal
-    with suppress(KeyboardInterrupt), ctrl_c_is_itself(), closing(looks), live if in_place else nullcontext():
+    with until_ctrl_c(), closing(looks), live if in_place else nullcontext():
         for document, shown, good in looks:
             fine = good
             if in_place:

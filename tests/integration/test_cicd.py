@@ -250,7 +250,7 @@ def test_the_workflows_steps_do_what_they_say(shop: Shuttle) -> None:
     """For the model that is live: history reproduces what it published, and nothing is left to deploy."""
     live = state(shop).live_deployment
     assert live is not None
-    (shop.folder / "requirements.lock").write_text("")
+    (shop.folder / "requirements.txt").write_text("")
     # the runner's python: one that has pip, whoever made ours; streambg itself is installed already
     venv.create(shop.folder / "runner", with_pip=True)
     path = os.pathsep.join([str(shop.folder / "runner" / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -20,7 +20,7 @@ from streambg.cli import start
 from streambg.cli.tab import bash_completion, join_colons, words_before
 from streambg.models.policy import Policy
 from streambg.models.registry import Registry
-from streambg.process.ctrl_c import ctrl_c_waits
+from streambg.process.ctrl_c import ctrl_c_waits, until_ctrl_c
 from streambg.running.stopping import Stopping
 
 PIPELINE = """
@@ -251,6 +251,19 @@ def test_ctrl_c_waits_for_what_would_drop_it() -> None:
         load()
     assert reached == ["the end"]
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.parametrize("made_of_it", [KeyboardInterrupt(), SystemError("a result"), TypeError("property name")])
+def test_ctrl_c_ends_a_watch_whatever_became_of_it(made_of_it: BaseException) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with until_ctrl_c():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise made_of_it from None
+    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(TypeError, match="a mistake"), until_ctrl_c():
+        raise TypeError("a mistake")
 
 
 def test_a_process_that_waits_for_its_topics_ends_on_ctrl_c(folder: Path) -> None:
