@@ -119,9 +119,11 @@ class Supervisor:
     def ended(self, timeout: float = 0.0) -> bool:
         """Have all ended for good? Waits up to `timeout` seconds. Raises what ended the supervisor itself."""
         self._thread.join(timeout)
+        if self._thread.is_alive():
+            return False  # also while it ends the children behind a failure of its own
         if self._failure is not None:
             raise StreambgError(f"the supervisor failed: {self._failure!r}") from self._failure
-        return not self._thread.is_alive()
+        return True
 
     def stop(self) -> Mapping[str, Seen]:
         """SIGTERM to each, after GRACE seconds SIGKILL; a second call meanwhile kills at once. All have ended then."""
