@@ -107,6 +107,8 @@ class Guardian:
                 poll.unregister(0)
                 if not self.server:
                     return RELEASE
+                if told:  # it ended before its release was read: nothing else will ever wake this loop
+                    return STOP
 
     def obey(self, order: bytes) -> None:
         """End the server as ordered; an owner that is gone needs neither the server's clean end nor its files."""

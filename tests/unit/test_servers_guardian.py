@@ -43,7 +43,10 @@ def gone(pid: int) -> bool:
 
 def owner(folder: Path, action: str = "") -> tuple[subprocess.Popen[str], int]:
     process = subprocess.Popen(
-        [sys.executable, "-c", OWNER.format(action), str(folder)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", OWNER.format(action), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     return process, int(process.stdout.readline())
@@ -52,7 +55,8 @@ def owner(folder: Path, action: str = "") -> tuple[subprocess.Popen[str], int]:
 def kill(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.wait()
-    assert process.stdout is not None
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.close()
     process.stdout.close()
 
 
@@ -79,18 +83,38 @@ def test_a_fork_that_holds_the_pipe_open_does_not_keep_the_server(tmp_path: Path
         os.kill(fork, signal.SIGKILL)
 
 
+def guardian_of(pid: int) -> tuple[int, str]:
+    """The parent of a server and what tells it from a later process with its pid."""
+    guardian = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    guards = processes.identity(guardian)
+    assert guards is not None
+    return guardian, guards
+
+
 def test_a_released_server_outlives_its_owner(tmp_path: Path) -> None:
     process, pid = owner(tmp_path, "server.release()")
     started = processes.identity(pid)
     assert started is not None
-    guardian = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    guards = processes.identity(guardian)
-    assert guards is not None
+    guardian, guards = guardian_of(pid)
     kill(process)
     assert processes.identity(pid) == started
     assert processes.end(pid, started)
-    until(lambda: gone(pid), 10, "the server's end")
-    # a pid may be used again
+    until(lambda: processes.identity(guardian) != guards, 10, "the guardian's end")
+
+
+def test_a_server_that_ended_before_its_release_was_read_leaves_no_guardian(tmp_path: Path) -> None:
+    process, pid = owner(tmp_path, "print(server.pid, flush=True); sys.stdin.readline(); server.release()")
+    started = processes.identity(pid)
+    assert started is not None
+    guardian, guards = guardian_of(pid)
+    os.kill(guardian, signal.SIGSTOP)  # as a busy machine does: it learns of everything at once
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    assert int(process.stdout.readline()) == pid  # said again behind the release
+    kill(process)
+    assert processes.end(pid, started)
+    os.kill(guardian, signal.SIGCONT)
     until(lambda: processes.identity(guardian) != guards, 10, "the guardian's end")
 
 
