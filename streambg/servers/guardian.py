@@ -91,24 +91,18 @@ class Guardian:
                 told = True
                 if child is not None:
                     poll.unregister(child)
-                if self.released:
-                    return STOP
             if self.released:
-                if owner is not None and owner in ready:
+                if owner in ready:
                     poll.unregister(owner)
-                continue
-            owner_gone = owner in ready or os.getppid() != self.spec["owner"]
-            if owner_gone or 0 in ready:
+            elif 0 in ready or owner in ready or os.getppid() != self.spec["owner"]:
                 # orders before obituaries: the last word of an owner that is gone may be its release
                 order = os.read(0, 1) if select.select([0], [], [], 0)[0] else OWNER_GONE
-                if order != RELEASE:
+                if order != RELEASE or not self.server:
                     return order
                 self.released = True
                 poll.unregister(0)
-                if not self.server:
-                    return RELEASE
-                if told:  # it ended before its release was read: nothing else will ever wake this loop
-                    return STOP
+            if self.released and told:  # in this order or the other: a server may end before its release is read
+                return STOP
 
     def obey(self, order: bytes) -> None:
         """End the server as ordered; an owner that is gone needs neither the server's clean end nor its files."""

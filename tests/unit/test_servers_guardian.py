@@ -55,7 +55,8 @@ def owner(folder: Path, action: str = "") -> tuple[subprocess.Popen[str], int]:
 def kill(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.wait()
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     process.stdin.close()
     process.stdout.close()
 
@@ -108,7 +109,8 @@ def test_a_server_that_ended_before_its_release_was_read_leaves_no_guardian(tmp_
     assert started is not None
     guardian, guards = guardian_of(pid)
     os.kill(guardian, signal.SIGSTOP)  # as a busy machine does: it learns of everything at once
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     process.stdin.write("go\n")
     process.stdin.flush()
     assert int(process.stdout.readline()) == pid  # said again behind the release
