@@ -215,7 +215,10 @@ def test_ctrl_c_of_which_a_client_made_another_error(
     """What Kafka's client raises where Ctrl-C comes while it answers."""
 
     def interrupted() -> None:
-        raise SystemError("list_topics returned a result with an exception set") from KeyboardInterrupt()
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as heard:
+            raise SystemError("list_topics returned a result with an exception set") from heard
 
     def taken_for_something_else() -> None:
         try:
