@@ -15,6 +15,7 @@ from streambg.comparing.pair import LABELS, Pair
 from streambg.comparing.site import ClientConfig
 from streambg.comparing.snapshot import BadSnapshot, Snapshot, decode, encode
 from streambg.errors import SessionEnded, Unreachable
+from streambg.records.foreign import decoded
 
 # The topic is compacted and holds a few segments of at most 16 MiB; a broker that is up hands it over in a second.
 READ_TIMEOUT_S = 30.0
@@ -95,8 +96,8 @@ class EvidenceReader:
                 self._kept.pop(key, None)
             return
         try:
-            head = _rank.decode(value)
-        except msgspec.DecodeError:
+            head = decoded(_rank.decode, value)
+        except ValueError:
             log.warning("foreign_record", topic=self._topic, key=repr(key[:80]))
             return
         rank = (head.start, head.compared)

@@ -25,6 +25,7 @@ from streambg.comparing.worst import Example
 from streambg.errors import UpgradeFirst
 from streambg.labelling.cohorts import Awaited, Cohort
 from streambg.records.coverage import Coverage
+from streambg.records.foreign import decoded
 from streambg.records.source import COLORS, Color
 
 # 2: the gate's counts. A snapshot of format 1 has none: where a gate is declared, evidence begins anew.
@@ -134,7 +135,7 @@ def encode(snapshot: Snapshot) -> bytes:
 def decode(data: bytes) -> Snapshot:
     """Raises BadSnapshot; UpgradeFirst for a newer format."""
     try:
-        format_ = _unpack_format.decode(data).format
+        format_ = decoded(_unpack_format.decode, data).format
         if format_ > FORMAT:
             raise UpgradeFirst(
                 f"a snapshot of evidence has format {format_}, this process knows {FORMAT}",

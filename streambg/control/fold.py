@@ -14,6 +14,7 @@ from streambg.control.machine import apply
 from streambg.control.moves import Rejected
 from streambg.control.state import ControlState
 from streambg.errors import UpgradeFirst
+from streambg.records.foreign import decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class ControlFold:
 
 def _envelope(offset: int, value: bytes | None) -> Envelope | str:
     try:
-        data = json.loads(value or b"")
+        data = decoded(json.loads, value or b"")
     except ValueError:
         return "no envelope: not JSON"
     format_ = data.get("format") if isinstance(data, dict) else None

@@ -10,6 +10,7 @@ import msgspec
 from streambg.deciding.tallies import Merged
 from streambg.deciding.verdict import Test, Verdict, Word
 from streambg.errors import UpgradeFirst
+from streambg.records.foreign import decoded
 from streambg.records.source import Color
 
 FORMAT = 1
@@ -123,7 +124,7 @@ def encode(record: VerdictRecord) -> bytes:
 
 def decode(data: bytes) -> VerdictRecord:
     """Raises ValueError for what is no verdict, UpgradeFirst for a newer format."""
-    if _decode_format(data).format > FORMAT:
+    if decoded(_decode_format, data).format > FORMAT:
         raise UpgradeFirst("a verdict has a newer format than this process knows", way_out="upgrade this process first")
     return _decode(data)
 

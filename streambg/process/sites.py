@@ -54,7 +54,7 @@ def publisher(pipeline: Pipeline, slot: int) -> PublisherSite:
         all_transactional_ids=frozenset(pipeline.transactional_ids),
         consumer=profiles.co_reader(pipeline, pipeline.groups.publisher, name, name, connection_log=True),
         reader=profiles.reader(pipeline, f"{name}.reader"),
-        producer=profiles.transactional_producer(pipeline, name),
+        producer=profiles.transactional_producer(pipeline, name, max_message_bytes=profiles.MAX_OUTCOME_BYTES),
         admin=profiles.admin(pipeline, f"{name}.admin"),
         trusted_s=profiles.trusted_ms(pipeline) / 1_000,
         every_s=pipeline.publish.transaction.every_ms / 1_000,
@@ -84,7 +84,7 @@ def scorer(pipeline: Pipeline, color: Color, slot: int) -> ScorerSite:
         forward_headers=frozenset(pipeline.input.forward_headers),
         consumer=profiles.consumer(pipeline, group, name, name),
         reader=profiles.reader(pipeline, f"{name}.reader"),
-        producer=profiles.idempotent_producer(pipeline, name),
+        producer=profiles.idempotent_producer(pipeline, name, max_message_bytes=profiles.MAX_OUTCOME_BYTES),
         admin=profiles.admin(pipeline, f"{name}.admin"),
         rules=Rules.short(pipeline.deciding_digest()),
         ways_out={

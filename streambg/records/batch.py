@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streambg.errors import UpgradeFirst
+from streambg.records.foreign import decoded
 
 FORMAT = 1
 HEADER_NAME = "streambg"
@@ -165,8 +166,8 @@ def _check_format(data: bytes, format_: int) -> None:
 def decode_head(data: bytes) -> Head:
     """Only the interval: what a fold of coverage needs. Raises BadBatch, UpgradeFirst."""
     try:
-        wire = _head_decoder.decode(data)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        wire = decoded(_head_decoder.decode, data)
+    except ValueError as error:
         raise BadBatch(str(error)) from error
     _check_format(data, wire.format)
     return Head(wire.deployment, wire.after, wire.upto, wire.sample)
@@ -198,8 +199,8 @@ def decode_numbers(data: bytes) -> Batch:
 
 def _decoded(data: bytes, decoder: msgspec.msgpack.Decoder[W]) -> W:
     try:
-        wire = decoder.decode(data)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        wire = decoded(decoder.decode, data)
+    except ValueError as error:
         _check_newer(data)
         raise BadBatch(str(error)) from error
     _check_format(data, wire.format)
@@ -245,7 +246,7 @@ def _batch(
 def _check_newer(data: bytes) -> None:
     """A newer format may not fit the columns known here: say 'upgrade', not 'bad'."""
     try:
-        format_ = _head_decoder.decode(data).format
-    except (msgspec.DecodeError, msgspec.ValidationError):
+        format_ = decoded(_head_decoder.decode, data).format
+    except ValueError:
         return
     _check_format(data, format_)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from streambg.records.coverage import Coverage
+from streambg.records.foreign import decoded
 
 
 class Cutover(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -61,7 +62,8 @@ _kinds = msgspec.json.Decoder(_Kind)
 
 def decode_cutover(data: bytes) -> Cutover | Superseded:
     """Either of what stands in the cutovers topic. Raises ValueError where the bytes are neither."""
-    return _cutovers.decode(data) if _kinds.decode(data).superseded is None else _superseded.decode(data)
+    superseded = decoded(_kinds.decode, data).superseded
+    return _cutovers.decode(data) if superseded is None else _superseded.decode(data)
 
 
 class PublisherPosition(msgspec.Struct, frozen=True, array_like=True):
@@ -111,14 +113,14 @@ def encode_position(position: PublisherPosition | ScorerPosition) -> str:
 def decode_publisher_position(metadata: str | None) -> PublisherPosition | None:
     """None where the position was not committed by a streambg publisher."""
     try:
-        return _publisher.decode(metadata or "")
-    except msgspec.DecodeError:
+        return decoded(_publisher.decode, metadata or "")
+    except ValueError:
         return None
 
 
 def decode_scorer_position(metadata: str | None) -> ScorerPosition | None:
     """None where the position was not committed by a streambg scorer."""
     try:
-        return _scorer.decode(metadata or "")
-    except msgspec.DecodeError:
+        return decoded(_scorer.decode, metadata or "")
+    except ValueError:
         return None

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from streambg.records.bucket import field_bytes
+from streambg.records.foreign import decoded
 
 # Why a record of the labels' topic is no label; counted, and the next one is read.
 Bad = Literal["empty", "no_json", "no_object", "no_key", "bad_key", "no_value", "bad_value"]
@@ -33,8 +34,8 @@ def parse(data: bytes | None, key_field: str, value_field: str) -> Label | Bad:
     if not data:
         return "empty"
     try:
-        found: Any = _decoder.decode(data)
-    except ValueError:  # msgspec's errors are ValueErrors
+        found: Any = decoded(_decoder.decode, data)
+    except ValueError:
         return "no_json"
     if not isinstance(found, dict):
         return "no_object"

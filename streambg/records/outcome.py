@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from streambg.records.foreign import decoded
 from streambg.records.source import COLORS, Color, Source, parse_source
 
 HEADER = "streambg"
@@ -109,6 +110,6 @@ _dead_letter_decoder = msgspec.json.Decoder(_DeadLetterWire)
 
 
 def decode_dead_letter(data: bytes) -> DeadLetter:
-    """Raises ValueError (msgspec's errors are ValueErrors) where the bytes are no dead letter."""
-    wire = _dead_letter_decoder.decode(data)
+    """Raises ValueError where the bytes are no dead letter."""
+    wire = decoded(_dead_letter_decoder.decode, data)
     return DeadLetter(parse_source(wire.source), wire.epoch, wire.chosen, wire.reasons, wire.supersedes)

@@ -17,6 +17,7 @@ from streambg.audit.stream import Stream
 from streambg.comparing.side import Part, part_of
 from streambg.deciding.grid import Floats, Ints
 from streambg.records.batch import ERROR, OK, Batch
+from streambg.records.foreign import decoded
 from streambg.records.outcome import GIVEN_UP
 from streambg.records.source import Color
 from streambg.replaying.contender import Contender
@@ -209,8 +210,8 @@ class _Scores:
 
     def _row(self, value: bytes | None) -> list[float]:
         try:
-            line: Any = self._decode(value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            line: Any = decoded(self._decode, value or b"")
+        except ValueError:
             return [np.nan] * len(self._fields)
         return [getattr(line, name) for name in self._fields]
 

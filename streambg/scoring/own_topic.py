@@ -83,7 +83,10 @@ class OwnTopic:
         """
         end = self.end(partition)
         fold = Coverage(deployment, since.covered) if since else Coverage(deployment)
-        at = since.next_offset if since else self._beginning(partition)
+        at = self._beginning(partition)
+        if since is not None:
+            # what an idle partition's last commit had not seen yet may have expired since: a hole there is one as ever
+            at = max(at, since.next_offset)
         deadline = self._clients.now() + SCAN_TIMEOUT_S
         self._consumer.assign([TopicPartition(self._topic, partition, at)])
         while at < end:

@@ -68,7 +68,11 @@ def _bad_events(run: Running) -> dict[tuple[int, int], str]:
         run.put(None, b"k1"): "no value",
         run.put(b"", b"k1"): "not JSON",
         run.put(b"\xff\xfe", b"k1"): "not JSON",
+        run.put(b"not beside such a key either", b"K" * 2_500_000): "not JSON",
+        run.put(b'{"id": 1, "f1": 0.5, "f2": 0}', b"K" * 2_500_000): "over the size limit",
     }
+    run.put(b'{"id": %d, "f1": 0.5, "f2": 0}' % 10**30, b"an id of more than 64 bits")
+    run.put(b'{"id": 1, "f1": 0.5, "f2": 0}', b"K" * 1_000_000)
     run.put(b'{"id": 1, "f1": 0.5, "f2": 0}', None)
     run.put(json.dumps({"id": 1, "f1": 0.5, "f2": 0, "note": padding}).encode(), b"k2")
     run.flush()
