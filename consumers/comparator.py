@@ -43,7 +43,7 @@ def from_environment(env: Mapping[str, str]) -> ComparatorApp:
     return comparator(
         pipeline,
         slot,
-        Endpoint(int(env.get("STREAMBG_METRICS_PORT", "0")), env.get("STREAMBG_METRICS_HOST", LOOPBACK)),
+        Endpoint(int(env.get("STREAMBG_METRICS_PORT", "0")), env.get("STREAMBG_METRICS_HOST") or LOOPBACK),
         [int(offset) for offset in env.get("STREAMBG_IGNORE_RECORDS", "").split(",") if offset],
     )
 

@@ -104,7 +104,7 @@ def _adopt(
                     "Nothing was changed. The steps:",
                     "stop the old service and what would start it again",
                     f"streambg adopt {model} --from-group {group} --yes      (refused while the group has members)",
-                    "start the processes: streambg up, or your own way",
+                    "where none run yet, start the processes: streambg up, or your own way",
                 )
                 _say_way_back(group)
             return
@@ -115,7 +115,10 @@ def _adopt(
         print_json({**_plain(config, model, found, plan), "epoch": sent.epoch})
         return
     say(sent, output)
-    stdout.print(f"{group} is taken over. Start the processes now: streambg up, or your own way.", highlight=False)
+    stdout.print(
+        f"{group} is taken over. The processes go on now; where none run, start them: streambg up, or your own way.",
+        highlight=False,
+    )
     _say_way_back(group)
 
 

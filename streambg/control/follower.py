@@ -89,6 +89,7 @@ class ControlFollower:
         self._moved = threading.Condition()
         self._end = 0
         self._end_due = 0.0
+        self._wanted = threading.Event()  # somebody waits for an end that is asked for from now on
         self._asked_at = float("-inf")
         self._thread = threading.Thread(target=self._run, name="control-follower", daemon=True)
 
@@ -112,7 +113,7 @@ class ControlFollower:
     def wait_caught_up(self, timeout: float) -> Snapshot:
         """Until an end offset read after this call is folded to; Unreachable after `timeout` seconds."""
         asked = self._clients.now()
-        self._end_due = 0.0
+        self._wanted.set()
         return self._wait(lambda: self._snapshot.fresh_at >= asked, "the control log's end", timeout)
 
     def _wait(self, done: Callable[[], bool], what: str, timeout: float) -> Snapshot:
@@ -138,8 +139,9 @@ class ControlFollower:
             self._asker.close()
 
     def _turn(self) -> None:
-        now = self._clients.now()
-        if now >= self._end_due:
+        if self._wanted.is_set() or self._clients.now() >= self._end_due:
+            self._wanted.clear()  # before the clock is read: who asks behind this is heard in the next turn
+            now = self._clients.now()
             self._end_due = now + ASK_END_S
             self._asked_at = self._ask_end(now) or self._asked_at
             self._refresh()  # nearly always all of it is folded already: nobody waits for the poll

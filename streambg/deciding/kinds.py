@@ -151,7 +151,7 @@ def _asked(metric: Metric, hook: Hook, sheet: Sheet) -> Floats:
     """What the team's function says. Raises BadMeasure."""
     try:
         values = np.asarray(hook(sheet), np.float64)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadMeasure(f"{metric.kind} raised {type(error).__name__}: {error}") from error
     if values.shape != (len(sheet.scores),):
         raise BadMeasure(f"{metric.kind} answered an array of shape {values.shape} for {len(sheet.scores)} rows")

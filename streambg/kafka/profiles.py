@@ -55,8 +55,8 @@ LINGER_MS = 5
 KAFKA_MESSAGE_BYTES = 1_048_588
 ENVELOPE_BYTES = 65_536
 MAX_MESSAGE_BYTES = KAFKA_MESSAGE_BYTES + ENVELOPE_BYTES
-# Of what travels behind an event: its key and headers, as large as the input takes them. The topics, which take as much
-# (P13), are asked by nobody here; whatever is near this is what an input of 16 MiB takes, four times the largest tested.
+# Of what travels behind an event: its key and headers, as large as an input of this size takes them, four times the
+# largest tested. What the topics take (P13: 64 KiB more than the input) is the broker's to say.
 MAX_OUTCOME_BYTES = 16 * 1024 * 1024
 # librdkafka counts key, value and headers; the broker also the batch around them (61 bytes, and some 40 of lengths).
 # What is too large must fail in the client, as that one record, not in the broker, as a whole transaction.

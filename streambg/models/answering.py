@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from streambg.models.contract import DECISION, Answers, Events, Floats, Ints, Model, Row, Schema
 from streambg.models.features import FeatureCheck
-from streambg.models.reasons import reason_bytes, words
+from streambg.models.reasons import RAISES, reason_bytes, words
 from streambg.records.batch import ERROR, MAX_VALUE_BYTES, OK
 
 _encode_lines = msgspec.json.Encoder().encode_lines
@@ -127,7 +127,7 @@ def _attempt(model: Model, events: Events, schema: Schema) -> Answered | _Raised
         answers = said if isinstance(said, Answers) else Answers(said)
         scores = _scores(answers.scores, len(events), schema)
         return _all_errors(len(events), schema, scores) if isinstance(scores, str) else _judge(answers, scores, schema)
-    except Exception as error:  # whatever a team's code raises, or an odd Answers of its making, is about these events
+    except RAISES as error:  # whatever a team's code raises, or an odd Answers of its making, is about these events
         return _Raised(f"model raised {type(error).__name__}: {words(error)}")
 
 

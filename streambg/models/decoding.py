@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from streambg.models.contract import Row
+from streambg.models.foreign import theirs
 from streambg.models.importing import import_entry
-from streambg.models.reasons import words
+from streambg.models.reasons import RAISES, words
 
 Decode = Callable[[Sequence[bytes | None]], list[Row | str]]
 NO_VALUE = "no value (null)"
@@ -68,7 +69,8 @@ def load_decode_hook(entry: str, allowed: Sequence[str]) -> Decode:
     hook: Callable[[bytes], Any] = import_entry(entry, allowed, what="decode hook")
 
     def rows(values: Sequence[bytes | None]) -> list[Row | str]:
-        return [NO_VALUE if value is None else _hooked(hook, value) for value in values]
+        with theirs():
+            return [NO_VALUE if value is None else _hooked(hook, value) for value in values]
 
     return rows
 
@@ -76,7 +78,7 @@ def load_decode_hook(entry: str, allowed: Sequence[str]) -> Decode:
 def _hooked(hook: Callable[[bytes], Any], value: bytes) -> Row | str:
     try:
         row = hook(value)
-    except Exception as error:  # whatever a team's code raises concerns this one event
+    except RAISES as error:  # whatever a team's code raises concerns this one event
         return f"decode hook raised {type(error).__name__}: {words(error)[:MAX_QUOTED]}"
     if isinstance(row, dict):
         return row

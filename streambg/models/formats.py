@@ -18,12 +18,14 @@ import pickle
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from streambg.errors import ModelError
 from streambg.models.contract import Answers, Events, Model, as_model
+from streambg.models.foreign import theirs
 from streambg.models.importing import Source, attribute, parse_entry, run_source
 from streambg.models.manifest import REGISTRY_FILE, Manifest, sha256
-from streambg.models.reasons import words
+from streambg.models.reasons import RAISES, words
 
 CALLED_WITH_NOTHING = "without an --artifact it is called with nothing: give one, or let it take none"
 CALLED_WITH_BYTES = "it is called with the artifact's bytes and nothing else: let it take them, or leave out --artifact"
@@ -49,13 +51,27 @@ def load_python(manifest: Manifest, artifact: bytes | None, source: Source) -> M
         )
     make = attribute(run_source(source, found, "model"), module, thing, "model", source.file)
     try:
-        model = make() if artifact is None else make(artifact)
-    except Exception as error:  # it is the team's code
+        with theirs():
+            model = make() if artifact is None else make(artifact)
+    except RAISES as error:  # it is the team's code
         raise ModelError(
             f"{manifest.ref}: {entry} cannot be made: {type(error).__name__}: {words(error)[:500]}",
             way_out=CALLED_WITH_NOTHING if artifact is None else CALLED_WITH_BYTES,
         ) from error
-    return as_model(model, f"{manifest.ref}: what {entry} makes")
+    return Aside(as_model(model, f"{manifest.ref}: what {entry} makes"))
+
+
+class Aside:
+    """A team's model; what it prints is no output of ours."""
+
+    __slots__ = ("model",)
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def predict_many(self, events: Events) -> Answers | npt.ArrayLike:
+        with theirs():
+            return self.model.predict_many(events)
 
 
 def load_river(manifest: Manifest, artifact: bytes, allow_pickle: bool) -> Model:
@@ -73,8 +89,9 @@ def load_river(manifest: Manifest, artifact: bytes, allow_pickle: bool) -> Model
             way_out=f"install river=={wanted}, or train anew with {here} and add that as a new version",
         )
     try:
-        classifier = pickle.loads(artifact)
-    except Exception as error:  # a pickle can raise anything
+        with theirs():
+            classifier = pickle.loads(artifact)
+    except RAISES as error:  # a pickle can raise anything
         raise ModelError(
             f"{manifest.ref}: the pickle does not load: {type(error).__name__}: {words(error)[:500]}",
             way_out="pickle the model again with the libraries this process has",
@@ -109,7 +126,7 @@ class RiverModel:
         for at, row in enumerate(events.rows):
             try:
                 scores[at] = _probability(self._predict({name: row[name] for name in self._names}))
-            except Exception as error:  # one row's failure is that row's
+            except RAISES as error:  # one row's failure is that row's
                 errors[at] = f"{type(error).__name__}: {words(error)}"
         return Answers(scores, errors=errors)
 

@@ -20,7 +20,8 @@ from types import ModuleType
 from typing import Any
 
 from streambg.errors import ModelError
-from streambg.models.reasons import words
+from streambg.models.foreign import theirs
+from streambg.models.reasons import RAISES, words
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 ENTRY = re.compile(rf"(?P<module>{_NAME}(\.{_NAME})*):(?P<thing>{_NAME})")
@@ -83,8 +84,9 @@ def import_entry(entry: str, allowed: Sequence[str], what: str) -> Any:
     module, thing = parse_entry(entry)
     check_allowed(module, allowed, what)
     try:
-        imported = importlib.import_module(module)
-    except Exception as error:  # an import runs the module
+        with theirs():
+            imported = importlib.import_module(module)
+    except RAISES as error:  # an import runs the module
         raise _not_imported(module, what, error) from error
     return attribute(imported, module, thing, what, getattr(imported, "__file__", None) or module)
 
@@ -133,8 +135,9 @@ def run_source(source: Source, sha256: str, what: str) -> ModuleType:
         module.__package__ = source.package
         sys.modules[alias] = module  # dataclasses look their own module up
         try:
-            exec(compile(source.data, source.file, "exec", dont_inherit=True), module.__dict__)
-        except Exception as error:  # it is the team's code
+            with theirs():
+                exec(compile(source.data, source.file, "exec", dont_inherit=True), module.__dict__)
+        except RAISES as error:  # it is the team's code
             del sys.modules[alias]
             raise _not_imported(source.module, what, error) from error
         return module
@@ -154,15 +157,16 @@ def attribute(module: ModuleType, name: str, thing: str, what: str, file: str) -
 def _find(module: str, what: str) -> ModuleSpec:
     importlib.invalidate_caches()  # a file written a moment ago is there
     try:
-        spec = importlib.util.find_spec(module)
-    except Exception as error:  # finding it imports the packages above
+        with theirs():
+            spec = importlib.util.find_spec(module)
+    except RAISES as error:  # finding it imports the packages above
         raise _not_imported(module, what, error) from error
     if spec is None:
         raise _not_imported(module, what, ModuleNotFoundError(f"no module named {module!r}"))
     return spec
 
 
-def _not_imported(module: str, what: str, error: Exception) -> ModelError:
+def _not_imported(module: str, what: str, error: BaseException) -> ModelError:
     return ModelError(
         f"the {what}'s module {module} cannot be imported: {type(error).__name__}: {words(error)[:500]}",
         way_out="install it into this environment, or start from the directory that holds it",

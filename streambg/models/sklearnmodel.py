@@ -24,7 +24,7 @@ import numpy.typing as npt
 from streambg.errors import ModelError
 from streambg.models.contract import Answers, Events
 from streambg.models.manifest import Manifest
-from streambg.models.reasons import words
+from streambg.models.reasons import RAISES, words
 from streambg.models.skopsfile import check_types, libraries
 
 # A multiple of the rows that a matrix product takes at once. One row costs what a block costs; measured on two busy
@@ -60,7 +60,7 @@ def load_sklearn(manifest: Manifest, artifact: bytes, allowed: Sequence[str], wh
     zeros = [{name: _ZEROS[kind] for name, kind in manifest.features.items()}]
     try:
         said = model.run(Events(zeros, [None], [0]))
-    except Exception as error:  # the estimator is a team's
+    except RAISES as error:  # the estimator is a team's
         raise ModelError(
             f"{manifest.ref}: the estimator does not answer {BLOCK} rows of zeros: {words(error)[:500]}",
             way_out="fit it on arrays, with columns chosen by number; a frame is not made for it",
@@ -85,7 +85,7 @@ def _made(ref: str, artifact: bytes, trusted: Sequence[str]) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("error", sklearn.exceptions.InconsistentVersionWarning)
             estimator = skops.loads(artifact, trusted=list(trusted))
-    except Exception as error:  # a schema may name what is not there, and a team's type may raise
+    except RAISES as error:  # a schema may name what is not there, and a team's type may raise
         raise ModelError(
             f"{ref}: the file does not load: {type(error).__name__}: {words(error)[:500]}",
             way_out="write it anew with skops.io.dump, with the libraries this process has",

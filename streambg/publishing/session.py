@@ -43,6 +43,9 @@ POLL_RECORDS = 500
 # ahead thrown away.
 READ_AHEAD = 4
 FILLED = 0.5
+# How long positions may be behind what was read while nothing is published. Predictions live for days: a position that
+# stayed until they are gone would say that answers are missing (P27). One small transaction behind the last event.
+TIDY_S = 60.0
 
 log = structlog.get_logger("streambg.publisher")
 
@@ -63,7 +66,8 @@ class Session:
         self._more = False  # the last transaction was full: there is more to publish without waiting
         self._claim = False
         self._turn = 0
-        self._dirty: set[int] = set()
+        self._dirty: set[int] = set()  # read or settled since their positions were committed
+        self._committed_at = self._clients.now()
         self._deadlines = Deadlines()
         self._republishing = Republishing(site)
         self._state = ControlState()
@@ -144,13 +148,14 @@ class Session:
             partition.skip(color, offset)
             self._meter.alarm(f"{self.site.predictions[color]}/{number}@{offset} is no prediction batch: {error}")
             return 0
+        self._dirty.add(number)
         partition.offer(color, Fetch(offset, len(value), self._clients.now(), batch))
         return len(batch)
 
     def _publish(self) -> None:
         if self._state.live is None:
             return  # P28: without a route no transaction is opened
-        if self._claim:
+        if self._claim or self._behind:
             self._claim = False
             self._transaction.trouble.forget()  # looking for the brokers is no trouble with them
             self._transaction.begin()
@@ -176,6 +181,11 @@ class Session:
                     self._transaction.write(number, records)
         self._supersede()
         self._more = self._transaction.room <= 0
+
+    @property
+    def _behind(self) -> bool:
+        """P26: what is read below settled publishes nothing, and yet moves a position."""
+        return bool(self._dirty) and not self._transaction.open and self._clients.now() - self._committed_at >= TIDY_S
 
     def _supersede(self) -> None:
         """P36: what a command wants published again, beside what is new."""
@@ -204,6 +214,7 @@ class Session:
         self._stand_by_late()
         self._transaction.commit(self._positions(), self._group_metadata)
         self._dirty.clear()
+        self._committed_at = self._clients.now()
         self._deadlines.committed()
 
     def _stand_by_late(self) -> None:

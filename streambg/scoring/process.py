@@ -17,6 +17,7 @@ from streambg.control.state import Deployment
 from streambg.errors import ModelError, StreambgError
 from streambg.kafka.identity import Identity
 from streambg.kafka.membership import Place
+from streambg.models.reasons import RAISES
 from streambg.models.registry import Registry
 from streambg.process.frame import Frame
 from streambg.records.batch import ERROR, Batch
@@ -188,7 +189,7 @@ class _Loading:
             self.answerer = load_answerer(self._registry, self.deployment, self._carry, self._topic)
         except StreambgError as error:
             self._failed_at, self.failure = time.monotonic(), error
-        except Exception as error:  # a team's own code may raise anything while it loads
+        except RAISES as error:  # a team's own code may raise anything while it loads
             self._failed_at, self.failure = (
                 time.monotonic(),
                 ModelError(

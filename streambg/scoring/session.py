@@ -96,8 +96,10 @@ class Session:
         self._lanes = {}  # whatever may be committed is: closing the consumer revokes
         self._producer.purge()
         self.member_id = self._consumer.memberid() or self.member_id
-        self._consumer.close()
-        self._own.close()
+        try:
+            self._consumer.close()
+        finally:
+            self._own.close()
 
     @property
     def deployment(self) -> Deployment | None:
@@ -277,7 +279,7 @@ class Session:
     def _revoked(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         try:
             self._settle_accounts()
-        except (SessionEnded, KafkaException) as error:
+        except (StreambgError, KafkaException) as error:  # no error of the session's may pass through the callback
             # what was not committed is answered again by the next owner, and folded away
             log.info("revoke", why=str(error))
         self._lanes = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -31,11 +32,21 @@ class Endpoint:
 ANY_PORT = Endpoint()
 
 
+# A connection that says nothing holds a thread: a probe of the port, a host that is gone.
+SILENCE_S = 10.0
+
+
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
 class _Silent(WSGIRequestHandler):
+    timeout = SILENCE_S
+
     def log_message(self, format: str, *args: Any) -> None:
         """Requests of a scraper are no news."""
 
@@ -59,15 +70,16 @@ class HealthServer:
             start("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
             return [f"here are {', '.join(['/metrics', *answers])}\n".encode()]
 
+        six = ":" in endpoint.host
         try:
-            self._server = make_server(endpoint.host, endpoint.port, app, _Server, _Silent)
+            self._server = make_server(endpoint.host, endpoint.port, app, _Server6 if six else _Server, _Silent)
         except OSError as error:
             raise Misconfigured(
                 f"cannot listen on {endpoint.host}:{endpoint.port} for /metrics and /healthz: {error}",
                 way_out="another --metrics-port (0 takes a free one), or an address that this host has",
             ) from error
         self.port = int(self._server.server_port)
-        self.address = f"http://{endpoint.host}:{self.port}"
+        self.address = f"http://{f'[{endpoint.host}]' if six else endpoint.host}:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
         self._thread.start()
 

@@ -187,6 +187,14 @@ BREAKS = (
         "begins: list[tuple[int, int]] = []",
     ),
     Break(26, "`covered` := settled on a restart", "mutant: covered := settled on restart"),
+    Break(
+        26,
+        "a position stays behind what was read while nothing is published",
+        SESSIONS + "test_P26_what_is_read_below_settled_moves_a_position_though_nothing_is_published",
+        "streambg/publishing/session.py",
+        "        if self._claim or self._behind:",
+        "        if self._claim:",
+    ),
     Break(26, "a position past answers that were not read", "mutant: position past unread coverage"),
     Break(
         26,

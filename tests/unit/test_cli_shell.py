@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +20,7 @@ from streambg.cli import start
 from streambg.cli.tab import bash_completion, join_colons, words_before
 from streambg.models.policy import Policy
 from streambg.models.registry import Registry
+from streambg.process import ctrl_c
 from streambg.process.ctrl_c import ctrl_c_waits, until_ctrl_c
 from streambg.running.stopping import Stopping
 
@@ -267,6 +268,20 @@ def test_ctrl_c_ends_a_watch_whatever_became_of_it(made_of_it: BaseException) ->
     assert signal.getsignal(signal.SIGINT) is before
     with pytest.raises(TypeError, match="a mistake"), until_ctrl_c():
         raise TypeError("a mistake")
+
+
+def test_a_mistake_long_behind_a_ctrl_c_that_was_dropped_is_no_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(ctrl_c.time, "monotonic", lambda: clock[0])
+
+    def goes_on() -> None:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        clock[0] = 60.0
+        raise TypeError("a mistake")
+
+    with pytest.raises(TypeError, match="a mistake"), until_ctrl_c():
+        goes_on()
 
 
 def test_a_process_that_waits_for_its_topics_ends_on_ctrl_c(folder: Path) -> None:

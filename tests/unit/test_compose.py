@@ -29,6 +29,7 @@ from streambg.errors import Misconfigured
 from streambg.running import plan
 from streambg.servers.kafka_config import KAFKA_VERSION
 from streambg.servers.ports import free_port
+from streambg.web import health
 from streambg.web.health import LOOPBACK, Endpoint, HealthServer
 
 ROOT = Path(__file__).parents[2]
@@ -260,6 +261,19 @@ def test_it_listens_where_it_is_told_to() -> None:
         server.stop()
     with pytest.raises(Misconfigured, match=r"cannot listen on 192\.0\.2\.1:0 for /metrics"):
         HealthServer(Endpoint(host="192.0.2.1"), lambda: {"ok": True})
+
+
+def test_it_listens_on_ipv6_too_and_nobody_holds_it_by_saying_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health._Silent, "timeout", 0.05)
+    server = HealthServer(Endpoint(host="::1"), lambda: {"ok": True})
+    try:
+        with socket.create_connection(("::1", server.port)) as silent:
+            silent.settimeout(20)
+            assert silent.recv(1) == b"", "it was hung up on"
+        with urlopen(f"{server.address}/healthz") as well:
+            assert json.load(well) == {"ok": True}
+    finally:
+        server.stop()
 
 
 def test_a_health_that_fails_once_is_asked_again_and_twice_is_unwell() -> None:

@@ -145,7 +145,17 @@ def test_P4_the_rules_in_force_are_those_the_deploy_carried() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [b"", b"\xff\xfe", b"[]", b"{}", b'{"format":"1"}', b'{"format":true}', b'{"format":1}', b'{"format":1,"id":3}'],
+    [
+        b"",
+        b"\xff\xfe",
+        pytest.param(b"[" * 100_000, id="deep"),
+        b"[]",
+        b"{}",
+        b'{"format":"1"}',
+        b'{"format":true}',
+        b'{"format":1}',
+        b'{"format":1,"id":3}',
+    ],
 )
 def test_P5_bytes_that_are_no_envelope_are_rejected_and_counted(value: bytes) -> None:
     log = two_colors()

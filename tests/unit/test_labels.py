@@ -43,6 +43,7 @@ from streambg.records.label import BAD, Label, parse
         (None, "empty"),
         (b"{", "no_json"),
         (b"\xff", "no_json"),
+        (b"[" * 2_000, "no_json"),
         (b'{"id": "e1", "y": NaN}', "no_json"),
         (b"[1]", "no_object"),
         (b'{"y": 1}', "no_key"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -56,6 +57,20 @@ def test_a_model_may_say_its_own_values_and_errors() -> None:
     assert got.values == [b"a", b"", b"model: too old"]
     assert got.statuses.tolist() == [OK, OK, ERROR]
     assert np.isnan(got.scores[2, 0])
+
+
+@pytest.mark.parametrize("code", [0, 4, None])
+def test_a_model_that_exits_raises_like_any_other(code: int | None) -> None:
+    """Else `sys.exit(0)` passes every gate: the verb that asked the model ends there, with 0."""
+
+    def say(events: Events) -> Any:
+        if (events.column("x") < 0).any():
+            sys.exit(code)
+        return events.column("x")
+
+    got = ask(say, [1.0, -1.0, 2.0])
+    assert got.statuses.tolist() == [OK, ERROR, OK]
+    assert got.values[1].startswith(b"model raised SystemExit:")
 
 
 def test_only_the_rows_that_make_the_model_raise_become_error_rows() -> None:

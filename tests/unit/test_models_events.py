@@ -133,7 +133,9 @@ def test_an_event_of_2_mb_is_an_event() -> None:
 def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "hooks_of_a_team.py").write_text(
         "def decode(value):\n"
+        "    print('a word of theirs')\n"
         "    if value == b'bad':\n        raise ValueError('cannot read ' + 'x' * 500)\n"
+        "    if value == b'exit':\n        raise SystemExit(0)\n"
         "    return {'f1': float(value)} if value != b'list' else [1]\n"
         "CONSTANT = 3\n"
     )
@@ -142,9 +144,14 @@ def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "hooks_of_a_team"
 
 
-def test_a_decode_hook_makes_rows_and_its_failures_are_of_one_event(hooks: str) -> None:
+def test_a_decode_hook_makes_rows_and_its_failures_are_of_one_event(
+    hooks: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     decode = load_decode_hook(f"{hooks}:decode", [hooks])
-    good, bad, listed, null, nan = decode([b"1.5", b"bad", b"list", None, b"nan"])
+    good, bad, listed, null, nan, exits = decode([b"1.5", b"bad", b"list", None, b"nan", b"exit"])
+    assert exits == "decode hook raised SystemExit: 0"
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("a word of theirs")) == ("", 5), "stdout is for what a verb says"
     assert good == {"f1": 1.5}
     assert isinstance(bad, str)
     assert bad.startswith("decode hook raised ValueError: cannot read x")

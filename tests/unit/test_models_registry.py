@@ -55,6 +55,27 @@ def test_a_python_version_without_an_artifact_is_made_of_nothing(registry: Regis
     assert scores(registry.load("fraud:8", manifest.digest).model) == [6.0, 1.0]
 
 
+def test_what_a_model_prints_is_no_output_of_ours(
+    registry: Registry, tmp_path: Path, team: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "code" / team / "loud.py").write_text(
+        "print('imported')\nclass Loud:\n    def __init__(self): print('made')\n"
+        "    def predict_many(self, events):\n        print('asked')\n        return events.column('x')\n"
+    )
+    manifest = registry.add(linear(team, entry=f"{team}.loud:Loud"))
+    assert scores(registry.load("fraud:8", manifest.digest).model) == [5.0, 0.0]
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert {"imported", "made", "asked"} <= set(said.err.split())
+
+
+def test_a_model_that_exits_while_it_is_made_says_so(registry: Registry, tmp_path: Path, team: str) -> None:
+    (tmp_path / "code" / team / "leaving.py").write_text("import sys\ndef make(): sys.exit(0)\n")
+    (tmp_path / "code" / team / "left.py").write_text("import sys\nsys.exit(0)\n")
+    refused(lambda: registry.add(linear(team, entry=f"{team}.leaving:make")), "cannot be made: SystemExit: 0")
+    refused(lambda: registry.add(linear(team, entry=f"{team}.left:make")), "cannot be imported: SystemExit: 0")
+
+
 def test_a_river_version_answers_the_probability_of_true_from_the_declared_features(registry: Registry) -> None:
     data = river_pickle()
     manifest = registry.add(new(artifact=data, artifact_name="model.pkl"))
@@ -190,7 +211,7 @@ def test_the_copy_is_what_runs_whatever_becomes_of_the_module(keeping: Registry,
     for manifest, expected in ((old, [6.0, 1.0]), (fresh, [16.0, 1.0])):
         model = keeping.load(manifest.ref, manifest.digest).model
         assert scores(model) == expected
-        assert inspect.getfile(type(model)) == str(keeping.path / "fraud" / manifest.version / "scoring.py")
+        assert inspect.getfile(type(model.model)) == str(keeping.path / "fraud" / manifest.version / "scoring.py")
 
 
 def test_a_package_is_kept_as_one(keeping: Registry, team: str, tmp_path: Path) -> None:

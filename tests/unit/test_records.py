@@ -124,6 +124,17 @@ def test_arbitrary_bytes_are_bad_batches(data: bytes) -> None:
             decode(data)
 
 
+def test_what_no_decoder_likes_is_a_bad_batch_too() -> None:
+    """A text that is no UTF-8, and brackets as deep as one likes: errors of other kinds, in the same place."""
+    fields = [1, 1, -1, 0, False, 0, 0, b"\0" * 8, b"\0" * 8, b"\0", b"\0" * 8, None, [b"x"], {"a": ["zz"]}, None]
+    deep = b"\xdc\x00\x10" + msgspec.msgpack.encode(fields)[1:] + b"\x91" * 100_000 + b"\x01"
+    for data in (msgspec.msgpack.encode(fields).replace(b"zz", b"\xff\xfe"), deep):
+        with pytest.raises(BadBatch):
+            batches.decode(data)
+    with pytest.raises(BadBatch, match="nested too deeply"):
+        batches.decode_head(deep)
+
+
 def test_P5_a_newer_batch_format_says_upgrade() -> None:
     with pytest.raises(UpgradeFirst, match="format 2"):
         batches.decode(msgspec.msgpack.encode([2, 1, 0, 1, False, "columns nobody knows yet"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,16 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streambg.control.state import Deployment
+from streambg.kafka.profiles import BATCH_OVERHEAD_BYTES, MAX_MESSAGE_BYTES
+from streambg.models.answering import Answered
 from streambg.models.contract import Events, Schema
 from streambg.models.decoding import json_rows
-from streambg.records.batch import ERROR, MAX_BYTES, MAX_CARRY_BYTES, MAX_ROWS, OK, decode, encode
-from streambg.records.bucket import bucket
+from streambg.records.batch import ERROR, MAX_BYTES, MAX_CARRY_BYTES, MAX_ROWS, OK, Carried, decode, encode
+from streambg.records.bucket import bucket, field_bytes
 from streambg.records.coverage import Coverage, Take
 from streambg.records.cutover import ScorerPosition
 from streambg.records.rules import Rules
 from streambg.scoring import pace
 from streambg.scoring.answerer import Answerer, Fields
-from streambg.scoring.batching import Polled, batches
+from streambg.scoring.batching import Polled, Scored, batches, carried, carry_columns
 from streambg.scoring.seeding import FoldFirst, GoOn, Seed, start
 
 SCHEMA = Schema({"f": "number"}, ("p",), "p", 0.5)
@@ -111,6 +114,67 @@ def test_carried_fields_are_plain_values_and_never_cut() -> None:
     (batch,) = batches(4, -1, answerer(("m", "n")).score(polled, 0, None))
     assert batch.carry == {"m": ["a", None, None, None], "n": [3, None, None, None]}
     assert MAX_CARRY_BYTES < 300
+
+
+class Subclass(str):
+    """What a decode hook may make."""
+
+
+@pytest.mark.parametrize(
+    ("value", "travels"),
+    [
+        (2**64 - 1, 2**64 - 1),
+        (2**64, "18446744073709551616"),
+        (-(2**63), -(2**63)),
+        (-(2**63) - 1, "-9223372036854775809"),
+        (10**30, "1" + "0" * 30),
+        (10**300, None),  # over the limit of what is carried
+        pytest.param(10**20_000, None, id="Python writes no such number"),
+        (True, True),
+        (np.float64(1.5), 1.5),
+        (np.int64(7), 7),
+        (np.bool_(True), True),
+        (np.str_("a"), "a"),
+        (Subclass("a"), "a"),
+        ("\ud800", None),
+        ("ü€😀", "ü€😀"),
+        ([1], None),
+    ],
+)
+def test_whatever_an_event_holds_there_its_batch_can_be_written(value: object, travels: object) -> None:
+    """Else the scorer ends at this event, and again whenever it is started: for ever."""
+    for rows in ([{"m": value}], [{"m": 1}, {"m": value}], [{"m": "a"}, {"m": value}]):
+        (batch,) = batches(4, -1, scored(carry_columns(rows, ["m"])))
+        read = decode(encode(batch)).carry["m"][-1]
+        assert (read, type(read)) == (travels, type(travels))
+        assert travels is None or field_bytes(carried(rows[-1], "m")) == field_bytes(read), "one bucket for both"
+
+
+def scored(columns: dict[str, list[Carried]], values: list[bytes] | None = None, **more: Any) -> Scored:
+    """A poll whose answers are all alike."""
+    n = len(next(iter(columns.values())))
+    answered = Answered(np.zeros((n, 1)), np.zeros(n, np.uint8), values or [b"v"] * n)
+    polled = Polled(list(range(n)), more.get("keys", [None] * n), [0] * n, [b""] * n, more.get("forwarded"))
+    return Scored(polled, answered, columns, None, 0, 0)
+
+
+def test_P13_a_row_fits_the_topics_with_its_key_and_its_headers() -> None:
+    """An input takes a key of nearly 1 MiB: then the answer is what has no room, and this one event gets none."""
+    sizes = [(400_000, 100, 0), (400_000, 700_000, 0), (100, 1_048_000, 0), (400_000, 0, 700_000), (524_280, 0, 0)]
+    columns: dict[str, list[Carried]] = {"m": ["x" * 256] * len(sizes)}
+    more = {"keys": [b"k" * key for _, key, _ in sizes], "forwarded": [[("h", b"h" * size)] for _, _, size in sizes]}
+    made = list(batches(4, -1, scored(columns, [b"v" * size for size, _, _ in sizes], **more)))
+    statuses = [status for batch in made for status in batch.statuses.tolist()]
+    assert statuses == [OK, ERROR, OK, ERROR, ERROR]
+    assert max(len(encode(batch)) for batch in made) < MAX_MESSAGE_BYTES - BATCH_OVERHEAD_BYTES
+
+
+def test_P13_carried_text_of_any_language_fits_the_topics() -> None:
+    """The limit is one of characters; those beyond ASCII have up to four bytes."""
+    columns: dict[str, list[Carried]] = {"m": ["😀" * 256] * MAX_ROWS}
+    made = list(batches(4, -1, scored(columns, [b"v" * 500] * MAX_ROWS)))
+    assert sum(map(len, made)) == MAX_ROWS
+    assert max(len(encode(batch)) for batch in made) < MAX_MESSAGE_BYTES - BATCH_OVERHEAD_BYTES
 
 
 def test_what_travels_beside_the_answer_is_the_events_whatever_the_model_does() -> None:

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 from control_log import Follower, Log
 
 from streambg.control.follower import LEASE_S, Snapshot
-from streambg.errors import Gap, SessionEnded, StreambgError
+from streambg.errors import Gap, SessionEnded, StreambgError, Unreachable
 from streambg.records.batch import Batch, encode
 from streambg.scoring import positions
 from streambg.scoring import session as scoring
@@ -223,12 +223,18 @@ def test_P29_retention_that_overtook_a_scorer_is_named_for_its_own_partitions_on
 
 
 class OwnTopicReader:
-    """A consumer of a color's own topic that hands out what is `ready`."""
+    """A consumer of a color's own topic that hands out what is `ready`; `low` and `high` are the log's."""
 
     def __init__(self, _config: object) -> None:
         self.ready: list[Message] = []
+        self.low, self.high = 0, 0
+        self.assigned: list[int] = []
 
-    def assign(self, _partitions: list[TopicPartition]) -> None: ...
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        self.assigned += [each.offset for each in partitions]
+
+    def get_watermark_offsets(self, _partition: TopicPartition, _timeout: float) -> tuple[int, int]:
+        return self.low, self.high
 
     def consume(self, _count: int, _timeout: float) -> list[Message]:
         found, self.ready = self.ready, []
@@ -254,3 +260,21 @@ def test_P8_a_hole_in_its_own_topic_ends_a_scorers_session() -> None:
     stands_there(batch_of(19, 25))
     with pytest.raises(SessionEnded, match=r"p\.blue/0@7 answers from 20, covered is 17: a hole"):
         own.check()
+
+
+def test_P8_what_expired_of_the_own_topic_behind_the_last_commit_is_not_waited_for() -> None:
+    """A partition without events for as long as predictions are kept: the last commit had not seen the last batch."""
+    clients: Any = type("Clients", (), {"consumer": OwnTopicReader, "now": time.monotonic})
+    own = OwnTopic({}, "p.blue", clients)
+    reader: Any = own._consumer
+    reader.low, reader.high = 8, 8
+    assert own.scan(0, 4, Checked(7, 17)) == (17, 8)
+    assert reader.assigned == [8], "from 7 on the broker has nothing to give, and says so with an error"
+
+
+def test_P8_what_a_revoke_finds_wrong_does_not_pass_through_the_clients_callback(scorer: Scorer) -> None:
+    session, _producer, consumer = scorer
+    send(session, -1, 9)
+    session._failure = Unreachable("the control log's end was not folded", way_out="wait")
+    session._revoked(consumer, [])  # type: ignore[arg-type] # a stand-in
+    assert session._lanes == {}

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from control_log import Follower, Log
+from partition_bench import Bench
 from pipeline_files import loaded, small
+from predictions import answers
 from waiting import until
 
 from streambg.comparing import session as comparing
@@ -22,6 +24,7 @@ from streambg.control import verbs
 from streambg.control.follower import LEASE_S, ControlFollower
 from streambg.errors import Fenced, SessionEnded, StreambgError, Unreachable
 from streambg.publishing import session as publishing
+from streambg.records.batch import encode
 from streambg.rollout import controller as rollout
 from streambg.web.health import Endpoint
 
@@ -224,6 +227,34 @@ def test_P22_a_commit_carries_the_groups_metadata_of_the_assignment(
     monkeypatch.setattr(session._transaction, "commit", lambda _positions, metadata: committed.append(metadata))
     session._commit()
     assert committed == ["generation 7"]
+
+
+def test_P26_what_is_read_below_settled_moves_a_position_though_nothing_is_published(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it stays where it is until those predictions are gone, and a later session says that answers are missing."""
+    bench = Bench()
+    bench.say("promote", candidate=1)
+    bench.offer("green", answers(1, -1, 1))
+    bench.everything()
+    session, committed = publisher(0.0), list[list[int]]()
+
+    def commit() -> None:
+        committed.append(sorted(session._dirty))
+        session._dirty.clear()
+        session._committed_at = time.monotonic()
+
+    monkeypatch.setattr(session, "_commit", commit)
+    monkeypatch.setattr(session._transaction, "begin", lambda: None)
+    session.partitions, session._state = {3: bench.partition}, bench.log.fold.state
+    assert session._offer("blue", 3, 0, encode(answers(0, -1, 1))) == 2
+    session._publish()
+    assert committed == [], "a transaction for it may wait"
+    session._committed_at -= publishing.TIDY_S
+    session._publish()
+    session._publish()
+    assert committed == [[3]]
+    assert session.partitions[3].positions("t", "")["blue"][0] == 1
 
 
 @pytest.mark.parametrize(("age", "ends"), [(LEASE_S - 5, False), (LEASE_S + 1, True)])
