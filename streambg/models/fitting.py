@@ -60,7 +60,9 @@ _decode = msgspec.json.Decoder().decode
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """`about`: what is looked at, one of those at the head of this module; or `live`: live itself cannot be asked."""
+    """`about`: what is looked at, one of those at the head of this module; `live`: live itself cannot be
+    asked; or `steady`: a row has one answer (verifying.py).
+    """
 
     about: str
     what: str

@@ -53,6 +53,7 @@ def test_P5_a_candidate_that_answers_otherwise_is_refused_or_recorded(kafka: str
     with pipeline(tmp_path, kafka, unique) as run:
         run.model("percent", scale=100.0)
         run.model("silent", fails_from=0)
+        run.model("lots", noise=0.1)
         empty = accepted(deploy(run, "blue", "m:1", "--start", "earliest"))["contract"]
         assert empty["notes"] == ["the input holds no events: only what is declared was compared"]
         run.feed(300)
@@ -67,6 +68,9 @@ def test_P5_a_candidate_that_answers_otherwise_is_refused_or_recorded(kafka: str
         assert percent["about"] == "range"
         (silent,) = refused(deploy(run, "green", "m:silent"))["found"]
         assert silent["what"].startswith("none to 300 of 300 events that live answered: model answered NaN for p")
+        (lots,) = refused(deploy(run, "green", "m:lots"))["found"]
+        assert lots["about"] == "steady"
+        assert lots["what"].startswith("100 of 100 events get another answer alone than in batches of 7")
         assert len(history(run)) == 2, "a refusal is decided before anything is sent"
 
         found = accepted(deploy(run, "green", "m:percent", "--accept-contract-change"))
