@@ -57,6 +57,11 @@ _AWAY = frozenset(
         KafkaError.NOT_COORDINATOR,
         KafkaError.NOT_CONTROLLER,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        # what a client hears whose view of the leaders is from before they changed, or ahead of this broker's
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.REPLICA_NOT_AVAILABLE,
     }
 )
 _TOO_FEW_REPLICAS = frozenset(
