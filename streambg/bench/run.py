@@ -244,7 +244,10 @@ class Bench:
         if "l" not in self._wanted.groups:
             return
         for partitions in self._wanted.growth:
-            self._grown(f"p{partitions}", partitions, 1, pinned=True)
+            for _ in range(
+                self._wanted.rounds
+            ):  # with more partitions the broker compiles anew, a second of CPU a second
+                self._grown(f"p{partitions}", partitions, 1, pinned=True)
         self._stage.pin_broker(pinned=False)
         for members in MEMBERS:
             self._grown(f"m{members}", PARTITIONS, members, pinned=False)

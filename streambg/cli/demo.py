@@ -38,6 +38,12 @@ class Scenario(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enum
     SILENT = "silent"
 
 
+# The demo says its commands whatever the models are worth.
+NEXT = """
+Nobody asked here which model is better: streambg demo --scenario good, or bad, shows a rollout that decides.
+Your own model: README.md, "Put in your own model"."""
+
+
 @app.command(epilog="Example:  streambg demo --events 20000 --keep;  streambg demo --scenario bad")
 def demo(
     events: Annotated[int, typer.Option(min=FEWEST_EVENTS, max=100_000_000, help="Length of the stream.")] = 120_000,
@@ -92,6 +98,8 @@ def demo(
         print_json(result.as_json())
     else:
         console.print(render(result) if isinstance(result, Result) else deciding.render(result))
+        if result.ok and isinstance(result, Result) and kept is None:
+            console.print(NEXT, highlight=False)
     if kept is not None:
         console.print("\nBroker and Redis go on running. Look at what is in them:")
         for line in kept.words(places.program()):

@@ -166,7 +166,7 @@ def _figures(result: Result) -> Table:
         )
     table.add_row(f"dead letters (planted: {result.owed_letters})", f"{len(result.letters):,}", "", "")
     if result.agreement is not None:
-        table.add_row("agreement", f"{result.agreement:.3%} of {result.compared:,}", "", "")
+        table.add_row("agreement of what both scored", f"{result.agreement:.3%} of {result.compared:,}", "", "")
         table.add_row("  decisions that differ", f"{result.flips:,}", "", "")
     if result.cpu_s:  # of processes that are ours
         table.add_row("CPU of the scorers", "", *(f"{result.cpu_of(color):.1f} s" for color in COLORS))
