@@ -22,15 +22,14 @@ from streambg.cli.common import (
     stdout,
 )
 from streambg.cli.completing import ColorArgument, Ref
-from streambg.cli.records import record_lines
+from streambg.cli.records import args_of, command_of, record_lines
 from streambg.control import verbs
-from streambg.control.commands import VERBS, Envelope
+from streambg.control.commands import VERBS
 from streambg.control.contract import contract
 from streambg.control.fold import Entry
 from streambg.control.sender import Sent
 from streambg.control.verbs import Said
 from streambg.errors import ConfigError
-from streambg.records.outcome import short_digest
 from streambg.records.source import COLORS, Color
 
 app = typer.Typer()
@@ -261,20 +260,7 @@ def history(
         return
     stdout.print(f"{config.topics.control}, the newest last:", markup=False, highlight=False, soft_wrap=True)
     for entry in chosen[-last:]:
-        stdout.print(record_lines(entry, _command(entry)), crop=False)
-
-
-def _args(envelope: Envelope) -> dict[str, Any]:
-    """Without what is longer than all else together."""
-    return {key: value for key, value in envelope.args.items() if key not in ("rules", "start", "output")}
-
-
-def _command(entry: Entry) -> str:
-    """`promote candidate=5`; empty where the record is no command."""
-    if entry.envelope is None:
-        return ""
-    shown = {key: _short(key, value) for key, value in _args(entry.envelope).items() if value not in (None, False)}
-    return " ".join([entry.envelope.verb, *(f"{key}={value}" for key, value in shown.items())])
+        stdout.print(record_lines(entry, command_of(entry)), crop=False)
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -282,9 +268,9 @@ def _row(entry: Entry) -> dict[str, Any]:
     return {
         "offset": entry.offset,
         "appended": datetime.fromtimestamp(entry.appended_ms / 1_000, UTC).isoformat(timespec="milliseconds"),
-        "command": _command(entry),
+        "command": command_of(entry),
         "verb": envelope.verb if envelope else None,
-        "args": _args(envelope) if envelope else {},
+        "args": args_of(envelope) if envelope else {},
         "id": envelope.id if envelope else None,
         "actor": envelope.actor if envelope else "",
         "reason": envelope.reason if envelope else "",
@@ -293,12 +279,3 @@ def _row(entry: Entry) -> dict[str, Any]:
         "refusal": entry.refusal,
         "in_force": entry.state.summary(),
     }
-
-
-def _short(key: str, value: Any) -> Any:
-    """A digest, ranges, and accepted changes as tables show them; all of it is in the JSON."""
-    if key == "contract_change" and isinstance(value, list):
-        return len(value)
-    if key == "ranges" and isinstance(value, list):
-        return ",".join(f"{each['partition']}@{each['first']}-{each['end'] - 1}" for each in value)
-    return short_digest(value) if key == "digest" and isinstance(value, str) else value

@@ -81,7 +81,7 @@ def misfit(rollout: Rollout, verb: str, args: RolloutArgs) -> str | None:
     if args.rollout != rollout.id:
         return f"meant rollout {args.rollout}, the last one is {rollout.id}"
     if args.step != rollout.step:
-        return f"decided for step {args.step}, in force is step {rollout.step}"
+        return f"decided for step {args.step + 1}, in force is step {rollout.step + 1}"  # people count from 1
     stages = WHERE[verb]
     if rollout.stage not in stages:
         return f"the rollout is {rollout.stage}; {verb} needs one that is {' or '.join(sorted(stages))}"

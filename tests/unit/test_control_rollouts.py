@@ -90,7 +90,7 @@ def test_P1_two_controllers_at_once_are_harmless() -> None:
     both = [log.act("advance", epoch=epoch), log.act("advance", epoch=epoch)]
     assert [entry.accepted for entry in both] == [True, False]
     late = log.say("rollout-advance", rollout=log.rollout.id, step=0)
-    assert "decided for step 0, in force is step 1" in refusal(late), "the right epoch does not help"
+    assert "decided for step 1, in force is step 2" in refusal(late), "the right epoch does not help"
 
 
 def test_a_command_of_an_earlier_rollout_is_refused() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer
 from control_log import Log
+from control_log import digest as log_digest
 from corruptions import wrong_value
 from plans import plan
 from recorded import standard
@@ -19,7 +20,7 @@ from streambg import audit
 from streambg.audit.tally import MEANING, Kind
 from streambg.cli import control, dead_letters, inspect, preview, rollout, topics
 from streambg.cli.main import build
-from streambg.cli.records import record_lines
+from streambg.cli.records import command_of, record_lines
 from streambg.errors import Misconfigured
 from streambg.looking.answers import Held, Reach, Search, Verdict
 from streambg.looking.event import Answered, Event, Given, Letter, Published, Reached, Row, Span
@@ -28,7 +29,7 @@ from streambg.previewing.collect import Looked
 from streambg.previewing.preview import Counts, Preview, gain_words
 from streambg.printing import Paragraph, many, moment, plain_table
 from streambg.records.batch import Head
-from streambg.records.outcome import DeadLetter, Outcome
+from streambg.records.outcome import DeadLetter, Outcome, short_digest
 from streambg.records.source import Source
 from streambg.rollout.decide import Wait
 from streambg.rollout.standing import Standing
@@ -125,10 +126,38 @@ def test_history_says_when_what_by_whom_and_why() -> None:
         log.say("shift", weight=1_000, candidate=99),
         log.raw(b"no command"),
     ]
-    text = shown(*(record_lines(entry, control._command(entry)) for entry in entries))
-    whole(text, f"model={MODEL}", "1970-01-01 00:00:01 UTC", "by test", "accepted", "refused: ", "shift weight=1000")
+    text = shown(*(record_lines(entry, command_of(entry)) for entry in entries))
+    whole(text, f"model={MODEL}", "1970-01-01 00:00:01 UTC", "by test", "accepted", "refused: ", "shift weight=10%")
     assert text.count("1970-01-01") == 4
-    assert "refused   shift weight=1000 candidate=99\n        refused: " in text
+    assert "refused   shift weight=10% candidate=99\n        refused: " in text
+
+
+def test_history_says_weights_in_percent_and_a_plan_in_a_word() -> None:
+    log = log_of_a_rollout()
+    digest = f"sha256:{'ab' * 32}"
+    entries = [
+        log.say("shift", weight=0, candidate=1),
+        log.say("shift", weight=1_234, candidate=1),
+        log.deploy("green", "m:3", sample=550),
+        log.say("rollout-start", candidate=1, plan=plan().text(), events=0),
+        log.say("rollout-start", candidate=1, plan=plan(promotes=False).text()),
+        log.say("rollout-advance", rollout=2, step=1, evidence=digest),
+        log.say("rollout-start", candidate=1, plan="[" * 90_000),
+        log.say("shift", weight=10**400, candidate=True),
+        log.say("supersede", color="blue", ranges=[{"partition": 0}, 1]),
+    ]
+    assert [command_of(entry) for entry in entries] == [
+        "shift weight=0% candidate=1",
+        "shift weight=12.34% candidate=1",
+        f"deploy color=green model=m:3 digest={short_digest(log_digest('m:3'))} sample=5.5%",
+        "rollout-start candidate=1 plan=0%,10%,50%,live events=0",
+        "rollout-start candidate=1 plan=0%,10%,50%",
+        f"rollout-advance rollout=2 step=2 evidence={short_digest(digest)}",
+        "rollout-start candidate=1 plan=unreadable",
+        f"shift weight={10**400} candidate=True",
+        "supersede color=blue ranges=unreadable",
+    ]
+    assert control._row(entries[3])["args"]["plan"] == plan().text(), "JSON has all of it"
 
 
 def test_rollout_history_and_status(screen: Callable[[ModuleType], io.StringIO]) -> None:
