@@ -30,6 +30,7 @@ from streambg.control.fold import Entry
 from streambg.control.sender import Sent
 from streambg.control.verbs import Said
 from streambg.errors import ConfigError
+from streambg.printing import Paragraph
 from streambg.records.source import COLORS, Color
 
 app = typer.Typer()
@@ -85,12 +86,16 @@ def say(sent: Sent, output: Output, **more: Any) -> None:
                 "epoch": sent.epoch,
                 "refusal": sent.refusal,
                 "in_force": sent.state.summary(),
+                "ended_rollout": sent.ended.id if sent.ended else None,
+                "notes": list(sent.notes),
                 **more,
             }
         )
     sent.or_raise()
     if output is Output.TEXT:
         stdout.print(f"[green]{sent.verb} accepted[/]: {sent.state.summary()}", highlight=False)
+        for note in sent.notes:
+            stdout.print(Paragraph(f"  {note}", indent=4), crop=False)
 
 
 @app.command(epilog="Example:  streambg deploy green fraud:8 --reason 'retrained on October'")

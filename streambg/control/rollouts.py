@@ -131,5 +131,11 @@ def after(rollout: Rollout | None, offset: int, verb: str) -> Rollout | None:
     return ended(rollout, offset, Stage.TAKEN_OVER, verb)
 
 
+def taken_over(rollout: Rollout | None, offset: int) -> Rollout | None:
+    """The rollout that the command at `offset` ended by standing in its place; None where it ended none."""
+    over = rollout is not None and rollout.stage is Stage.TAKEN_OVER and rollout.entered == offset
+    return rollout if over else None
+
+
 _OWN = frozenset({"rollout-start", *WHERE})
 _BESIDE = frozenset({"pause", "supersede"})  # neither moves traffic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -19,8 +20,10 @@ from rich.console import Console
 from streambg import audit
 from streambg.audit.tally import MEANING, Kind
 from streambg.cli import control, dead_letters, inspect, preview, rollout, topics
+from streambg.cli.common import Output
 from streambg.cli.main import build
 from streambg.cli.records import command_of, record_lines
+from streambg.control.sender import Sent
 from streambg.errors import Misconfigured
 from streambg.looking.answers import Held, Reach, Search, Verdict
 from streambg.looking.event import Answered, Event, Given, Letter, Published, Reached, Row, Span
@@ -176,6 +179,51 @@ def test_rollout_history_and_status(screen: Callable[[ModuleType], io.StringIO])
     assert "weight" not in news, "the plan is not printed again"
     told = shown(record_lines(ended, "abort", "rollout 2: aborted by abort"))
     assert "accepted  abort\n        rollout 2: aborted by abort\n        by test\n" in told
+
+
+def test_rollout_history_shows_who_took_it_over(
+    screen: Callable[[ModuleType], io.StringIO], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = log_of_a_rollout()
+    started = log.say("rollout-approve", rollout=2, step=0)
+    entries = [
+        started,
+        log.say("shift", epoch=0, candidate=1, weight=100),
+        log.say("shift", candidate=1, weight=100),
+        log.say("shift", candidate=1, weight=200),
+    ]
+    monkeypatch.setattr(rollout, "connected_pipeline", lambda _file: None)
+    monkeypatch.setattr(rollout.verbs, "entries", lambda _config: entries)
+    out = screen(rollout)
+    rollout.history(last=50)
+    lines = [line.split("accepted", 1)[-1].strip() for line in whole(out.getvalue()).splitlines()]
+    assert [line for line in lines if line != "by test"] == [
+        "approve",
+        "rollout 2: step 1 of 3 at 0 %, running",
+        "shift",
+        "rollout 2: taken over by shift",
+    ]
+    rollout.history(last=50, output=Output.JSON)
+    assert [(row["verb"], row["in_force"]) for row in json.loads(capsys.readouterr().out)][1:] == [
+        ("shift", "rollout 2: taken over by shift")
+    ]
+
+
+def test_what_was_accepted_is_said_with_what_to_know_beside_it(
+    screen: Callable[[ModuleType], io.StringIO], capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = log_of_a_rollout()
+    entry = log.say("shift", candidate=1, weight=100)
+    sent = Sent("shift", entry.offset, 0, entry.refusal, entry.state, (f"nothing was compared yet of {MODEL}-b",))
+    out = screen(control)
+    control.say(sent, Output.TEXT)
+    text = whole(
+        out.getvalue(), f"\n  nothing was compared yet of {MODEL}-b\n  rollout 2 is over, taken over by shift; "
+    )
+    assert text.startswith("shift accepted: epoch 3, ")
+    control.say(sent, Output.JSON, gap=1)
+    said = json.loads(capsys.readouterr().out)
+    assert (said["ended_rollout"], said["notes"], said["gap"]) == (2, list(sent.notes), 1)
 
 
 @pytest.mark.parametrize(("steps", "row"), [(0, "0 %"), (1, "live")])
