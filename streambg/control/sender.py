@@ -56,7 +56,9 @@ class Sent:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """For people: what to know beside it, and what it ended."""
+        """For people, where it was accepted: what to know beside it, and what it ended."""
+        if not self.accepted:
+            return ()
         return self.known if self.ended is None else (*self.known, over(self.ended, self.state))
 
     def or_raise(self) -> Sent:
