@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
+from confluent_kafka.admin import AdminClient
 
+from streambg.adopting.group import members
 from streambg.cli.common import (
     DEFAULT_PIPELINE,
     Output,
@@ -23,13 +25,15 @@ from streambg.cli.common import (
 )
 from streambg.cli.completing import ColorArgument, Ref
 from streambg.cli.records import args_of, command_of, record_lines
+from streambg.config import Pipeline
 from streambg.control import verbs
 from streambg.control.commands import VERBS
 from streambg.control.contract import contract
 from streambg.control.fold import Entry
 from streambg.control.sender import Sent
 from streambg.control.verbs import Said
-from streambg.errors import ConfigError
+from streambg.errors import ConfigError, StreambgError
+from streambg.kafka import profiles
 from streambg.printing import Paragraph
 from streambg.records.source import COLORS, Color
 
@@ -149,10 +153,24 @@ def deploy(  # noqa: PLR0913 - Typer's form: an option is an argument
             contract_change=found.record() if found else (),
             expected_epoch=found.epoch if found and expected_epoch is None else expected_epoch,
         )
+    if sent.accepted:
+        sent = replace(sent, known=_without_scorer(config, slot))
     say(sent, output, contract=asdict(found) if found else None)
     if found is not None and output is Output.TEXT:
         for line in [*found.record(), *found.notes] or [f"the contract holds on {found.compared:,} events"]:
             stdout.print(f"  {line}", markup=False, highlight=False)
+
+
+def _without_scorer(config: Pipeline, color: Color) -> tuple[str, ...]:
+    """What a person should know where the color's group has no member; nothing where that cannot be known."""
+    client = AdminClient({**profiles.admin(config, verbs.CLIENT), **verbs.QUIET})
+    try:
+        found = members(client, config.groups.scorer(color))
+    except StreambgError:  # the deploy counts all the same
+        return ()
+    # who waits for a model is no member yet (scoring/process.py), so that none runs is never sure
+    said = f"no scorer of {color} has joined yet: one that runs joins with its model, `streambg status` shows it; "
+    return () if found else (f"{said}where none runs: streambg up, or python -m consumers.scorer --color {color}",)
 
 
 @app.command(epilog="Example:  streambg shift 10%")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ import typer
 from control_log import Log
 from control_log import digest as log_digest
 from corruptions import wrong_value
+from pipeline_files import loaded, small
 from plans import plan
 from recorded import standard
 from rich.console import Console
@@ -24,7 +26,7 @@ from streambg.cli.common import Output
 from streambg.cli.main import build
 from streambg.cli.records import command_of, record_lines
 from streambg.control.sender import Sent
-from streambg.errors import Misconfigured
+from streambg.errors import Denied, Misconfigured
 from streambg.looking.answers import Held, Reach, Search, Verdict
 from streambg.looking.event import Answered, Event, Given, Letter, Published, Reached, Row, Span
 from streambg.looking.why import Reply, Why
@@ -224,6 +226,27 @@ def test_what_was_accepted_is_said_with_what_to_know_beside_it(
     control.say(sent, Output.JSON, gap=1)
     said = json.loads(capsys.readouterr().out)
     assert (said["ended_rollout"], said["notes"], said["gap"]) == (2, list(sent.notes), 1)
+
+
+def test_a_deploy_says_where_no_scorer_has_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, asked = loaded(tmp_path, small()), list[str]()
+    answers: dict[str, Any] = {"streambg.fraud.scorer.blue": ["a member"], "streambg.fraud.scorer.green": []}
+
+    def members(_client: Any, group: str) -> Any:
+        asked.append(group)
+        return answers[group]
+
+    def denied(*_: Any) -> Any:
+        raise Denied("no", way_out="none")
+
+    monkeypatch.setattr(control, "members", members)
+    assert control._without_scorer(config, "blue") == ()
+    [said] = control._without_scorer(config, "green")
+    assert said.startswith("no scorer of green has joined yet: ")
+    assert said.endswith("where none runs: streambg up, or python -m consumers.scorer --color green")
+    assert asked == list(answers)
+    monkeypatch.setattr(control, "members", denied)
+    assert control._without_scorer(config, "green") == (), "a deploy never fails because of it"
 
 
 @pytest.mark.parametrize(("steps", "row"), [(0, "0 %"), (1, "live")])
