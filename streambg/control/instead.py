@@ -17,7 +17,7 @@ def instead(verb: str, refusal: str, state: ControlState) -> str:
         return "streambg deploy blue NAME:VERSION"
     if refusal.startswith("expected epoch"):  # somebody was faster (P1)
         return f"{LOOK}; if it is still meant, the same again"
-    if state.paused and verb in _FORWARD:
+    if refusal.startswith("the rollout is paused"):  # only then: without a candidate `resume` leads nowhere
         return "streambg resume"
     if verb in {"pause", "resume"}:
         return LOOK
