@@ -10,6 +10,10 @@ import pytest
 from control_log import Log
 from pipeline_files import deciding, loaded
 
+from streambg.cli.plan import show_seconds
+from streambg.cli.verdict import lines
+from streambg.comparing.judging import case_of
+from streambg.comparing.told import told
 from streambg.config import Pipeline
 from streambg.control import verbs
 from streambg.control.sender import ControlClient, Sent
@@ -99,3 +103,22 @@ def test_less_traffic_force_and_a_refusal_rest_on_no_evidence(moved: Moves) -> N
     refused = move("1000")
     assert not refused.accepted
     assert refused.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "said"),
+    [(-5_000, "0 s"), (12_400, "12 s"), (119_000, "119 s"), (125_000, "2.1 min"), (7_200_000, "2 h")],
+)
+def test_a_verdict_says_how_old_it_is(age_ms: int, said: str, tmp_path: Path) -> None:
+    case = case_of(Client(loaded(tmp_path, deciding())).state())
+    assert case is not None
+    now_ms = NOW_MS + age_ms
+    [first, *_] = lines(case, told([record(9_000)], case, now_ms), now_ms)
+    assert first == f"continue: green m:2 against blue m:1, 9,000 events, coverage 100.00 %, judged {said} ago"
+    [never, *_] = lines(case, told([], case, now_ms), now_ms)
+    assert never == "continue: green m:2 against blue m:1"
+
+
+def test_seconds_have_two_digits_and_no_exponent() -> None:
+    found = [show_seconds(each) for each in (0.25, 99.4, 119, 7_140, 172_000, 1e8)]
+    assert found == ["0.25 s", "99 s", "119 s", "119 min", "48 h", "1157 d"]
