@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
+from confluent_kafka.admin import AdminClient
 
+from streambg.adopting.group import members
 from streambg.cli.common import (
     DEFAULT_PIPELINE,
     Output,
@@ -22,15 +24,17 @@ from streambg.cli.common import (
     stdout,
 )
 from streambg.cli.completing import ColorArgument, Ref
-from streambg.cli.records import record_lines
+from streambg.cli.records import args_of, command_of, record_lines
+from streambg.config import Pipeline
 from streambg.control import verbs
-from streambg.control.commands import VERBS, Envelope
+from streambg.control.commands import VERBS
 from streambg.control.contract import contract
 from streambg.control.fold import Entry
 from streambg.control.sender import Sent
 from streambg.control.verbs import Said
-from streambg.errors import ConfigError
-from streambg.records.outcome import short_digest
+from streambg.errors import ConfigError, StreambgError
+from streambg.kafka import profiles
+from streambg.printing import Paragraph
 from streambg.records.source import COLORS, Color
 
 app = typer.Typer()
@@ -86,12 +90,16 @@ def say(sent: Sent, output: Output, **more: Any) -> None:
                 "epoch": sent.epoch,
                 "refusal": sent.refusal,
                 "in_force": sent.state.summary(),
+                "ended_rollout": sent.ended.id if sent.ended else None,
+                "notes": list(sent.notes),
                 **more,
             }
         )
     sent.or_raise()
     if output is Output.TEXT:
         stdout.print(f"[green]{sent.verb} accepted[/]: {sent.state.summary()}", highlight=False)
+        for note in sent.notes:
+            stdout.print(Paragraph(f"  {note}", indent=4), crop=False)
 
 
 @app.command(epilog="Example:  streambg deploy green fraud:8 --reason 'retrained on October'")
@@ -145,10 +153,24 @@ def deploy(  # noqa: PLR0913 - Typer's form: an option is an argument
             contract_change=found.record() if found else (),
             expected_epoch=found.epoch if found and expected_epoch is None else expected_epoch,
         )
+    if sent.accepted:
+        sent = replace(sent, known=_without_scorer(config, slot))
     say(sent, output, contract=asdict(found) if found else None)
     if found is not None and output is Output.TEXT:
         for line in [*found.record(), *found.notes] or [f"the contract holds on {found.compared:,} events"]:
             stdout.print(f"  {line}", markup=False, highlight=False)
+
+
+def _without_scorer(config: Pipeline, color: Color) -> tuple[str, ...]:
+    """What a person should know where the color's group has no member; nothing where that cannot be known."""
+    client = AdminClient({**profiles.admin(config, verbs.CLIENT), **verbs.QUIET})
+    try:
+        found = members(client, config.groups.scorer(color))
+    except StreambgError:  # the deploy counts all the same
+        return ()
+    # who waits for a model is no member yet (scoring/process.py), so that none runs is never sure
+    said = f"no scorer of {color} has joined yet: one that runs joins with its model, `streambg status` shows it; "
+    return () if found else (f"{said}where none runs: streambg up, or python -m consumers.scorer --color {color}",)
 
 
 @app.command(epilog="Example:  streambg shift 10%")
@@ -261,20 +283,7 @@ def history(
         return
     stdout.print(f"{config.topics.control}, the newest last:", markup=False, highlight=False, soft_wrap=True)
     for entry in chosen[-last:]:
-        stdout.print(record_lines(entry, _command(entry)), crop=False)
-
-
-def _args(envelope: Envelope) -> dict[str, Any]:
-    """Without what is longer than all else together."""
-    return {key: value for key, value in envelope.args.items() if key not in ("rules", "start", "output")}
-
-
-def _command(entry: Entry) -> str:
-    """`promote candidate=5`; empty where the record is no command."""
-    if entry.envelope is None:
-        return ""
-    shown = {key: _short(key, value) for key, value in _args(entry.envelope).items() if value not in (None, False)}
-    return " ".join([entry.envelope.verb, *(f"{key}={value}" for key, value in shown.items())])
+        stdout.print(record_lines(entry, command_of(entry)), crop=False)
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -282,9 +291,9 @@ def _row(entry: Entry) -> dict[str, Any]:
     return {
         "offset": entry.offset,
         "appended": datetime.fromtimestamp(entry.appended_ms / 1_000, UTC).isoformat(timespec="milliseconds"),
-        "command": _command(entry),
+        "command": command_of(entry),
         "verb": envelope.verb if envelope else None,
-        "args": _args(envelope) if envelope else {},
+        "args": args_of(envelope) if envelope else {},
         "id": envelope.id if envelope else None,
         "actor": envelope.actor if envelope else "",
         "reason": envelope.reason if envelope else "",
@@ -293,12 +302,3 @@ def _row(entry: Entry) -> dict[str, Any]:
         "refusal": entry.refusal,
         "in_force": entry.state.summary(),
     }
-
-
-def _short(key: str, value: Any) -> Any:
-    """A digest, ranges, and accepted changes as tables show them; all of it is in the JSON."""
-    if key == "contract_change" and isinstance(value, list):
-        return len(value)
-    if key == "ranges" and isinstance(value, list):
-        return ",".join(f"{each['partition']}@{each['first']}-{each['end'] - 1}" for each in value)
-    return short_digest(value) if key == "digest" and isinstance(value, str) else value

@@ -111,8 +111,13 @@ def show_seconds(seconds: float) -> str:
     """`40 s`, `12 min`, `3.4 h`, `2.1 d`: two digits are enough for a forecast."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
-            return f"{seconds / size:.2g} {unit}"
-    return f"{seconds:.2g} s"
+            return f"{_digits(seconds / size)} {unit}"
+    return f"{_digits(seconds)} s"
+
+
+def _digits(value: float) -> str:
+    """Two, and no exponent: `.2g` says 1.2e+02 of 119."""
+    return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
 
 
 def _warnings(found: tuple[Forecast, ...], plan: Plan | None, rate: float | None) -> list[str]:

@@ -27,7 +27,7 @@ from streambg.cli.records import record_lines
 from streambg.config import Pipeline
 from streambg.control import verbs
 from streambg.control.fold import Entry
-from streambg.control.rollouts import Rollout, Stage
+from streambg.control.rollouts import Rollout, Stage, taken_over
 from streambg.control.verbs import Said
 from streambg.printing import Paragraph, moment, plain_table
 from streambg.rollout import verbs as rollouts
@@ -207,14 +207,16 @@ def history(
     if not found:
         stderr.print("No rollout was ever started.")
     for entry in found:
-        assert entry.envelope is not None  # it is a rollout's
+        assert entry.envelope is not None  # it says something of a rollout
         rollout = entry.state.rollout
         then = rollout.summary() if rollout else ""
         stdout.print(record_lines(entry, entry.envelope.verb.removeprefix("rollout-"), then), crop=False)
 
 
 def _is_rollout(entry: Entry) -> bool:
-    return entry.envelope is not None and entry.envelope.verb.startswith("rollout-")
+    """Its own command, or the one that took it over."""
+    own = entry.envelope is not None and entry.envelope.verb.startswith("rollout-")
+    return own or taken_over(entry.state.rollout, entry.offset) is not None
 
 
 def _row(entry: Entry) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from streambg.cli.common import (
     stderr,
     stdout,
 )
+from streambg.cli.plan import show_seconds
 from streambg.comparing.judging import Case, aborted_case, case_of
 from streambg.comparing.pair import gate_in_force
 from streambg.comparing.told import Told, told, told_aborted
@@ -57,7 +58,8 @@ def verdict(
     if output is Output.JSON:
         print_json(as_json(case, found))
     else:
-        stdout.print("\n".join(lines(case, found)), markup=False, highlight=False, soft_wrap=True)
+        said = lines(case, found, int(time.time() * 1_000))
+        stdout.print("\n".join(said), markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(EXIT[found.word])
 
 
@@ -124,14 +126,15 @@ def as_json(case: Case, found: Told) -> dict[str, Any]:
     }
 
 
-def lines(case: Case, found: Told) -> list[str]:
-    """For people: the word, about whom, from how much, and why."""
+def lines(case: Case, found: Told, now_ms: int) -> list[str]:
+    """For people: the word, about whom, from how much, how old, and why."""
     who = f"{case.candidate.color} {case.candidate.model} against {case.against.color} {case.against.model}"
     record = found.record
     seen = f", {record.events:,} events, coverage {int(record.coverage * 10_000) / 100:.2f} %" if record else ""
+    age = f", judged {show_seconds(max(0, round((now_ms - record.at_ms) / 1_000)))} ago" if record else ""
     watched = ", promoted: harm is watched for" if case.watched else ""
     noise = [
         f"  A/A: {name} of the model against itself is at most {share:.2%}; `floor: {share:.2%}` takes it off"
         for name, share in (record.noise if record else {}).items()
     ]
-    return [f"{found.word}: {who}{seen}{watched}", *(f"  {reason}" for reason in found.reasons), *noise]
+    return [f"{found.word}: {who}{seen}{age}{watched}", *(f"  {reason}" for reason in found.reasons), *noise]

@@ -1,7 +1,8 @@
-"""What a person types instead of a command that was refused: the way out as a command, where there is one. Pure."""
+"""What a person types next: instead of a command that was refused, or behind one that ended a rollout. Pure."""
 
 from __future__ import annotations
 
+from streambg.control.rollouts import Rollout
 from streambg.control.state import ControlState, Phase
 from streambg.records.source import other
 
@@ -16,7 +17,7 @@ def instead(verb: str, refusal: str, state: ControlState) -> str:
         return "streambg deploy blue NAME:VERSION"
     if refusal.startswith("expected epoch"):  # somebody was faster (P1)
         return f"{LOOK}; if it is still meant, the same again"
-    if state.paused and verb in _FORWARD:
+    if refusal.startswith("the rollout is paused"):  # only then: without a candidate `resume` leads nowhere
         return "streambg resume"
     if verb in {"pause", "resume"}:
         return LOOK
@@ -29,6 +30,18 @@ def instead(verb: str, refusal: str, state: ControlState) -> str:
             return _deploy(state) if verb in _FORWARD else LOOK
         case _:
             return _warm(verb, state)
+
+
+def over(rollout: Rollout, state: ControlState) -> str:
+    """That a command took this rollout over, and how another one begins. state: in force behind the command."""
+    start, first = "streambg rollout start", rollout.plan.steps[0].weight
+    if state.candidate is None:
+        another = f"the next candidate's: {start}"
+    elif state.weight > first:
+        another = f"another one: streambg shift {first / 100:g}, then {start}"
+    else:
+        another = f"another one: {start}"
+    return f"rollout {rollout.id} is over, {rollout.stage} by {rollout.ended_by}; {another}"
 
 
 def _deploy(state: ControlState) -> str:

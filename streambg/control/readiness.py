@@ -44,6 +44,13 @@ def harm(found: Told) -> str | None:
     return f"the verdict is abort: {'; '.join(found.reasons)}" if found.word == "abort" else None
 
 
+def nothing(found: Told) -> str | None:
+    """What a person should know who moves traffic all the same: that there is no evidence, neither way. Pure."""
+    if found.record is None:
+        return "no verdict was published yet"
+    return "nothing was compared yet" if found.record.events == 0 else None
+
+
 def measure(pipeline: Pipeline, reader: Mapping[str, Any], candidate: Deployment, partitions: int) -> list[Lane]:
     """Every partition's lane. `settled` is read first, so a candidate that keeps up covers it."""
     topics, groups = pipeline.topics, pipeline.groups

@@ -81,7 +81,7 @@ def misfit(rollout: Rollout, verb: str, args: RolloutArgs) -> str | None:
     if args.rollout != rollout.id:
         return f"meant rollout {args.rollout}, the last one is {rollout.id}"
     if args.step != rollout.step:
-        return f"decided for step {args.step}, in force is step {rollout.step}"
+        return f"decided for step {args.step + 1}, in force is step {rollout.step + 1}"  # people count from 1
     stages = WHERE[verb]
     if rollout.stage not in stages:
         return f"the rollout is {rollout.stage}; {verb} needs one that is {' or '.join(sorted(stages))}"
@@ -129,6 +129,12 @@ def after(rollout: Rollout | None, offset: int, verb: str) -> Rollout | None:
     if verb == "resume":
         return replace(rollout, entered=offset) if rollout.stage is Stage.RUNNING else rollout
     return ended(rollout, offset, Stage.TAKEN_OVER, verb)
+
+
+def taken_over(rollout: Rollout | None, offset: int) -> Rollout | None:
+    """The rollout that the command at `offset` ended by standing in its place; None where it ended none."""
+    over = rollout is not None and rollout.stage is Stage.TAKEN_OVER and rollout.entered == offset
+    return rollout if over else None
 
 
 _OWN = frozenset({"rollout-start", *WHERE})

@@ -13,7 +13,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from streambg.control.commands import EXPIRES_MS, Envelope, format_of
 from streambg.control.fold import Entry
 from streambg.control.follower import ControlFollower
-from streambg.control.instead import instead
+from streambg.control.instead import instead, over
+from streambg.control.rollouts import Rollout, taken_over
 from streambg.control.state import ControlState
 from streambg.errors import OutcomeUnknown, Refused
 
@@ -27,13 +28,17 @@ CLOCK_MARGIN_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of a command: `refusal` is None where it was accepted, then `offset` is the new epoch."""
+    """What became of a command: `refusal` is None where it was accepted, then `offset` is the new epoch.
+
+    known: what a person should know beside it, of what was looked at before it was sent.
+    """
 
     verb: str
     offset: int
     appended_ms: int
     refusal: str | None
     state: ControlState
+    known: tuple[str, ...] = ()
 
     @property
     def accepted(self) -> bool:
@@ -43,6 +48,18 @@ class Sent:
     def epoch(self) -> int:
         """In force after this command."""
         return self.state.epoch
+
+    @property
+    def ended(self) -> Rollout | None:
+        """The rollout that it took over; None where it ended none."""
+        return taken_over(self.state.rollout, self.offset)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """For people, where it was accepted: what to know beside it, and what it ended."""
+        if not self.accepted:
+            return ()
+        return self.known if self.ended is None else (*self.known, over(self.ended, self.state))
 
     def or_raise(self) -> Sent:
         """Itself, or Refused with what is in force."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from confluent_kafka import Consumer, TopicPartition
@@ -147,12 +147,12 @@ def shift(
     A verdict that says abort forbids more of them, not fewer.
     """
     state = control.state()
-    if weight > state.weight and not force:
-        unharmed(pipeline, state, f"shift {weight / 100:g}")
+    more = weight > state.weight and not force
+    known = unharmed(pipeline, state, f"shift {weight / 100:g}") if more else ()
     if weight > 0:
         ready(pipeline, state, said, force)
     args = {"weight": weight, "candidate": _candidate(state, candidate)}
-    return _send(control, "shift", args, said, state, expected_epoch)
+    return replace(_send(control, "shift", args, said, state, expected_epoch), known=known)
 
 
 def promote(
@@ -166,10 +166,10 @@ def promote(
 ) -> Sent:
     """Make the candidate live. Raises Refused where it is not ready, or the verdict about it is abort."""
     state = control.state()
-    if not force:
-        unharmed(pipeline, state, "promote")
+    known = () if force else unharmed(pipeline, state, "promote")
     ready(pipeline, state, said, force)
-    return _send(control, "promote", {"candidate": _candidate(state, candidate)}, said, state, expected_epoch)
+    args = {"candidate": _candidate(state, candidate)}
+    return replace(_send(control, "promote", args, said, state, expected_epoch), known=known)
 
 
 def plain(
@@ -213,21 +213,25 @@ def schema(pipeline: Pipeline) -> Schema:
     return Schema(contract.features, contract.outputs, contract.decision.output, contract.decision.threshold)
 
 
-def unharmed(pipeline: Pipeline, state: ControlState, verb: str) -> None:
-    """Raises Refused where the newest verdict about this candidate is fresh and says abort.
+def unharmed(pipeline: Pipeline, state: ControlState, verb: str) -> tuple[str, ...]:
+    """Raises Refused where the newest verdict about this candidate is fresh and says abort; else what a person should
+    know: that it rests on nothing.
 
     verb: what a person says who does it all the same. A candidate that nobody judges may be moved by hand.
     """
     case = case_of(state)
     if case is None or case.watched:
-        return
+        return ()
     records = read_verdicts({**profiles.reader(pipeline, CLIENT), **QUIET}, pipeline.topics.verdicts)
-    why = readiness.harm(told(records, case, int(time.time() * 1_000)))
+    found, who = told(records, case, int(time.time() * 1_000)), f"{case.candidate.color} {case.candidate.model}"
+    why = readiness.harm(found)
     if why is not None:
         raise Refused(
-            f"{case.candidate.color} {case.candidate.model} harms: {why}",
+            f"{who} harms: {why}",
             way_out=f"streambg abort; or, knowing better: streambg {verb} --force --reason 'why'",
         )
+    nothing = readiness.nothing(found)
+    return () if nothing is None else (f"{nothing}: no evidence speaks for or against {who} (streambg verdict)",)
 
 
 def ready(pipeline: Pipeline, state: ControlState, said: Said, force: bool) -> None:

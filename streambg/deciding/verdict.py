@@ -333,8 +333,13 @@ def _watch(gate: Gate, findings: Findings) -> Verdict:
     alarms = tuple(_alarms(gate, findings))
     if alarms:
         return Verdict("abort", alarms[:MAX_REASONS])
-    said = tuple(f"{name}: harm {value:,.0f} of {ALARM_AT * len(found):,.0f}" for name, value in found.items())
+    said = tuple(f"{name}: evidence of harm {value:,.0f}, {_acted_on(found)}" for name, value in found.items())
     return Verdict("continue", said[:MAX_REASONS])
+
+
+def _acted_on(found: Mapping[str, float]) -> str:
+    """Each metric's limit. Never `91 of 200,000`: that reads like a count of events."""
+    return f"acted on at {ALARM_AT * len(found):,.0f}"
 
 
 def _harm(gate: Gate, findings: Findings) -> dict[str, float]:
@@ -351,4 +356,4 @@ def _alarms(gate: Gate, findings: Findings) -> Iterator[str]:
     found = _harm(gate, findings)
     for name, value in found.items():
         if value >= ALARM_AT * len(found):
-            yield f"{name}: harm of late, {show_e(log(value))} of {ALARM_AT * len(found):,.0f}"
+            yield f"{name}: evidence of recent harm {show_e(log(value))}, {_acted_on(found)}"

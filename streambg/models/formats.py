@@ -29,6 +29,7 @@ from streambg.models.reasons import RAISES, words
 
 CALLED_WITH_NOTHING = "without an --artifact it is called with nothing: give one, or let it take none"
 CALLED_WITH_BYTES = "it is called with the artifact's bytes and nothing else: let it take them, or leave out --artifact"
+ITS_OWN = "its own code raises that: mend it, then the same again"
 
 
 class _Classifier(Protocol):
@@ -50,13 +51,15 @@ def load_python(manifest: Manifest, artifact: bytes | None, source: Source) -> M
             f"(`keep_source: true` in {REGISTRY_FILE} keeps each version's code from then on)",
         )
     make = attribute(run_source(source, found, "model"), module, thing, "model", source.file)
+    given = () if artifact is None else (artifact,)
     try:
         with theirs():
-            model = make() if artifact is None else make(artifact)
+            model = make(*given)
     except RAISES as error:  # it is the team's code
+        called = CALLED_WITH_BYTES if given else CALLED_WITH_NOTHING
         raise ModelError(
             f"{manifest.ref}: {entry} cannot be made: {type(error).__name__}: {words(error)[:500]}",
-            way_out=CALLED_WITH_NOTHING if artifact is None else CALLED_WITH_BYTES,
+            way_out=called if _not_entered(error) else ITS_OWN,
         ) from error
     return Aside(as_model(model, f"{manifest.ref}: what {entry} makes"))
 
@@ -72,6 +75,12 @@ class Aside:
     def predict_many(self, events: Events) -> Answers | npt.ArrayLike:
         with theirs():
             return self.model.predict_many(events)
+
+
+def _not_entered(error: BaseException) -> bool:
+    """Did it not take what it was called with? Else the error comes from within: its traceback goes on there."""
+    trace = error.__traceback__
+    return isinstance(error, TypeError) and trace is not None and trace.tb_next is None
 
 
 def load_river(manifest: Manifest, artifact: bytes, allow_pickle: bool) -> Model:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from streambg.control.fold import Entry
-from streambg.control.rollouts import Stage
+from streambg.control.rollouts import taken_over
 from streambg.deciding.record import Drifted
 
 Severity = Literal["info", "warning", "critical"]
@@ -83,14 +83,13 @@ def of_command(pipeline: str, entry: Entry) -> Notice | None:
     words = [f"{envelope.verb} by {envelope.actor}"]
     if envelope.reason:
         words.append(envelope.reason)
-    rollout = entry.state.rollout
-    taken_over = rollout is not None and rollout.stage is Stage.TAKEN_OVER and rollout.entered == entry.offset
-    if taken_over:
+    ended = taken_over(entry.state.rollout, entry.offset) is not None
+    if ended:
         words.append("the rollout ends with it")
     return Notice(
         pipeline,
         "command",
-        "warning" if taken_over and envelope.verb not in _BY_VERB else _BY_VERB.get(envelope.verb, "info"),
+        "warning" if ended and envelope.verb not in _BY_VERB else _BY_VERB.get(envelope.verb, "info"),
         f"{pipeline}: {'; '.join(words)}. In force: {entry.state.summary()}",
         entry.appended_ms,
         entry.offset,

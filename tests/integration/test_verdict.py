@@ -134,7 +134,7 @@ def test_a_good_candidate_is_promoted_a_bad_one_aborted_and_silence_is_never_a_p
         scoring.answer("green", green, 1_500, 2_500, failing)
         code, said = verdict(run, "--wait", "--timeout", "60s")
         assert (code, said["word"], said["watched"]) == (10, "abort", True)
-        assert said["reasons"][0].startswith("errors: harm ")
+        assert said["reasons"][0].startswith("errors: evidence of recent harm ")
         run.say("rollback")
 
         # the next candidate harms at once; before that its silence holds everything up

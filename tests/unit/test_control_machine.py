@@ -386,6 +386,12 @@ def test_what_is_paused_under_weight_or_sampled_has_its_own_way_out() -> None:
     paused = log.say("promote", candidate=1)
     assert paused.refusal is not None
     assert instead("promote", paused.refusal, log.fold.state) == "streambg resume"
+    alone = in_phase(Phase.ALONE)
+    alone.say("pause")
+    without = alone.say("shift", candidate=-1, weight=1_000)
+    assert without.refusal is not None
+    assert "there is no candidate" in without.refusal
+    assert instead("shift", without.refusal, alone.fold.state) == "streambg deploy green NAME:VERSION"
     sampled = Log()
     sampled.deploy("blue", "m:1")
     sampled.deploy("green", "m:2", sample=100)

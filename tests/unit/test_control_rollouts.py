@@ -14,6 +14,7 @@ from plans import plan
 from streambg.control.commands import FORMATS
 from streambg.control.fold import ControlFold, Entry
 from streambg.control.rollouts import ACTIVE, WHERE, Rollout, Stage
+from streambg.control.sender import Sent
 from streambg.control.state import ControlState, Phase
 from streambg.rollout.plan import Plan, Step
 
@@ -90,7 +91,7 @@ def test_P1_two_controllers_at_once_are_harmless() -> None:
     both = [log.act("advance", epoch=epoch), log.act("advance", epoch=epoch)]
     assert [entry.accepted for entry in both] == [True, False]
     late = log.say("rollout-advance", rollout=log.rollout.id, step=0)
-    assert "decided for step 0, in force is step 1" in refusal(late), "the right epoch does not help"
+    assert "decided for step 1, in force is step 2" in refusal(late), "the right epoch does not help"
 
 
 def test_a_command_of_an_earlier_rollout_is_refused() -> None:
@@ -165,6 +166,34 @@ def test_a_person_takes_over(verb: str) -> None:
         args.setdefault(verb, {})["candidate"] = 1
     assert log.say(verb, **args.get(verb, {})).accepted
     assert (log.rollout.stage, log.rollout.ended_by) == (Stage.TAKEN_OVER, verb)
+
+
+@pytest.mark.parametrize(
+    ("verb", "args", "next_one"),
+    [
+        ("shift", {"weight": 100, "candidate": 1}, "another one: streambg shift 0, then streambg rollout start"),
+        ("deploy", {}, "another one: streambg rollout start"),
+        ("promote", {"candidate": 1}, "the next candidate's: streambg rollout start"),
+        ("abort", {}, "the next candidate's: streambg rollout start"),
+        ("pause", {}, None),
+        ("rollout-stop", {"rollout": 2, "step": 0}, None),
+    ],
+)
+def test_whoever_takes_over_is_told_what_ended_and_how_another_begins(
+    verb: str, args: dict[str, Any], next_one: str | None
+) -> None:
+    log = Rolling()
+    log.start()
+    late = log.say(verb, epoch=0, **args)
+    entry = log.deploy("green", "m:3") if verb == "deploy" else log.say(verb, **args)
+    assert entry.accepted
+    sent = Sent(verb, entry.offset, 0, entry.refusal, entry.state, ("nothing was compared yet",))
+    said = () if next_one is None else (f"rollout 2 is over, taken over by {verb}; {next_one}",)
+    assert sent.notes == ("nothing was compared yet", *said)
+    assert (sent.ended is None) == (next_one is None)
+    assert Sent(verb, late.offset, 0, late.refusal, late.state).notes == (), "refused: it ended nothing"
+    after = log.say("pause" if verb != "pause" else "resume")
+    assert Sent("pause", after.offset, 0, after.refusal, after.state).notes == (), "it is said once"
 
 
 def test_a_deploy_in_the_middle_ends_the_rollout() -> None:

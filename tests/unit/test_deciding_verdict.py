@@ -205,12 +205,12 @@ def test_after_the_promote_harm_is_what_the_detectors_say() -> None:
     quiet = {"errors": merged((0, 1, 0), harm={"blue": 5e6, "green": 99_000.0})}
     verdict = judged(GATE, quiet, watched=True)
     assert verdict.word == "continue"
-    assert verdict.reasons == ("errors: harm 99,000 of 100,000",)
+    assert verdict.reasons == ("errors: evidence of harm 99,000, acted on at 100,000",)
     loud = {"errors": merged((0, 1, 0), harm={"blue": 0.0, "green": 100_000.0})}
     assert judged(GATE, loud, watched=True).word == "abort"
     again = judged(GATE, {**GOOD, "errors": replace(GOOD["errors"], harm={"blue": 0.0, "green": 1e9})})
     assert (again.word, again.ready) == ("continue", False), "what was rolled back is not promoted again by its past"
-    assert again.reasons == ("errors: harm of late, over a million of 100,000",)
+    assert again.reasons == ("errors: evidence of recent harm over a million, acted on at 100,000",)
     both = {**loud, "correct": merged((0, 1, 0), harm={"blue": 0.0, "green": 1.0})}
     assert judged(LABELLED, both, watched=True).word == "continue", "two metrics share the false alarms"
     assert judged(GATE, {}, watched=True).reasons == ("no goal or guardrail can show harm after the promote",)

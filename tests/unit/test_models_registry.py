@@ -15,6 +15,7 @@ import pytest
 from model_versions import SOURCE, linear, new, overwrite, refused, river_pickle, scores, team_package
 from river import tree
 
+from streambg.errors import ModelError
 from streambg.models.contract import Events
 from streambg.models.formats import RiverModel, river_version
 from streambg.models.manifest import FILE, REGISTRY_FILE, sha256, to_yaml
@@ -336,3 +337,28 @@ def test_code_that_makes_no_model_is_not_added(
     refused(lambda: registry.add(replace(linear(team), entry=f"{team}.scoring:{entry}")), what)
     refused(lambda: registry.add(replace(linear(team), entry=f"{team}.missing:X")), "cannot be imported")
     assert registry.list() == []
+
+
+TAKES = "class Linear:\n    def __init__(self{args}):\n        {body}\n"
+OWN = "its own code raises that"
+
+
+@pytest.mark.parametrize(
+    ("source", "artifact", "way_out"),
+    [
+        (TAKES.format(args="", body="raise RuntimeError('no weights for you')"), None, OWN),
+        (TAKES.format(args=", data", body="raise RuntimeError('no weights for you')"), b"{}", OWN),
+        (TAKES.format(args="", body="len(1)"), None, OWN),
+        (TAKES.format(args="", body="len()"), None, OWN),
+        (TAKES.format(args=", data", body="pass"), None, "without an --artifact it is called with nothing"),
+        (TAKES.format(args="", body="pass"), b"{}", "it is called with the artifact's bytes and nothing else"),
+    ],
+)
+def test_the_way_out_speaks_of_arguments_only_where_they_are_wrong(
+    registry: Registry, team: str, tmp_path: Path, source: str, artifact: bytes | None, way_out: str
+) -> None:
+    (tmp_path / "code" / team / "scoring.py").write_text(source)
+    given = {} if artifact is None else {"artifact": artifact, "artifact_name": "w.json"}
+    with pytest.raises(ModelError, match="cannot be made") as caught:
+        registry.add(replace(linear(team), **given))
+    assert caught.value.way_out.startswith(way_out)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import typer
 from control_log import Log
+from control_log import digest as log_digest
 from corruptions import wrong_value
+from pipeline_files import loaded, small
 from plans import plan
 from recorded import standard
 from rich.console import Console
@@ -18,9 +22,11 @@ from rich.console import Console
 from streambg import audit
 from streambg.audit.tally import MEANING, Kind
 from streambg.cli import control, dead_letters, inspect, preview, rollout, topics
+from streambg.cli.common import Output
 from streambg.cli.main import build
-from streambg.cli.records import record_lines
-from streambg.errors import Misconfigured
+from streambg.cli.records import command_of, record_lines
+from streambg.control.sender import Sent
+from streambg.errors import Denied, Misconfigured
 from streambg.looking.answers import Held, Reach, Search, Verdict
 from streambg.looking.event import Answered, Event, Given, Letter, Published, Reached, Row, Span
 from streambg.looking.why import Reply, Why
@@ -28,7 +34,7 @@ from streambg.previewing.collect import Looked
 from streambg.previewing.preview import Counts, Preview, gain_words
 from streambg.printing import Paragraph, many, moment, plain_table
 from streambg.records.batch import Head
-from streambg.records.outcome import DeadLetter, Outcome
+from streambg.records.outcome import DeadLetter, Outcome, short_digest
 from streambg.records.source import Source
 from streambg.rollout.decide import Wait
 from streambg.rollout.standing import Standing
@@ -125,10 +131,38 @@ def test_history_says_when_what_by_whom_and_why() -> None:
         log.say("shift", weight=1_000, candidate=99),
         log.raw(b"no command"),
     ]
-    text = shown(*(record_lines(entry, control._command(entry)) for entry in entries))
-    whole(text, f"model={MODEL}", "1970-01-01 00:00:01 UTC", "by test", "accepted", "refused: ", "shift weight=1000")
+    text = shown(*(record_lines(entry, command_of(entry)) for entry in entries))
+    whole(text, f"model={MODEL}", "1970-01-01 00:00:01 UTC", "by test", "accepted", "refused: ", "shift weight=10%")
     assert text.count("1970-01-01") == 4
-    assert "refused   shift weight=1000 candidate=99\n        refused: " in text
+    assert "refused   shift weight=10% candidate=99\n        refused: " in text
+
+
+def test_history_says_weights_in_percent_and_a_plan_in_a_word() -> None:
+    log = log_of_a_rollout()
+    digest = f"sha256:{'ab' * 32}"
+    entries = [
+        log.say("shift", weight=0, candidate=1),
+        log.say("shift", weight=1_234, candidate=1),
+        log.deploy("green", "m:3", sample=550),
+        log.say("rollout-start", candidate=1, plan=plan().text(), events=0),
+        log.say("rollout-start", candidate=1, plan=plan(promotes=False).text()),
+        log.say("rollout-advance", rollout=2, step=1, evidence=digest),
+        log.say("rollout-start", candidate=1, plan="[" * 90_000),
+        log.say("shift", weight=10**400, candidate=True),
+        log.say("supersede", color="blue", ranges=[{"partition": 0}, 1]),
+    ]
+    assert [command_of(entry) for entry in entries] == [
+        "shift weight=0% candidate=1",
+        "shift weight=12.34% candidate=1",
+        f"deploy color=green model=m:3 digest={short_digest(log_digest('m:3'))} sample=5.5%",
+        "rollout-start candidate=1 plan=0%,10%,50%,live events=0",
+        "rollout-start candidate=1 plan=0%,10%,50%",
+        f"rollout-advance rollout=2 step=2 evidence={short_digest(digest)}",
+        "rollout-start candidate=1 plan=unreadable",
+        f"shift weight={10**400} candidate=True",
+        "supersede color=blue ranges=unreadable",
+    ]
+    assert control._row(entries[3])["args"]["plan"] == plan().text(), "JSON has all of it"
 
 
 def test_rollout_history_and_status(screen: Callable[[ModuleType], io.StringIO]) -> None:
@@ -147,6 +181,72 @@ def test_rollout_history_and_status(screen: Callable[[ModuleType], io.StringIO])
     assert "weight" not in news, "the plan is not printed again"
     told = shown(record_lines(ended, "abort", "rollout 2: aborted by abort"))
     assert "accepted  abort\n        rollout 2: aborted by abort\n        by test\n" in told
+
+
+def test_rollout_history_shows_who_took_it_over(
+    screen: Callable[[ModuleType], io.StringIO], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = log_of_a_rollout()
+    started = log.say("rollout-approve", rollout=2, step=0)
+    entries = [
+        started,
+        log.say("shift", epoch=0, candidate=1, weight=100),
+        log.say("shift", candidate=1, weight=100),
+        log.say("shift", candidate=1, weight=200),
+    ]
+    monkeypatch.setattr(rollout, "connected_pipeline", lambda _file: None)
+    monkeypatch.setattr(rollout.verbs, "entries", lambda _config: entries)
+    out = screen(rollout)
+    rollout.history(last=50)
+    lines = [line.split("accepted", 1)[-1].strip() for line in whole(out.getvalue()).splitlines()]
+    assert [line for line in lines if line != "by test"] == [
+        "approve",
+        "rollout 2: step 1 of 3 at 0 %, running",
+        "shift",
+        "rollout 2: taken over by shift",
+    ]
+    rollout.history(last=50, output=Output.JSON)
+    assert [(row["verb"], row["in_force"]) for row in json.loads(capsys.readouterr().out)][1:] == [
+        ("shift", "rollout 2: taken over by shift")
+    ]
+
+
+def test_what_was_accepted_is_said_with_what_to_know_beside_it(
+    screen: Callable[[ModuleType], io.StringIO], capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = log_of_a_rollout()
+    entry = log.say("shift", candidate=1, weight=100)
+    sent = Sent("shift", entry.offset, 0, entry.refusal, entry.state, (f"nothing was compared yet of {MODEL}-b",))
+    out = screen(control)
+    control.say(sent, Output.TEXT)
+    text = whole(
+        out.getvalue(), f"\n  nothing was compared yet of {MODEL}-b\n  rollout 2 is over, taken over by shift; "
+    )
+    assert text.startswith("shift accepted: epoch 3, ")
+    control.say(sent, Output.JSON, gap=1)
+    said = json.loads(capsys.readouterr().out)
+    assert (said["ended_rollout"], said["notes"], said["gap"]) == (2, list(sent.notes), 1)
+
+
+def test_a_deploy_says_where_no_scorer_has_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, asked = loaded(tmp_path, small()), list[str]()
+    answers: dict[str, Any] = {"streambg.fraud.scorer.blue": ["a member"], "streambg.fraud.scorer.green": []}
+
+    def members(_client: Any, group: str) -> Any:
+        asked.append(group)
+        return answers[group]
+
+    def denied(*_: Any) -> Any:
+        raise Denied("no", way_out="none")
+
+    monkeypatch.setattr(control, "members", members)
+    assert control._without_scorer(config, "blue") == ()
+    [said] = control._without_scorer(config, "green")
+    assert said.startswith("no scorer of green has joined yet: ")
+    assert said.endswith("where none runs: streambg up, or python -m consumers.scorer --color green")
+    assert asked == list(answers)
+    monkeypatch.setattr(control, "members", denied)
+    assert control._without_scorer(config, "green") == (), "a deploy never fails because of it"
 
 
 @pytest.mark.parametrize(("steps", "row"), [(0, "0 %"), (1, "live")])
