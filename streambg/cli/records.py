@@ -10,7 +10,6 @@ from streambg.control.commands import Envelope
 from streambg.control.fold import Entry
 from streambg.control.state import FULL_WEIGHT
 from streambg.printing import Paragraph, moment
-from streambg.records.foreign import decoded
 from streambg.records.outcome import short_digest
 from streambg.rollout.plan import Plan
 
@@ -80,7 +79,7 @@ def _ranges(ranges: list[Any]) -> str:
 def _plan(text: str) -> str:
     """`0%,10%,50%,live`: its steps."""
     try:
-        plan = decoded(Plan.from_text, text)
+        plan = Plan.from_text(text)
     except ValueError:
         return UNREADABLE
     return ",".join([*(_percent(step.weight) for step in plan.steps), *(["live"] if plan.promotes else [])])

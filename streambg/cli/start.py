@@ -18,7 +18,7 @@ def main() -> None:
         # code in C that is loaded here may drop a KeyboardInterrupt, and there is nothing to clean up yet
         with _leaving_on_ctrl_c():
             from streambg.cli.main import asked, run  # noqa: PLC0415 - that second
-            from streambg.process.ctrl_c import until_ctrl_c  # noqa: PLC0415 - the same
+            from streambg.process.ending import until_ctrl_c  # noqa: PLC0415 - the same
 
             verbs = asked()
         with until_ctrl_c():

@@ -27,7 +27,7 @@ from streambg.cli.common import (
 from streambg.config import Pipeline
 from streambg.errors import StreambgError
 from streambg.kafka.errors import translate
-from streambg.process.ctrl_c import until_ctrl_c
+from streambg.process.ending import until_ctrl_c
 from streambg.status.collect import Collector
 from streambg.status.report import as_json, attention
 from streambg.status.show import conclusion, page

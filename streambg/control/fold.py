@@ -14,7 +14,7 @@ from streambg.control.machine import apply
 from streambg.control.moves import Rejected
 from streambg.control.state import ControlState
 from streambg.errors import UpgradeFirst
-from streambg.records.foreign import decoded
+from streambg.records.foreign import shallow
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,8 @@ class ControlFold:
 
 def _envelope(offset: int, value: bytes | None) -> Envelope | str:
     try:
-        data = decoded(json.loads, value or b"")
+        text = (value or b"").decode(json.detect_encoding(value or b""), "surrogatepass")  # as json reads bytes
+        data = json.loads(shallow(text))
     except ValueError:
         return "no envelope: not JSON"
     format_ = data.get("format") if isinstance(data, dict) else None

@@ -5,8 +5,13 @@ Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TypeVar
+
+# Of arrays and objects in one another. Ours have six; Python's decoders give up at a thousand, less what stands on the
+# stack already: what one process can read there another cannot.
+DEEPEST = 100
 
 Data = TypeVar("Data", bytes, str)
 T = TypeVar("T")
@@ -20,3 +25,21 @@ def decoded(decode: Callable[[Data], T], data: Data) -> T:
         return decode(data)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def shallow(json: str) -> str:
+    """The text itself. Raises ValueError where it is nested deeper than DEEPEST: every process must say the same of it,
+    however much it can read (P5).
+    """
+    if json.count("[") + json.count("{") <= DEEPEST:
+        return json
+    depth = 0
+    for bracket in _BRACKETS.findall(_TEXTS.sub("", json)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > DEEPEST:
+            raise ValueError(f"nested more than {DEEPEST} deep")
+    return json
+
+
+_TEXTS = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BRACKETS = re.compile(r"[\[\]{}]")

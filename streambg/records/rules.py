@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from streambg.records.foreign import shallow
 from streambg.records.gate import Gate
 from streambg.records.outcome import DIGEST_DIGITS
 
@@ -52,7 +53,7 @@ class Rules(msgspec.Struct, frozen=True):
     @staticmethod
     def from_text(text: str) -> Rules:
         """Raises ValueError with what is wrong."""
-        rules = _decoder.decode(text)
+        rules = _decoder.decode(shallow(text))
         if rules.decision and rules.decision.output not in rules.outputs:
             raise ValueError(f"decision.output {rules.decision.output!r} is none of the outputs {list(rules.outputs)}")
         if rules.gate is not None:

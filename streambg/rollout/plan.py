@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from streambg.records.foreign import shallow
 from streambg.records.gate import Gate, canonical
 from streambg.records.rules import Rules
 
@@ -70,7 +71,7 @@ class Plan:
     @staticmethod
     def from_text(text: str) -> Plan:
         """Raises ValueError with what is wrong."""
-        plan = msgspec.json.decode(text, type=Plan)
+        plan = msgspec.json.decode(shallow(text), type=Plan)
         names = {metric.name for metric in plan.gate.deciding}
         weights = [step.weight for step in plan.steps]
         if not plan.steps or weights != sorted(set(weights)) or not 0 <= weights[0] <= weights[-1] <= 10_000:

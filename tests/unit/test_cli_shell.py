@@ -20,8 +20,9 @@ from streambg.cli import start
 from streambg.cli.tab import bash_completion, join_colons, words_before
 from streambg.models.policy import Policy
 from streambg.models.registry import Registry
-from streambg.process import ctrl_c
-from streambg.process.ctrl_c import ctrl_c_waits, until_ctrl_c
+from streambg.process import ending
+from streambg.process.ctrl_c import ctrl_c_waits
+from streambg.process.ending import until_ctrl_c
 from streambg.running.stopping import Stopping
 
 PIPELINE = """
@@ -272,7 +273,7 @@ def test_ctrl_c_ends_a_watch_whatever_became_of_it(made_of_it: BaseException) ->
 
 def test_a_mistake_long_behind_a_ctrl_c_that_was_dropped_is_no_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr(ctrl_c.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(ending.time, "monotonic", lambda: clock[0])
 
     def goes_on() -> None:
         with suppress(KeyboardInterrupt):

@@ -166,6 +166,22 @@ def test_P5_bytes_that_are_no_envelope_are_rejected_and_counted(value: bytes) ->
     assert log.fold.refusals["no envelope"] == 1
 
 
+def test_P5_what_is_nested_too_deeply_is_so_for_every_process() -> None:
+    """Python gives up at a depth that depends on what stands on its stack: two processes would fold two states."""
+    for depth, read in ((90, True), (101, False), (5_000, False)):
+        log = two_colors()
+        entry = log.raw(b'{"format":1,"id":"deep","x":' + b"[" * depth + b"]" * depth + b"}")
+        assert not entry.accepted
+        assert (entry.refusal != "no envelope: not JSON") is read
+    log = two_colors()
+    for rules in ('{"outputs":["p"],"x":' + "[" * 5_000, '{"a":' * 5_000):
+        refusal = log.deploy("green", "m:4", rules=rules).refusal
+        assert refusal is not None
+        assert "nested more than 100 deep" in refusal
+    reason = "[" * 500
+    assert log.say("pause", reason=reason).refusal != "no envelope: not JSON", "text is text"
+
+
 def test_P5_unknown_verb_repeated_id_and_expiry() -> None:
     log = two_colors()
     assert log.say("explode").refusal == f"unknown verb 'explode' of format {NEWEST_FORMAT}"
