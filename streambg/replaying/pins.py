@@ -36,6 +36,10 @@ from streambg.replaying.request import PUBLISHED, Request
 REACHABLE_S = 15.0
 
 
+class NoLabels(ConfigError):
+    """The labels' topic holds none of the range: `ci validate` goes on without."""
+
+
 def plan(pipeline: Pipeline, request: Request) -> Plan:
     """Everything pinned. Raises ConfigError for a range that is not there, ModelError for a model that does not fit,
     Gap where the input was made again, Refused where nothing was published; Unreachable, Denied, Misconfigured.
@@ -207,7 +211,7 @@ def _labels(
     if terms.topic not in facts:
         raise ConfigError(
             f"there is no topic {terms.topic}, which is to hold the labels",
-            way_out="make it, or leave --labels out: streambg topics apply",
+            way_out="make it: `streambg topics apply`; `streambg replay` without --labels needs none",
         )
     first = [
         record.time_ms for lane in lanes if (record := looks.at(pipeline.topics.input, lane.partition, lane.begin))
@@ -220,7 +224,7 @@ def _labels(
         )
         ranges.append(TopicRange("labels", terms.topic, facts[terms.topic].topic_id, partition, start, high))
     if all(each.start >= each.end for each in ranges):
-        raise ConfigError(
+        raise NoLabels(
             f"{terms.topic} holds no label of this range or later",
             way_out="wait for labels, replay an earlier range, or leave --labels out",
         )
