@@ -16,7 +16,7 @@ from streambg.config import Pipeline
 from streambg.control import verbs
 from streambg.errors import ConfigError, Gap, Refused
 from streambg.kafka import profiles
-from streambg.kafka.admin import await_reachable, cluster_id, describe
+from streambg.kafka.admin import REACHABLE_S, await_reachable, cluster_id, describe
 from streambg.kafka.positions import read_settled
 from streambg.kafka.reading import LogReader
 from streambg.labelling.cohorts import EARLY_MS
@@ -32,8 +32,6 @@ from streambg.replaying.plan import FORMAT, Lane, Plan, asks_of, deployed_of, id
 from streambg.replaying.reading import CLIENT, reader_config
 from streambg.replaying.recorded import Identity, ModelVersion, TopicRange
 from streambg.replaying.request import PUBLISHED, Request
-
-REACHABLE_S = 15.0
 
 
 class NoLabels(ConfigError):

@@ -18,15 +18,13 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 from streambg.config import Pipeline
 from streambg.errors import Misconfigured
 from streambg.kafka import profiles
-from streambg.kafka.admin import ASK_S, await_reachable, broker_count, describe
+from streambg.kafka.admin import ASK_S, REACHABLE_S, await_reachable, broker_count, describe
 from streambg.kafka.errors import translate
 from streambg.topicplan.declared import Declared, Role, load_topics
 from streambg.topicplan.origin import refuse_new_input, refuse_other_input
 from streambg.topicplan.plan import Action, Found, diff, faults
 
 CLIENT = "streambg.topics"
-# A broker that is up answers in milliseconds; a process that may start before its broker asks again.
-REACHABLE_S = 5.0
 # Creating a topic takes a broker some 50 ms; a loaded controller with many brokers must have time.
 CREATE_S = 30.0
 # How soon every broker shows what the controller accepted: milliseconds here; what takes longer than this is stuck.
