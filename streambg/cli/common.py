@@ -98,6 +98,14 @@ def since_of(text: str) -> int:
         raise ConfigError(str(error), way_out="--since 2h") from None
 
 
+def events_of(last: str, most: int) -> int:
+    """A `--last` that counts events, where that of other verbs is a time. Raises ConfigError."""
+    count = int(last) if last.isdecimal() and len(last) <= len(str(most)) else 0
+    if not 1 <= count <= most:
+        raise ConfigError(f"--last {last}: here it is a number of events, 1 to {most:,}", way_out="--last 5000")
+    return count
+
+
 @contextmanager
 def counted(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr while something is read: call it with (so many, of how many)."""

@@ -327,8 +327,9 @@ def test_aborted_and_open_transactions_of_the_input_do_not_exist(kafka: str, uni
     with pipeline(tmp_path, kafka, unique, partitions=1) as running:
         with pytest.raises(Refused, match="nothing was ever deployed"):
             run(running.pipeline, Request(("m:1",)), tmp_path)
-        with pytest.raises(ConfigError, match="no event in the range"):
+        with pytest.raises(ConfigError, match="holds no events: nothing was sent, or all of it has expired") as empty:
             run(running.pipeline, Request(("m:1",), against="m:2"), tmp_path)
+        assert "send it some" in empty.value.way_out, "no range is at fault where there is none"
         topic = running.pipeline.topics.input
         producer = Producer({"bootstrap.servers": kafka, "transactional.id": unique})
         producer.init_transactions(20)
