@@ -34,7 +34,8 @@ def survey(pipeline: Pipeline, group: str) -> Survey:
     topics = describe(admin, [input_, output])
     missing = [name for name in (input_, output) if name not in topics]
     if missing:
-        raise Misconfigured(f"{', '.join(missing)} not found", way_out="streambg topics apply")
+        unsaid = " --partitions N" if input_ in missing else ""
+        raise Misconfigured(f"{', '.join(missing)} not found", way_out=f"streambg topics apply{unsaid}")
     numbers = range(topics[input_].partitions)
     config = reader(pipeline, group)
     positions = committed(config, group, input_, len(numbers))

@@ -46,6 +46,7 @@ def audit_records(
     seen = cutovers.take(records.read("cutovers", 0), records.partitions)
     if asked is not None:
         asked.check(history, records.partitions)
+        asked.check_reached(records, settled, follow=False)
     known = _Known(records, history, cutovers, asked)
     advance = _meter(records, settled, progress)
     reports = []
@@ -126,6 +127,7 @@ class Following:
         self._take_cutovers()
         if self._asked is not None and not self._audits:
             self._asked.check(self._history, records.partitions)
+            self._asked.check_reached(records, settled, follow=True)
         advance = _meter(records, settled, progress)
         self.caught_up = True
         for partition, reached in sorted(settled.items()):

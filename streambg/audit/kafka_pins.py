@@ -37,7 +37,8 @@ def check_there(names: Names, facts: Mapping[str, TopicFacts]) -> None:
     """Raises Misconfigured where a topic is missing."""
     missing = sorted(set(names.values()) - facts.keys())
     if missing:
-        raise Misconfigured(f"no such topic: {', '.join(missing)}", way_out="streambg topics apply")
+        unsaid = " --partitions N" if names["input"] in missing else ""
+        raise Misconfigured(f"no such topic: {', '.join(missing)}", way_out=f"streambg topics apply{unsaid}")
 
 
 def compacted(admin: AdminClient, names: Names) -> frozenset[Role]:

@@ -24,7 +24,7 @@ from streambg.audit.sources import PARTITIONED, Chunk, Role, Span
 from streambg.config import Pipeline
 from streambg.errors import Gap, Unreachable
 from streambg.kafka import profiles
-from streambg.kafka.admin import TopicFacts, await_reachable, describe
+from streambg.kafka.admin import REACHABLE_S, TopicFacts, await_reachable, describe
 from streambg.kafka.errors import translate
 from streambg.records.outcome import HEADER
 from streambg.records.source import COLORS
@@ -36,7 +36,6 @@ STALLED_S = 45.0
 # One that follows asks anew instead, from the same place on: nothing is read twice or left out.
 ASK_AGAIN_S = 5.0
 POLL_S = 1.0
-REACHABLE_S = 15.0
 CLIENT_ID = "streambg.audit"
 
 

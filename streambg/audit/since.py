@@ -53,6 +53,22 @@ class Asked:
                 f"--from: partition {wrong}, but the input has {partitions}", way_out="streambg status names them"
             )
 
+    def check_reached(self, records: Records, settled: Mapping[int, int], follow: bool) -> None:
+        """Raises ConfigError for an offset from which on nothing can be judged: its partition would pass unseen.
+
+        settled: by partition, the last source offset that is. Who follows may begin with the next event to come.
+        """
+        for number, offset in self.positions.items():
+            span, place = records.span("input", number), f"{records.input_topic}/{number}"
+            reached = min(settled.get(number, span.end - 1) + 1, span.end)
+            if offset < (span.end + 1 if follow else reached):
+                continue
+            raise ConfigError(
+                f"--from {place}@{offset}: {place} begins at {span.start}, ends at {span.end}, "
+                f"and is settled below {reached}",
+                way_out=f"--from {place}@{max(span.start, reached - 1)} or earlier; without --from all is judged",
+            )
+
     def source(self, partition: int, line: Line) -> int | None:
         """The source offset to begin with; None: at the origin. Beyond all of them where an epoch never came."""
         if self.last_cutover:

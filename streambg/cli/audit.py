@@ -134,7 +134,8 @@ def _asked(config: Pipeline, said: Sequence[str]) -> audits.Asked | None:
 
 def _once(config: Pipeline, asked: audits.Asked | None, ignored: frozenset[int], stable: bool) -> audits.Report:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=stderr, transient=True) as bars:
+    there = stderr.is_interactive  # elsewhere the end of a bar is an empty line
+    with Progress(*columns, TimeRemainingColumn(), console=stderr, transient=True, disable=not there) as bars:
         task = bars.add_task("audit", total=None)
 
         def show(progress: audits.Progress) -> None:

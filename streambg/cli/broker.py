@@ -60,7 +60,7 @@ def start(
         choice=servers.value,
         port=port,
         redis_port=redis_port,
-        progress=lambda line: errors.print(line, style="dim", markup=False),
+        progress=lambda line: errors.print(line, style="dim", markup=False, soft_wrap=True),
     )
     kafka, redis = state.get("kafka"), state.get("redis")
     assert kafka is not None

@@ -91,7 +91,8 @@ def validate(
     """Replay what production saw with this model, compare with what was published, and judge by the pipeline's gates.
 
     Nothing is published and no group is touched. Exit code as `verdict`: 0 promote, 10 abort, 11 undecided, 12
-    inconclusive; 14: it does not keep the contract.
+    inconclusive; 14: it does not keep the contract. Where no label of the range has come it is judged without: what
+    needs them stays open, and nothing is promoted on that.
     """
     wanted = Validation(model, since_of(last), directory, accept_contract_change, workers, rate)
     config = connected_pipeline(pipeline, "operator")
@@ -120,6 +121,8 @@ def _about(found: Validated) -> dict[str, str]:
 
 def _print_validated(found: Validated) -> None:
     stdout.print(f"{found.word}: {found.model}", markup=False, highlight=False)
+    if found.unlabelled:
+        stdout.print(found.unlabelled, markup=False, highlight=False, soft_wrap=True)
     table = Table("gate", "", "what was found")
     for case in found.cases():
         table.add_row(*map(Text, (case.name, case.result, case.why)))  # brackets in a reason are no markup

@@ -5,18 +5,20 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 
 from streambg import topicplan
 from streambg.config import Pipeline, load
@@ -25,8 +27,37 @@ from streambg.looking.words import parse_since
 from streambg.models.importing import modules_beside
 from streambg.topicplan import Role
 
-stdout = Console()
-stderr = Console(stderr=True)
+# Longer than any line that is printed.
+UNWRAPPED = 100_000
+
+
+class Printer(Console):
+    """Wraps at a terminal's width, or at COLUMNS; in a pipe or a file, where Rich takes 80, not at all: a search there
+    finds whole words.
+    """
+
+    @property
+    def unwrapped(self) -> bool:
+        """Is there no width to keep to?"""
+        return self._width is None and not self.is_terminal and not os.environ.get("COLUMNS")
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        found = super().size
+        return ConsoleDimensions(UNWRAPPED, found.height) if self.unwrapped else found
+
+    @size.setter
+    def size(self, size: tuple[int, int]) -> None:
+        self._width, self._height = size
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        """Without the blanks that fill a table's last column."""
+        text = super()._render_buffer(buffer)
+        return re.sub(r" +$", "", text, flags=re.MULTILINE) if self.unwrapped else text
+
+
+stdout = Printer()
+stderr = Printer(stderr=True)
 
 
 class Output(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enum
@@ -67,11 +98,20 @@ def since_of(text: str) -> int:
         raise ConfigError(str(error), way_out="--since 2h") from None
 
 
+def events_of(last: str, most: int) -> int:
+    """A `--last` that counts events, where that of other verbs is a time. Raises ConfigError."""
+    count = int(last) if last.isdecimal() and len(last) <= len(str(most)) else 0
+    if not 1 <= count <= most:
+        raise ConfigError(f"--last {last}: here it is a number of events, 1 to {most:,}", way_out="--last 5000")
+    return count
+
+
 @contextmanager
 def counted(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr while something is read: call it with (so many, of how many)."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=stderr, transient=True) as bars:
+    there = stderr.is_interactive  # elsewhere the end of a bar is an empty line
+    with Progress(*columns, TimeRemainingColumn(), console=stderr, transient=True, disable=not there) as bars:
         task = bars.add_task(what, total=None)
 
         def show(done: int, total: int) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from inspect import cleandoc
 from typing import Annotated
@@ -34,6 +36,9 @@ VERBS = {
     "demo": "demo",
     "bench": "bench",
 }
+# What a disk without room, or without any for this user, says of a write; and as Rich ends where nobody reads.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+UNHEARD = 1
 GROUPS = ("broker", "topics", "models", "dead-letters", "rollout", "plan", "ci", "replay")
 
 
@@ -133,10 +138,20 @@ def run(app: typer.Typer) -> None:
     """Run it; what went wrong is said, and the process ends with its exit code."""
     try:
         with bash_completion(os.environ):
-            app()
+            _flushed(app)
     except StreambgError as error:
         _fail(error)
+    except BrokenPipeError:  # nobody reads any more (`| head`)
+        _unheard()
+        sys.exit(UNHEARD)
     except OSError as error:
+        if error.errno in FULL and error.filename is None:
+            _unheard()
+            _fail(
+                StreambgError(
+                    f"cannot write the output: {error.strerror}", way_out="free room where it goes to, then ask again"
+                )
+            )
         if error.filename is None:  # about no file: nothing that a person gave
             raise
         _fail(StreambgError(f"{error.filename}: {error.strerror}", way_out="is the path right, and yours to use?"))
@@ -144,6 +159,21 @@ def run(app: typer.Typer) -> None:
         if (known := _of_kafka(error)) is None:
             raise
         _fail(known)
+
+
+def _flushed(app: typer.Typer) -> None:
+    """What the interpreter would write at its end, and could only complain of, is written here."""
+    try:
+        app()
+    finally:
+        if sys.stdout is not None:  # `>&-`
+            sys.stdout.flush()
+
+
+def _unheard() -> None:
+    """Nothing more can be said on stdout: what is left in its buffer goes nowhere, without a complaint."""
+    with suppress(OSError, ValueError):  # a test's has no number
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _of_kafka(error: Exception) -> StreambgError | None:

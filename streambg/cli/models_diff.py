@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streambg import topicplan
-from streambg.cli.common import DEFAULT_PIPELINE, Output, OutputOption, PipelineOption, print_json, stdout
+from streambg.cli.common import DEFAULT_PIPELINE, Output, OutputOption, PipelineOption, events_of, print_json, stdout
 from streambg.cli.completing import version_argument
 from streambg.cli.registry import Place, RegistryOption, place_of, read_sample
 from streambg.control.verbs import CLIENT, QUIET, partitions_of_input
@@ -53,8 +53,12 @@ def diff(
         Path | None, typer.Option(help="Score these events with both, one JSON object a line.", show_default=False)
     ] = None,
     last: Annotated[
-        int | None,
-        typer.Option(min=1, max=MAX_LAST, help="Score the input topic's newest with both.", show_default=False),
+        str | None,
+        typer.Option(
+            metavar="EVENTS",
+            help=f"Score so many of the input topic's newest with both, {MAX_LAST:,} at the most.",
+            show_default=False,
+        ),
     ] = None,
     pipeline: PipelineOption = DEFAULT_PIPELINE,
     registry: RegistryOption = None,
@@ -66,10 +70,11 @@ def diff(
     """
     if sample is not None and last is not None:
         raise ConfigError("--sample and --last are both given", way_out="one of them says which events to score")
+    newest = events_of(last, MAX_LAST) if last is not None else None
     place = place_of(pipeline, registry)
     manifests = place.registry.get(first), place.registry.get(second)
     changed = changes(*(_known(place.registry, manifest) for manifest in manifests))
-    events = _sample(sample) if sample is not None else _newest(place, last) if last is not None else None
+    events = _sample(sample) if sample is not None else _newest(place, newest) if newest is not None else None
     answers = _answers(place, manifests, events) if events else None
     if output is Output.JSON:
         print_json(

@@ -16,6 +16,7 @@ from streambg.cli.common import (
     PipelineOption,
     connected_pipeline,
     counted,
+    events_of,
     print_json,
     stdout,
 )
@@ -37,7 +38,10 @@ MAX_LAST = 400_000
 @app.command("preview", epilog="Example:  streambg preview --weight 50;  streambg preview --weight 100 --last 100000")
 def show(
     weight: Annotated[str, typer.Option(help="The candidate's share of the keys: 0 to 100, two decimals")],
-    last: Annotated[int, typer.Option(min=1, max=MAX_LAST, help="Of about so many of the newest events.")] = 10_000,
+    last: Annotated[
+        str,
+        typer.Option(metavar="EVENTS", help=f"Of about so many of the newest events, {MAX_LAST:,} at the most."),
+    ] = "10000",
     pipeline: PipelineOption = DEFAULT_PIPELINE,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -45,14 +49,14 @@ def show(
 
     From the answers that both colors gave already; nothing is scored, and nothing changes.
     """
-    share = weight_of(weight)
+    share, newest = weight_of(weight), events_of(last, MAX_LAST)
     config = connected_pipeline(pipeline)
     with verbs.client(config) as control:
         state = control.state()
     reader = {**profiles.reader(config, verbs.CLIENT), **verbs.QUIET}
     with counted("partitions") as progress:
         looked = preview(
-            config, reader, state, terms_of(state), share, last, verbs.partitions_of_input(config), progress
+            config, reader, state, terms_of(state), share, newest, verbs.partitions_of_input(config), progress
         )
     if output is Output.JSON:
         print_json({"weight": share / 100, **_where(looked), **looked.preview.as_json()})

@@ -216,7 +216,8 @@ def _bars() -> Iterator[Callable[[replays.Progress], None]]:
         TextColumn("{task.fields[rate]:,.0f} events/s"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=stderr, transient=True, refresh_per_second=REFRESH_HZ) as bars:
+    there = stderr.is_interactive  # elsewhere the end of a bar is an empty line
+    with Progress(*columns, console=stderr, transient=True, refresh_per_second=REFRESH_HZ, disable=not there) as bars:
         task = bars.add_task("replay", total=None, id="", rate=0.0)
         started = time.monotonic()
         first: list[int] = []

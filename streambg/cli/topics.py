@@ -61,7 +61,7 @@ def plan(
     actions = topicplan.plan(topicplan.connect(config), topicplan.load_topics(config), partitions)
     if output is Output.JSON:
         print_json({"pipeline": config.name, "actions": [_shown(action) for action in actions]})
-    refuse_impossible(actions)
+    refuse_impossible(actions, "plan")
     if output is Output.TEXT:
         _print(actions)
 

@@ -19,6 +19,7 @@ At = tuple[str | int, ...]  # where a value stands: ("publish", "late", "live"),
 
 # A file that a person wrote; what is larger was given by mistake.
 MAX_FILE_BYTES = 1024 * 1024
+NO_PIPELINE = "cd into the pipeline's folder, or name its file with -p FILE; a new one: streambg init NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,14 @@ def show(at: At) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in at).removeprefix(".")
 
 
-def read(path: Path, substitute: Callable[[str], str]) -> Document:
+def read(path: Path, substitute: Callable[[str], str], no_file: str = NO_PIPELINE) -> Document:
     """The file with `substitute` applied to every string value; keys are taken as they are.
 
-    Raises ConfigError with file and line for what cannot be read: no file, no YAML, a key given twice, no mapping
-    at the top, a key without a value, a value of a kind that we have not, and every BadReference of `substitute`.
+    no_file: what to do where there is none. Raises ConfigError with file and line for what cannot be read: no file, no
+    YAML, a key given twice, no mapping at the top, a key without a value, a value of a kind that we have not, and every
+    BadReference of `substitute`.
     """
-    return parse(_text(path), str(path), substitute)
+    return parse(_text(path, no_file), str(path), substitute)
 
 
 def parse(text: str, file: str, substitute: Callable[[str], str]) -> Document:
@@ -121,7 +123,7 @@ class _Walk:
         return None
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, no_file: str) -> str:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ConfigError(
@@ -130,7 +132,7 @@ def _text(path: Path) -> str:
             )
         return path.read_text("utf-8")
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", way_out="name the pipeline file with -p FILE") from error
+        raise ConfigError(f"{path}: {error.strerror}", way_out=no_file) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start} is no UTF-8", way_out="save the file as UTF-8 text") from error
 

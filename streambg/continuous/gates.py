@@ -23,13 +23,17 @@ def word_of(report: Report) -> Word:
     return scored.verdict.word if believed else "inconclusive"
 
 
-def cases(report: Report, contract: Sequence[str] = ()) -> list[Case]:
-    """contract, proof, everything that stands in the way, each metric and segment, the verdict; of the first model."""
+def cases(report: Report, contract: Sequence[str] = (), unlabelled: str = "") -> list[Case]:
+    """contract, proof, everything that stands in the way, each metric and segment, the verdict; of the first model.
+
+    unlabelled: why it was judged without labels.
+    """
     scored = report.models[0]
     found = [contract_case(contract, accepted=True), _proof_case(scored.proof)]
     found += [Case("coverage", "error" if scored.verdict.blocked else "passed", "; ".join(scored.verdict.blocked))]
-    if scored.verdict.blocked_labels:
-        found.append(Case("labels", "error", "; ".join(scored.verdict.blocked_labels)))
+    if open_labels := [*filter(None, [unlabelled]), *scored.verdict.blocked_labels]:
+        # where no metric that decides needs them, nothing waits for them
+        found.append(Case("labels", "error" if scored.verdict.blocked_labels else "skipped", "; ".join(open_labels)))
     found += [Case(f"metric {test.name}", _result(test), _said(test)) for test in scored.verdict.tests]
     found += [Case(f"metric {name}", "skipped", why) for name, why in scored.verdict.left_out.items()]
     found.append(Case("verdict", _RESULT[scored.verdict.word], "; ".join(scored.verdict.reasons)))
@@ -63,16 +67,16 @@ def _said(test: Test) -> str:
     return f"mean {mean} over {test.events:,} events; {good}; of harm: {harm}"
 
 
-def markdown(report: Report, contract: Sequence[str], folder: str) -> str:
-    """folder: where the whole report is."""
+def markdown(report: Report, contract: Sequence[str], folder: str, unlabelled: str = "") -> str:
+    """folder: where the whole report is. unlabelled: why it was judged without labels."""
     scored = report.models[0]
     flipped = scored.agreement.flips_to_yes + scored.agreement.flips_to_no
     compared = f"{report.counts.events:,} events, coverage {scored.verdict.coverage:.2%}, {flipped:,} decisions flipped"
-    gates = ((case.name, case.result, case.why) for case in cases(report, contract))
+    gates = ((case.name, case.result, case.why) for case in cases(report, contract, unlabelled))
     parts = [
         f"### {_cell(scored.model.ref)}: {word_of(report)}",
         f"Replay of {_cell(report.identity.pipeline)} against {_cell(report.identity.against)}: {compared}.",
-        *(f"- {_cell(reason)}" for reason in scored.verdict.reasons),
+        *(f"- {_cell(reason)}" for reason in (unlabelled, *scored.verdict.reasons) if reason),
         _table(("gate", "", "what was found"), gates),
         *_changes(scored),
         *_holes(report.counts),

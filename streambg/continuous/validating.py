@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from streambg.control.contract import contract
 from streambg.deciding.verdict import EXIT, Word
 from streambg.errors import ConfigError, ContractChanged
 from streambg.replaying.document import Report
+from streambg.replaying.pins import NoLabels
 from streambg.replaying.request import Bound, Request
 from streambg.replaying.run import Told, run
 
@@ -37,13 +38,14 @@ class Wanted:
 class Validated:
     """mismatches: with the contract. report: None where they were not accepted: then nothing was replayed.
 
-    folder: of the whole report.
+    folder: of the whole report. unlabelled: why it was judged without labels, though the pipeline has some declared.
     """
 
     model: str
     mismatches: tuple[str, ...]
     report: Report | None
     folder: Path | None
+    unlabelled: str = ""
 
     @property
     def word(self) -> Word:
@@ -58,7 +60,7 @@ class Validated:
         """As test cases."""
         if self.report is None:
             return [contract_case(self.mismatches), Case("replay", "skipped", "the contract is not kept")]
-        return cases(self.report, self.mismatches)
+        return cases(self.report, self.mismatches, self.unlabelled)
 
     def as_json(self) -> dict[str, Any]:
         """The gates; everything else is in the report."""
@@ -67,6 +69,7 @@ class Validated:
             "word": self.word,
             "exit_code": self.exit_code,
             "contract": list(self.mismatches),
+            "unlabelled": self.unlabelled,
             "replay": self.report.id if self.report else None,
             "report": str(self.folder) if self.folder else None,
             "gates": [asdict(case) for case in self.cases()],
@@ -76,11 +79,11 @@ class Validated:
         """For a CI job's summary."""
         if self.report is None:
             return contract_markdown(self.model, self.mismatches)
-        return markdown(self.report, self.mismatches, str(self.folder))
+        return markdown(self.report, self.mismatches, str(self.folder), self.unlabelled)
 
 
 def validate(config: Pipeline, wanted: Wanted, progress: Told, stopping: Callable[[], bool]) -> Validated:
-    """Replay the events since then against what was published.
+    """Replay the events since then against what was published; without labels where none of the range has come.
 
     Raises ModelError, ConfigError without metrics, and what `replaying.run` raises of ranges, topics and interruption.
     """
@@ -99,5 +102,11 @@ def validate(config: Pipeline, wanted: Wanted, progress: Told, stopping: Callabl
         workers=wanted.workers,
         labels=config.labels is not None,
     )
-    report = run(config, request, wanted.folder, progress=progress, stopping=stopping)
-    return Validated(wanted.model, mismatches, report, wanted.folder / report.id)
+    unlabelled = ""
+    try:
+        report = run(config, request, wanted.folder, progress=progress, stopping=stopping)
+    except NoLabels as error:
+        # what needs none can be judged, such as harm; what needs them stays open, so nobody says promote
+        unlabelled = f"judged without labels: {error.what}"
+        report = run(config, replace(request, labels=False), wanted.folder, progress=progress, stopping=stopping)
+    return Validated(wanted.model, mismatches, report, wanted.folder / report.id, unlabelled)

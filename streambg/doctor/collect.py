@@ -35,7 +35,7 @@ from streambg.doctor.facts import (
 from streambg.doctor.labels import CLIENT
 from streambg.errors import StreambgError
 from streambg.kafka import profiles
-from streambg.kafka.admin import ASK_S, await_reachable, describe
+from streambg.kafka.admin import ASK_S, REACHABLE_S, await_reachable, describe
 from streambg.kafka.errors import kafka_error, translate
 from streambg.kafka.looking import LAST_BATCHES, Look
 from streambg.records.source import COLORS
@@ -44,7 +44,7 @@ from streambg.status.places import batch_of
 from streambg.status.report import other_files
 from streambg.topicplan.acls import INTERNAL
 from streambg.topicplan.acls import acls as needed_acls
-from streambg.topicplan.broker import REACHABLE_S, read
+from streambg.topicplan.broker import read
 from streambg.topicplan.declared import Declared, load_topics
 from streambg.topicplan.plan import diff
 

@@ -15,6 +15,8 @@ from streambg.kafka.errors import translate
 
 # One question to a broker that is up takes milliseconds; one that is starting refuses at once.
 ASK_S = 10.0
+# A broker that is up answers in milliseconds; a process that may start before its broker asks again.
+REACHABLE_S = 5.0
 # One attempt while waiting: short, so that a broker that comes up is noticed soon.
 ATTEMPT_S = 1.0
 
@@ -112,7 +114,8 @@ def _unreachable(
     line = elsewhere(_address(config))
     return Unreachable(
         f"no Kafka broker answered at {_address(config)} within {timeout:g} s: {reason}",
-        way_out=f"the broker of `streambg broker start` has another address: {line}"
+        way_out="is the address right, and is the broker up? the one of `streambg broker start` on this machine has "
+        f"another address: {line}"
         if line
         else "start one (`streambg broker start`), or set kafka.bootstrap or STREAMBG_BOOTSTRAP to its address",
     )

@@ -49,6 +49,11 @@ def lanes_of(pipeline: Pipeline, request: Request, seen: Seen, looks: LogReader)
         raise ConfigError(
             f"{topic} has no partition {wrong[0]}: they are 0 to {total - 1}", way_out=f"--partition {total - 1}"
         )
+    if all(span.start >= span.end for (role, _), span in seen.spans.items() if role == "input"):
+        raise ConfigError(
+            f"{topic} holds no events: nothing was sent, or all of it has expired",
+            way_out="send it some, with any Kafka producer; or is another topic meant, in `input.topic`?",
+        )
     lanes, said = [], []
     for partition in sorted(set(request.partitions)) or range(total):
         span = seen.spans["input", partition]

@@ -16,7 +16,7 @@ from streambg.config import Pipeline
 from streambg.control import verbs
 from streambg.errors import ConfigError, Gap, Refused
 from streambg.kafka import profiles
-from streambg.kafka.admin import await_reachable, cluster_id, describe
+from streambg.kafka.admin import REACHABLE_S, await_reachable, cluster_id, describe
 from streambg.kafka.positions import read_settled
 from streambg.kafka.reading import LogReader
 from streambg.labelling.cohorts import EARLY_MS
@@ -33,7 +33,9 @@ from streambg.replaying.reading import CLIENT, reader_config
 from streambg.replaying.recorded import Identity, ModelVersion, TopicRange
 from streambg.replaying.request import PUBLISHED, Request
 
-REACHABLE_S = 15.0
+
+class NoLabels(ConfigError):
+    """The labels' topic holds none of the range: `ci validate` goes on without."""
 
 
 def plan(pipeline: Pipeline, request: Request) -> Plan:
@@ -207,7 +209,7 @@ def _labels(
     if terms.topic not in facts:
         raise ConfigError(
             f"there is no topic {terms.topic}, which is to hold the labels",
-            way_out="make it, or leave --labels out: streambg topics apply",
+            way_out="make it: `streambg topics apply`; `streambg replay` without --labels needs none",
         )
     first = [
         record.time_ms for lane in lanes if (record := looks.at(pipeline.topics.input, lane.partition, lane.begin))
@@ -220,7 +222,7 @@ def _labels(
         )
         ranges.append(TopicRange("labels", terms.topic, facts[terms.topic].topic_id, partition, start, high))
     if all(each.start >= each.end for each in ranges):
-        raise ConfigError(
+        raise NoLabels(
             f"{terms.topic} holds no label of this range or later",
             way_out="wait for labels, replay an earlier range, or leave --labels out",
         )

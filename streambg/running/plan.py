@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from streambg.config.yamlfile import NO_PIPELINE
 from streambg.errors import ConfigError
 from streambg.records.source import COLORS
 
@@ -77,7 +78,7 @@ def processes(scorers: int, publishers: int, ports: Sequence[int]) -> tuple[Proc
 def require_consumers(pipeline_file: Path) -> None:
     """The processes are modules beside the pipeline file. Raises ConfigError where they are not there."""
     if not pipeline_file.is_file():
-        raise ConfigError(f"{pipeline_file}: there is no such file", way_out="name the pipeline file with -p FILE")
+        raise ConfigError(f"{pipeline_file}: there is no such file", way_out=NO_PIPELINE)
     folder = pipeline_file.parent / PACKAGE
     # without __init__.py, a package of this name anywhere on Python's path would be run instead
     wanted = ("__init__.py", "scorer.py", "publisher.py", "comparator.py", "controller.py")

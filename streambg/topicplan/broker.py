@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Literal
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, but not by the package's own stubs
@@ -18,15 +19,13 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 from streambg.config import Pipeline
 from streambg.errors import Misconfigured
 from streambg.kafka import profiles
-from streambg.kafka.admin import ASK_S, await_reachable, broker_count, describe
+from streambg.kafka.admin import ASK_S, REACHABLE_S, await_reachable, broker_count, describe
 from streambg.kafka.errors import translate
 from streambg.topicplan.declared import Declared, Role, load_topics
 from streambg.topicplan.origin import refuse_new_input, refuse_other_input
-from streambg.topicplan.plan import Action, Found, diff, faults
+from streambg.topicplan.plan import UNSAID, Action, Found, diff, faults
 
 CLIENT = "streambg.topics"
-# A broker that is up answers in milliseconds; a process that may start before its broker asks again.
-REACHABLE_S = 5.0
 # Creating a topic takes a broker some 50 ms; a loaded controller with many brokers must have time.
 CREATE_S = 30.0
 # How soon every broker shows what the controller accepted: milliseconds here; what takes longer than this is stuck.
@@ -71,15 +70,18 @@ def plan(admin: AdminClient, declared: Sequence[Declared], partitions: int | Non
     return diff(declared, found, broker_count(admin), partitions)
 
 
-def refuse_impossible(actions: Sequence[Action]) -> None:
-    """Raises Misconfigured with every impossible action; a plan with one is not begun."""
+def refuse_impossible(actions: Sequence[Action], verb: Literal["plan", "apply"] = "apply") -> None:
+    """Raises Misconfigured with every impossible action; a plan with one is not begun. verb: what was asked for."""
     # what becomes of the input decides what becomes of the others: it is the cause
     causes_first = sorted(actions, key=lambda action: action.part != "input")
     wrong = [says for action in causes_first if action.kind == "impossible" for says in action.says]
     if wrong:
+        again = f"streambg topics {verb}"
+        way_out = f"{again} --partitions N" if UNSAID in wrong[0] else f"correct this first, then {again} again"
         # what several topics wait for is said once
         raise Misconfigured(
-            "\n".join(dict.fromkeys(wrong)), way_out="nothing was changed; correct this first, then apply again"
+            "\n".join(dict.fromkeys(wrong)),
+            way_out=way_out if verb == "plan" else f"nothing was changed; {way_out}",
         )
 
 

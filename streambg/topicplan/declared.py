@@ -40,6 +40,7 @@ Role = Literal["yours", "scorer.blue", "scorer.green", "publisher", "comparator"
 # Values of `config` that depend on the input: the same, or so much more.
 _AS_INPUT = re.compile(r"as-input(?: \+ (\d{1,6}) KiB)?")
 FOREVER = "-1"
+NO_TOPIC_FILE = "copy it from the topics/ of a new pipeline: streambg init NAME"
 
 
 class AsInput(BaseModel):
@@ -156,7 +157,7 @@ def _load(path: Path, part: Part, pipeline: Pipeline) -> Declared:
     known = {"pipeline": pipeline.name, "input": pipeline.topics.input, "output": pipeline.topics.output}
     if pipeline.labels is not None:
         known["labels"] = pipeline.labels.topic
-    document = read(path, lambda text: expand(text, known))
+    document = read(path, lambda text: expand(text, known), NO_TOPIC_FILE)
     try:
         _File.model_validate(document.values)
     except ValidationError as error:

@@ -16,6 +16,7 @@ Kind = Literal["create", "change", "impossible", "unchanged"]
 # P13 and DESIGN: three copies where there are three brokers; a write counts when two have it.
 REPLICAS = 3
 REPLICAS_IN_SYNC = 2
+UNSAID = "nobody said how many partitions it shall have: `--partitions N`"
 # Kafka's defaults, for an input that exists without saying otherwise.
 _KAFKA_DEFAULTS = {"max.message.bytes": "1048588", "retention.ms": "604800000"}
 # More is harmless: what the broker keeps or accepts beyond the declaration stays as it is.
@@ -110,7 +111,7 @@ def _action(declared: Declared, there: Found | None, brokers: int, goal: _Goal) 
 def _creation(declared: Declared, count: int | None, brokers: int, goal: _Goal) -> Action:
     if count is None:
         says = (
-            f"`{declared.name}` does not exist, and nobody said how many partitions it shall have: `--partitions N`"
+            f"`{declared.name}` does not exist, and {UNSAID}"
             if declared.part == "input"
             else f"as many partitions are needed as the input `{goal.name}` has, which does not exist"
         )

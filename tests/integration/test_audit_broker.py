@@ -78,7 +78,8 @@ def test_the_command_begins_where_it_is_told(written: Written) -> None:
     data = json.loads(result.stdout)
     assert [one["since"] for one in data["partitions"]] == [90] * PARTITIONS
     assert "what lies before was not audited" in data["reason"]
-    for wrong in (["latest"], ["other/0@3"], [f"{topic}/0@1", f"{topic}/0@2"], [f"{topic}/9@1"], ["4"]):
+    nowhere = [f"{topic}/9@1"], [f"{topic}/0@99999999"], ["4"]
+    for wrong in (["latest"], ["other/0@3"], [f"{topic}/0@1", f"{topic}/0@2"], *nowhere):
         words = [word for place in wrong for word in ("--from", place)]
         assert isinstance(CliRunner().invoke(cli.app, ["-p", str(written.file), *words]).exception, ConfigError), wrong
 

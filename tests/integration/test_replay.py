@@ -11,11 +11,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import NewTopic
 from pipelines import pipeline
 from replay_world import PART, World, replayed
 from typer.testing import CliRunner
 
 from streambg.cli.main import build
+from streambg.config import load
 from streambg.errors import ConfigError, Refused, StreambgError
 from streambg.replaying.document import Report, decode
 from streambg.replaying.html import render
@@ -112,6 +114,26 @@ def test_the_verdict_is_the_exit_code(world: World) -> None:
     assert text.exit_code == 10
     for said in ("m:7 against what was published: abort", "flips: harm", "Not judged here: slow", "a weight of 50 %"):
         assert said in text.stdout
+
+
+def test_a_ci_job_before_its_labels_judges_the_rest_and_says_so(world: World) -> None:
+    """It cannot leave out `--labels`, which it does not have: what needs labels stays open."""
+    file, empty = world.run.pipeline.file, f"{world.run.pipeline.name}-no-labels"
+    world.run.admin.create_topics([NewTopic(empty, 1, 1)])[empty].result(20)
+    early = file.with_name("early.yaml")
+    early.write_text(file.read_text().replace(f"{world.run.pipeline.name}-labels", empty))
+    words = ["ci", "validate", "m:1", "--last", "1h", "--dir", str(world.folder), "-p"]
+    for given, codes, label in ((early, (11, 11), "error"), (file, (0, 0), None)):
+        text = CliRunner().invoke(build(()), [*words, str(given)])
+        done = CliRunner().invoke(build(()), [*words, str(given), "--output", "json"])
+        assert (text.exit_code, done.exit_code) == codes, (text.output, text.exception)
+        told = json.loads(done.stdout)
+        gates = {gate["name"]: gate["result"] for gate in told["gates"]}
+        said = f"judged without labels: {empty} holds no label of this range or later" if label else ""
+        assert (told["unlabelled"], gates.get("labels")) == (said, label)
+        assert (said or "promote: m:1") in text.stdout
+    with pytest.raises(ConfigError, match="holds no label of this range"):
+        run(load(early, {}), Request(("m:1",), labels=True), world.folder)
 
 
 def test_labels_are_joined_and_charted(world: World, labelled: Report) -> None:
@@ -305,8 +327,9 @@ def test_aborted_and_open_transactions_of_the_input_do_not_exist(kafka: str, uni
     with pipeline(tmp_path, kafka, unique, partitions=1) as running:
         with pytest.raises(Refused, match="nothing was ever deployed"):
             run(running.pipeline, Request(("m:1",)), tmp_path)
-        with pytest.raises(ConfigError, match="no event in the range"):
+        with pytest.raises(ConfigError, match="holds no events: nothing was sent, or all of it has expired") as empty:
             run(running.pipeline, Request(("m:1",), against="m:2"), tmp_path)
+        assert "send it some" in empty.value.way_out, "no range is at fault where there is none"
         topic = running.pipeline.topics.input
         producer = Producer({"bootstrap.servers": kafka, "transactional.id": unique})
         producer.init_transactions(20)

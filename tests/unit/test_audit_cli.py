@@ -44,7 +44,8 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_ok_ends_with_0(call: Any) -> None:
     result = call(standard())
     assert result.exit_code == 0, result.output
-    assert "audit of payments: ok" in result.output
+    assert "audit of payments: ok" in result.stdout
+    assert result.stderr == "", "no bar where nobody sees it, nor its end"
 
 
 def test_something_wrong_ends_with_1_and_names_it(call: Any) -> None:

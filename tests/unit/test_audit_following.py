@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytest
 from corruptions import Corruption, double, drop, swap_far, wrong_value
 from growing import FOR_EVER, Growing
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from planted import MORE, ONE
 from recorded import Recording, record, standard
@@ -22,6 +22,7 @@ from streambg.audit.conduct import Following
 from streambg.audit.report import PartitionReport, Report
 from streambg.audit.since import Asked
 from streambg.audit.tally import Kind
+from streambg.errors import ConfigError
 
 LONG_MS = 60_000
 
@@ -191,7 +192,10 @@ def test_P34_an_honest_recording_passes_from_any_place_on(data: st.DataObject) -
     recording = record(data.draw(shapes()))
     recording.chunk = data.draw(st.sampled_from([3, 40]))
     whole = audit_records(recording)
-    places = {number: data.draw(st.integers(0, 120)) for number in range(recording.partitions)}
+    ends = {number: recording.span("input", number).end for number in range(recording.partitions)}
+    reached = {number: min(recording.positions.get(number, end - 1), end - 1) for number, end in ends.items()}
+    assume(min(reached.values()) >= 0)
+    places = {number: data.draw(st.integers(0, min(120, last))) for number, last in reached.items()}
     with patch("streambg.audit.since.BEFORE", data.draw(st.sampled_from([0, 3, 1_000]))):
         report = since(recording, positions=places)
     assert counted(report) == {}
@@ -211,6 +215,29 @@ def test_P35_what_lies_before_is_said_not_to_be_audited() -> None:
     assert (one.origin, one.since) == (0, 120)
     assert "what lies before was not audited" in report.reason
     assert report.events == len([event for event in recording.log("input") if 120 <= event.offset <= one.settled])
+
+
+def test_P35_a_place_beyond_what_can_be_judged_is_refused_with_the_range_that_there_is() -> None:
+    """Else its partition passes, and nothing of it was looked at."""
+    recording = standard()
+    settled, end = recording.positions[1], recording.span("input", 1).end
+    assert since(recording, positions={1: settled}).ok
+    range_of = rf"payments/1 begins at 0, ends at {end}, and is settled below {settled + 1}"
+    for offset in (settled + 1, 99_999_999):
+        with pytest.raises(ConfigError, match=rf"--from payments/1@{offset}: {range_of}") as raised:
+            since(recording, positions={1: offset})
+        assert f"--from payments/1@{settled} or earlier" in raised.value.way_out
+    recording.positions[1] = 100
+    with pytest.raises(ConfigError, match="settled below 101"):
+        since(recording, positions={1: 101})
+
+
+def test_P35_who_follows_may_begin_with_the_next_event_and_no_later() -> None:
+    recording = standard()
+    end = recording.span("input", 1).end
+    assert followed(recording, [], asked=Asked(positions={1: end})).ok
+    with pytest.raises(ConfigError, match=f"payments/1@{end + 1}: payments/1 begins at 0, ends at {end}"):
+        followed(recording, [], asked=Asked(positions={1: end + 1}))
 
 
 def test_P19_from_an_epoch_on_it_begins_at_its_cutover() -> None:

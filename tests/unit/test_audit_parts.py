@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 
 from streambg.audit.answers import Lane, State
 from streambg.audit.history import Deployed
+from streambg.audit.kafka_pins import check_there
 from streambg.audit.parsing import HeaderParser, LetterParser, Says, Status
 from streambg.audit.presence import MAX_INTERVALS, Missing
 from streambg.audit.route import Route, bucket_of, buckets_of, hashed_bytes, hashed_column, route_of
-from streambg.audit.sources import Chunk
+from streambg.audit.sources import Chunk, Role
 from streambg.audit.tally import SHOWN, Kind, Tally, choose
+from streambg.errors import Misconfigured
+from streambg.kafka.admin import TopicFacts
 from streambg.records import batch as batches
 from streambg.records.bucket import bucket, bucket_keys, buckets
 from streambg.records.coverage import Coverage, Take
@@ -318,3 +321,12 @@ def parsed(headers: list[bytes]) -> list[tuple[int, int, int, Says]]:
         Chunk(list(range(count)), [None] * count, [0] * count, [b""] * count, list(headers))
     )
     return list(zip(found.statuses.tolist(), found.offsets.tolist(), found.epochs.tolist(), found.says, strict=True))
+
+
+@pytest.mark.parametrize(("there", "more"), [((), " --partitions N"), (("payments",), "")])
+def test_a_missing_topic_is_said_with_the_command_that_makes_it(there: tuple[str, ...], more: str) -> None:
+    """Of how many partitions an input is, a person says."""
+    names: dict[Role, str] = {"input": "payments", "output": "alerts"}
+    with pytest.raises(Misconfigured, match="no such topic: alerts") as caught:
+        check_there(names, {name: TopicFacts(name, "id", 1, 1, 1) for name in there})
+    assert caught.value.way_out == f"streambg topics apply{more}"

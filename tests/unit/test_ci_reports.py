@@ -140,6 +140,18 @@ def test_what_stands_in_the_way_is_an_error() -> None:
     assert (found["coverage"], found["labels"], found["verdict"]) == ("error", "error", "error")
 
 
+def test_what_was_judged_without_labels_says_so_in_every_form() -> None:
+    said = "judged without labels: l holds no label of this range or later"
+    verdict = replace(REPORT.models[0].verdict, word="continue", blocked_labels=("correct: no labels were read",))
+    found = Validated("fraud:8", (), scored(REPORT, verdict=verdict), Path("replays"), said)
+    [gate] = [case for case in found.cases() if case.name == "labels"]
+    assert (gate.result, gate.why) == ("error", f"{said}; correct: no labels were read")
+    assert found.markdown().count(f"- {said}") == 1
+    assert found.as_json()["unlabelled"] == said
+    nothing_waits = Validated("fraud:8", (), REPORT, Path("replays"), said)
+    assert [case.result for case in nothing_waits.cases() if case.name == "labels"] == ["skipped"]
+
+
 def proof(reproduced: int, close: int, different: int) -> Proof:
     return Proof(reproduced + close + different, reproduced, close, different, 0, ())
 

@@ -83,11 +83,18 @@ def test_a_registry_file_without_a_mistake() -> None:
         (["broker", "status", "--dir", "/dev/null/x"], "/dev/null/x/broker.json: Not a directory"),
         (["up", "-p", "nowhere.yaml"], "nowhere.yaml: there is no such file"),
         (["models", "list", "-p", "nowhere.yaml"], "nowhere.yaml: No such file"),
+        # the first that a person meets in another folder
+        (
+            ["up"],
+            "way out: cd into the pipeline's folder, or name its file with -p FILE; a new one: streambg init NAME",
+        ),
+        (["status"], "way out: cd into the pipeline's folder, or name its file with -p FILE; a new one: streambg init"),
     ],
 )
 def test_a_path_that_leads_nowhere_is_no_traceback(
-    words: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["streambg", *words])
     monkeypatch.setattr("streambg.process.logs.configure", lambda *_args, **_options: None)
     with pytest.raises(SystemExit) as ended:

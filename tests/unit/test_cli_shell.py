@@ -1,4 +1,4 @@
-"""`streambg` in a shell: TAB, and Ctrl-C."""
+"""`streambg` in a shell: TAB, pipes and files, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ import pytest
 from model_versions import new, river_pickle
 from waiting import until
 
-from streambg.cli import start
+from streambg.cli import common, replay, start
 from streambg.cli.tab import bash_completion, join_colons, words_before
 from streambg.models.policy import Policy
 from streambg.models.registry import Registry
 from streambg.process import ending
 from streambg.process.ctrl_c import ctrl_c_waits
 from streambg.process.ending import until_ctrl_c
+from streambg.replaying.run import Progress
 from streambg.running.stopping import Stopping
 
 PIPELINE = """
@@ -112,6 +113,7 @@ def test_bash_completes_verbs_colors_and_versions(folder: Path) -> None:
     ask streambg pro
     ask streambg deploy ''
     ask streambg models diff fraud : 7 fraud : ''
+    ask streambg status --output ''
     """
     done = subprocess.run(
         ["bash", "--norc", "-c", script],
@@ -122,7 +124,7 @@ def test_bash_completes_verbs_colors_and_versions(folder: Path) -> None:
         timeout=120,
         check=False,
     )
-    assert done.stdout.splitlines() == ["promote", "blue green", "7 8"], done.stderr
+    assert done.stdout.splitlines() == ["promote", "blue green", "7 8", "text json"], done.stderr
     assert done.stderr == ""
 
 
@@ -138,6 +140,61 @@ def test_completion_is_installed_where_bash_reads_it(folder: Path) -> None:
     )
     assert "completion installed" in done.stdout, done.stderr
     assert "_streambg_completion" in (folder / ".bash_completions" / "streambg.sh").read_text()
+
+
+# --- pipes and files
+
+
+def asked(folder: Path, line: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """A line of a shell that knows no width."""
+    environment = {name: text for name, text in streambg_in(folder).items() if name != "COLUMNS"}
+    return subprocess.run(
+        ["bash", "--norc", "-o", "pipefail", "-c", line],
+        cwd=folder,
+        env={**environment, **more},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_pipe_gets_whole_lines_without_blanks_behind_them(folder: Path) -> None:
+    long = f"fraud-with-{'a-very-' * 10}long-name:1"
+    Registry(folder / "models").add(new(long, artifact=river_pickle(), artifact_name="m.pkl"))
+    listed = asked(folder, "streambg models list").stdout.splitlines()
+    [line] = [line for line in listed if line.startswith(long)]
+    assert "anomaly" in line, "one line a version, whatever its length"
+    assert [line for line in listed if line != line.rstrip()] == []
+    wrapped = asked(folder, "streambg models list", COLUMNS="80").stdout
+    assert max(map(len, wrapped.splitlines())) == 80, "who says a width gets it"
+
+
+@pytest.mark.parametrize("words", ["models list", "models list --output json", "--version"])
+def test_a_full_disk_behind_the_output_is_one_clear_line(folder: Path, words: str) -> None:
+    """Also where the failure comes with the last flush only."""
+    done = asked(folder, f"streambg {words} > /dev/full")
+    assert (done.returncode, done.stderr.splitlines()) == (
+        1,
+        [
+            "StreambgError: cannot write the output: No space left on device",
+            "way out: free room where it goes to, then ask again",
+        ],
+    )
+
+
+def test_a_reader_who_is_gone_ends_it_in_silence(folder: Path) -> None:
+    done = asked(folder, "streambg models list --output json | true")
+    assert (done.returncode, done.stderr) in ((0, ""), (1, "")), "0 where it was written before the reader went"
+
+
+def test_a_bar_that_nobody_sees_leaves_nothing_behind(capsys: pytest.CaptureFixture[str]) -> None:
+    with common.counted("events") as show:
+        show(1, 2)
+    with replay._bars() as told:
+        told(Progress("id", 1, 2))
+    assert capsys.readouterr() == ("", "")
 
 
 # --- Ctrl-C

@@ -12,14 +12,18 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from pipeline_files import loaded, small
 
+from streambg.audit import kafka_source
 from streambg.config import Pipeline
+from streambg.doctor import collect
 from streambg.errors import ConfigError, Denied, Fenced, Gap, Misconfigured, StreambgError, Unreachable
 from streambg.kafka import profiles
-from streambg.kafka.admin import await_reachable
+from streambg.kafka.admin import REACHABLE_S, await_reachable
 from streambg.kafka.errors import FENCED_CODES, kafka_error, translate
 from streambg.process import sites
+from streambg.replaying import pins
 from streambg.servers import detached, processes
 from streambg.servers.launching import RunningServer
+from streambg.topicplan import broker as topicplan_broker
 
 TX = "streambg.fraud.publisher.0"
 Make = Callable[[Pipeline], profiles.ClientConfig]
@@ -165,6 +169,11 @@ def test_a_broker_that_is_not_there_is_named_with_the_reason_and_the_way_out(pip
     assert "STREAMBG_BOOTSTRAP" in caught.value.way_out
 
 
+def test_every_verb_waits_as_long_for_a_broker_that_does_not_answer() -> None:
+    modules = (topicplan_broker, collect, kafka_source, pins)
+    assert {vars(module)["REACHABLE_S"] for module in modules} == {REACHABLE_S}
+
+
 def test_the_broker_that_was_started_elsewhere_is_named(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,7 +192,9 @@ def test_the_broker_that_was_started_elsewhere_is_named(
     line = "export STREAMBG_BOOTSTRAP=127.0.0.1:19067 STREAMBG_REDIS=redis://127.0.0.1:7/0"
     with pytest.raises(Unreachable) as caught:
         await_reachable(profiles.admin(pipeline), 0.1)
-    assert caught.value.way_out == f"the broker of `streambg broker start` has another address: {line}"
+    asked, _, other = caught.value.way_out.partition("? ")
+    assert asked == "is the address right, and is the broker up", "before anybody leaves the address that was meant"
+    assert other == f"the one of `streambg broker start` on this machine has another address: {line}"
     assert detached.elsewhere("127.0.0.1:1,127.0.0.1:19067") == "", "that is the one that was asked"
     gone = detached.State(tuple(replace(server, started="another process") for server in state.servers))
     detached._write_state(detached.home(None), gone)

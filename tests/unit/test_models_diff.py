@@ -195,6 +195,9 @@ def test_what_cannot_be_compared_says_so() -> None:
         (("fraud:1", "fraud:9"), "fraud:9 is not in the registry"),
         (("fraud:1", "other:1", "--sample", "events.jsonl"), "no output is in both"),
         (("fraud:1", "fraud:2", "--sample", "events.jsonl", "--last", "5"), "both given"),
+        (("fraud:1", "fraud:2", "--last", "1h"), "--last 1h: here it is a number of events, 1 to 50,000"),
+        (("fraud:1", "fraud:2", "--last", "0"), "--last 0: here it is a number of events, 1 to 50,000"),
+        (("fraud:1", "fraud:2", "--last", "50001"), "--last 50001: here it is a number of events, 1 to 50,000"),
         (("fraud:1", "fraud:2", "--sample", "nowhere.jsonl"), "cannot be read"),
     ):
         error = run("diff", *words).exception

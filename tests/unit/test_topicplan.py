@@ -131,8 +131,12 @@ def test_without_an_input_somebody_must_say_how_many(declared: list[Declared]) -
     actions = diff(declared, {}, 1)
     assert by_part(actions, "input").kind == "impossible"
     assert "`--partitions N`" in by_part(actions, "input").says[0]
-    with pytest.raises(Misconfigured, match="nobody said how many partitions"):
+    with pytest.raises(Misconfigured, match="nobody said how many partitions") as applied:
         refuse_impossible(actions)
+    assert applied.value.way_out == "nothing was changed; streambg topics apply --partitions N"
+    with pytest.raises(Misconfigured) as planned:
+        refuse_impossible(actions, "plan")
+    assert planned.value.way_out == "streambg topics plan --partitions N", "a plan changes nothing, and applied nothing"
 
 
 # -- partitions -----------------------------------------------------------------------------------------------------
@@ -178,8 +182,9 @@ def test_a_growth_that_stopped_half_way_goes_on(declared: list[Declared]) -> Non
 
 
 def test_no_topic_shrinks(declared: list[Declared]) -> None:
-    with pytest.raises(Misconfigured, match="has 6 partitions, 4 are asked for: no topic ever shrinks"):
-        refuse_impossible(diff(declared, complete(declared, 6), 1, 4))
+    with pytest.raises(Misconfigured, match="has 6 partitions, 4 are asked for: no topic ever shrinks") as caught:
+        refuse_impossible(diff(declared, complete(declared, 6), 1, 4), "plan")
+    assert caught.value.way_out == "correct this first, then streambg topics plan again"
 
 
 counts = st.integers(1, 9)

@@ -90,4 +90,6 @@ def test_a_file_that_is_missing_or_too_much_is_named(tmp_path: Path) -> None:
     assert "cutover.yaml: no topic of a pipeline; did you mean cutovers.yaml?" in refused(tmp_path)
     (folder / "cutover.yaml").unlink()
     (folder / "evidence.yaml").unlink()
-    assert "evidence.yaml: No such file" in refused(tmp_path)
+    said = refused(tmp_path)
+    assert "evidence.yaml: No such file" in said
+    assert "way out: copy it from the topics/ of a new pipeline: streambg init NAME" in said
