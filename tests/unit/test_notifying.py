@@ -69,6 +69,11 @@ def test_it_is_told_again_while_the_webhook_fails_and_a_refusal_is_final(hook: H
     assert [json.loads(body)["id"] for _, body in hook.got] == [notice("1").id] * 3 + [notice("2").id, notice("3").id]
 
 
+def alone() -> bool:
+    """No sender's thread is left."""
+    return not any(thread.name == "notify" for thread in threading.enumerate())
+
+
 def test_nobody_waits_for_a_webhook_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "STOP_S", 0.2)
     sender = Sender(Where("http://127.0.0.1:1/hook")).start()
@@ -77,7 +82,7 @@ def test_nobody_waits_for_a_webhook_that_is_not_there(monkeypatch: pytest.Monkey
     began = time.monotonic()
     sender.stop()
     assert time.monotonic() - began < 2, "a full queue does not hold the end up"
-    until(lambda: not any(thread.name == "notify" for thread in threading.enumerate()), 20, "its thread goes by itself")
+    until(alone, 20, "its thread goes by itself")
 
 
 def test_a_webhook_that_hangs_is_in_nobodys_way(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +104,7 @@ def test_a_webhook_that_hangs_is_in_nobodys_way(hook: Hook, monkeypatch: pytest.
     sender.stop()
     assert time.monotonic() - began < sending.STOP_S + 1
     hook.answers.set()
+    until(alone, 20, "what the thread still has to say stands in no other test's log")
 
 
 def test_a_command_gets_the_notice_on_its_standard_input(tmp_path: Path) -> None:
