@@ -140,6 +140,7 @@ def deploy(  # noqa: PLR0913 - Typer's form: an option is an argument
             print_json({"verb": "deploy", "accepted": False, "contract": asdict(found)})
         found.or_raise()
     with verbs.client(config) as control:
+        before = control.state().slots[slot]
         sent = verbs.deploy(
             control,
             config,
@@ -153,7 +154,7 @@ def deploy(  # noqa: PLR0913 - Typer's form: an option is an argument
             contract_change=found.record() if found else (),
             expected_epoch=found.epoch if found and expected_epoch is None else expected_epoch,
         )
-    if sent.accepted:
+    if sent.accepted and before is not None:
         sent = replace(sent, known=_without_scorer(config, slot))
     say(sent, output, contract=asdict(found) if found else None)
     if found is not None and output is Output.TEXT:
@@ -162,15 +163,18 @@ def deploy(  # noqa: PLR0913 - Typer's form: an option is an argument
 
 
 def _without_scorer(config: Pipeline, color: Color) -> tuple[str, ...]:
-    """What a person should know where the color's group has no member; nothing where that cannot be known."""
+    """What a person should know where the color's group has no member; nothing where that cannot be known.
+
+    Only of a color that had a model: who waits for a first one is no member yet (scoring/process.py).
+    """
     client = AdminClient({**profiles.admin(config, verbs.CLIENT), **verbs.QUIET})
     try:
         found = members(client, config.groups.scorer(color))
     except StreambgError:  # the deploy counts all the same
         return ()
-    # who waits for a model is no member yet (scoring/process.py), so that none runs is never sure
-    said = f"no scorer of {color} has joined yet: one that runs joins with its model, `streambg status` shows it; "
-    return () if found else (f"{said}where none runs: streambg up, or python -m consumers.scorer --color {color}",)
+    if found:
+        return ()
+    return (f"no scorer of {color} runs: streambg up, or python -m consumers.scorer --color {color}",)
 
 
 @app.command(epilog="Example:  streambg shift 10%")
