@@ -22,6 +22,9 @@ SIZES = (1, 7, 1_000)
 # two full batches of the largest size and a part of one
 SAMPLE_ROWS = 2_500
 MAX_EXAMPLES = 5
+# Relative, from 1 on, else absolute. A product of matrices in another batch, or at another address, differs in the last
+# bits: 1e-16 in 64 bits, 1e-6 in the 32 of many graphs. A draw of lots differs by what it decides.
+ROUNDING = 1e-4
 _WORDS = ("", "a", "b", "card", "Zürich", "x" * 64)
 
 
@@ -38,13 +41,15 @@ class Difference:
 @dataclass(frozen=True, slots=True)
 class Verified:
     """answered: rows that got an answer, not an error row; differing: rows whose bytes differ between batch sizes (why
-    an error row has no answer may differ); changed: rows that the model wrote into. `first_reason` is of the first
+    an error row has no answer may differ), far: those of them by more than ROUNDING, of which the examples are where
+    there are any; changed: rows that the model wrote into. `first_reason` is of the first
     error row, `batch_reason` of the first that is answered alone and is an error row in a larger batch.
     """
 
     rows: int
     answered: int
     differing: int
+    far: int
     changed: int
     examples: list[Difference]
     first_reason: str = ""
@@ -66,23 +71,26 @@ def verify(model: Model, rows: Sequence[Row | str], schema: Schema, sizes: Seque
         passes.append(answer_in_batches(model, mine, schema, check, size))
         changed |= _unlike(rows, mine.rows)
     first = passes[0]
-    differing = np.zeros(len(rows), bool)
+    differing, far = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
     examples: list[Difference] = []
     batch_reason = ""
     for size, then in zip(sizes[1:], passes[1:], strict=True):
         unequal = _unequal(first, then)
         differing |= unequal
+        apart = unequal & _apart(first, then)
+        far |= apart
         for row in np.flatnonzero((first.statuses == OK) & (then.statuses != OK))[:1].tolist():
             batch_reason = batch_reason or _words_of(then, row)
         examples += [
             Difference(row, size, _shown(first, row), _shown(then, row))
-            for row in np.flatnonzero(unequal)[: MAX_EXAMPLES - len(examples)].tolist()
+            for row in np.flatnonzero(apart if apart.any() else unequal)[: MAX_EXAMPLES - len(examples)].tolist()
         ]
     errors = np.flatnonzero(first.statuses != OK)
     return Verified(
         len(rows),
         len(rows) - len(errors),
         int(differing.sum()),
+        int(far.sum()),
         int(changed.sum()),
         examples,
         _words_of(first, int(errors[0])) if len(errors) else "",
@@ -122,6 +130,14 @@ def _unequal(first: Answered, then: Answered) -> np.typing.NDArray[np.bool_]:
     unequal |= _unlike(first.values, then.values)
     both_errors: np.typing.NDArray[np.bool_] = (first.statuses != OK) & (then.statuses != OK)
     return unequal & ~both_errors
+
+
+def _apart(first: Answered, then: Answered) -> np.typing.NDArray[np.bool_]:
+    """Rows with an answer here and none there, or with scores that rounding does not explain."""
+    size = np.maximum(1.0, np.abs(first.scores))
+    near: np.typing.NDArray[np.bool_] = np.all(np.abs(first.scores - then.scores) <= ROUNDING * size, axis=1)
+    far: np.typing.NDArray[np.bool_] = np.logical_or(~near, first.statuses != then.statuses)
+    return far
 
 
 def _words_of(answered: Answered, row: int) -> str:

@@ -109,6 +109,28 @@ def test_a_pure_model_passes() -> None:
     assert (result.rows, result.answered, result.differing, result.changed) == (2_500, 2_500, 0, 0)
 
 
+class Draws(Model):
+    """Another answer to one event."""
+
+    def predict_many(self, events: Events) -> Any:
+        scores = super().predict_many(events)
+        scores[events.column("y") == self.drawn] += 1e-3 * len(events)
+        return scores
+
+    drawn = 0.0
+
+
+def test_last_bits_are_told_from_other_answers() -> None:
+    """A product of matrices differs in them from batch to batch, and its model is deployed all the same."""
+    rows = made_up()
+    bits = verify(BatchDependent(), rows, SCHEMA)
+    assert (bits.differing, bits.far) == (len(rows), 0)
+    Draws.drawn = float(rows[40]["y"])
+    drawn = verify(Draws(), rows, SCHEMA)
+    assert (drawn.far, drawn.examples[0].row) == (1, 40)
+    assert verify(Model(), rows, SCHEMA).far == 0
+
+
 @pytest.mark.parametrize("planted", [BatchDependent, RowDependent, Learns])
 def test_a_model_that_is_not_pure_is_caught(planted: type[Model]) -> None:
     rows = made_up()
