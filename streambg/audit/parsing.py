@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from streambg.audit.history import LARGEST, NO_EPOCH
 from streambg.audit.sources import Chunk
+from streambg.records.foreign import decoded
 from streambg.records.outcome import Outcome, Why, parse_header
 from streambg.records.source import Color, parse_source
 
@@ -237,7 +238,7 @@ class LetterParser:
         rows: list[tuple[Status, int, int, Says]] = []
         for value in chunk.values:
             try:
-                letter = _letters.decode(value or b"")
+                letter = decoded(_letters.decode, value or b"")
                 source = parse_source(letter.source)
             except ValueError:
                 rows.append((Status.FOREIGN, 0, NO_EPOCH, NOTHING))

@@ -63,10 +63,11 @@ class Asked:
             reached = min(settled.get(number, span.end - 1) + 1, span.end)
             if offset < (span.end + 1 if follow else reached):
                 continue
+            way_out = f"--from {place}@{reached - 1} or earlier; without --from all is judged"
             raise ConfigError(
                 f"--from {place}@{offset}: {place} begins at {span.start}, ends at {span.end}, "
                 f"and is settled below {reached}",
-                way_out=f"--from {place}@{max(span.start, reached - 1)} or earlier; without --from all is judged",
+                way_out=way_out if reached > span.start else "nothing of it can be judged: leave this --from out",
             )
 
     def source(self, partition: int, line: Line) -> int | None:

@@ -36,6 +36,7 @@ from streambg.errors import ConfigError, StreambgError
 from streambg.kafka import profiles
 from streambg.printing import Paragraph
 from streambg.records.source import COLORS, Color
+from streambg.scoring.site import in_force
 
 app = typer.Typer()
 EpochOption = Annotated[
@@ -140,7 +141,7 @@ def deploy(  # noqa: PLR0913 - Typer's form: an option is an argument
             print_json({"verb": "deploy", "accepted": False, "contract": asdict(found)})
         found.or_raise()
     with verbs.client(config) as control:
-        before = control.state().slots[slot]
+        before = in_force(control.state(), slot)  # a retired one's scorers have left
         sent = verbs.deploy(
             control,
             config,
@@ -174,7 +175,8 @@ def _without_scorer(config: Pipeline, color: Color) -> tuple[str, ...]:
         return ()
     if found:
         return ()
-    return (f"no scorer of {color} runs: streambg up, or python -m consumers.scorer --color {color}",)
+    said = f"no scorer of {color} is in its group (`streambg status`)"
+    return (f"{said}: where none runs, streambg up, or python -m consumers.scorer --color {color}",)
 
 
 @app.command(epilog="Example:  streambg shift 10%")

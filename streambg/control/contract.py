@@ -23,7 +23,7 @@ from streambg.models.decoding import decoder
 from streambg.models.features import FeatureCheck
 from streambg.models.fitting import Fit, Mismatch, Side, alone, beside, declared
 from streambg.models.registry import LoadedModel, Registry
-from streambg.models.verifying import verify
+from streambg.models.verifying import verify_asked
 from streambg.records.batch import MAX_ROWS
 
 # Ten times what ranges and labels need (fitting.ENOUGH), so that rare events are among them; at 1 ms an event, slower
@@ -113,13 +113,15 @@ def _asked(
     if not events:
         return Fit((), notes=("the input holds no events: only what is declared was compared",))
     mine = _side(registry, loaded, schema, decode, events)
-    fit, steady = _beside_live(registry, mine, live, events), _steady(loaded, mine)
+    fit, steady = _beside_live(registry, mine, live, events), _steady(loaded, mine, events)
     return Fit((*steady.mismatches, *fit.mismatches), fit.compared, (*fit.notes, *steady.notes))
 
 
-def _steady(loaded: LoadedModel, mine: Side) -> Fit:
+def _steady(loaded: LoadedModel, mine: Side, events: Sequence[Event]) -> Fit:
     """The same row, the same answer: cutover and replay rest on it. Last bits are worth a note, not a refusal."""
-    result = verify(loaded.model, mine.rows[:AGAIN], mine.schema)
+    some = events[:AGAIN]
+    asked = Asked(mine.rows[:AGAIN], [event.key for event in some], [event.time for event in some])
+    result = verify_asked(loaded.model, asked, mine.schema)
     if not result.differing:
         return Fit(())
     if not result.far:

@@ -15,6 +15,7 @@ from streambg.models.decoding import decoder
 from streambg.models.registry import Registry
 from streambg.records.bucket import field_bytes
 from streambg.records.source import Source
+from streambg.scoring.batching import carried
 
 # Of some records (columns of one poll) those that match.
 Match = Callable[[list[Message]], list[Message]]
@@ -50,7 +51,9 @@ class ByField:
         self._wanted = value.encode()
 
     def __call__(self, messages: list[Message]) -> list[Message]:
-        return [message for message, row in self._rows(messages) if field_bytes(row.get(self.name)) == self._wanted]
+        return [
+            message for message, row in self._rows(messages) if field_bytes(carried(row, self.name)) == self._wanted
+        ]
 
     def _rows(self, messages: list[Message]) -> Iterator[tuple[Message, Row]]:
         decoded = self._decode([message.value() for message in messages])

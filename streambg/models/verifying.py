@@ -62,17 +62,22 @@ class Verified:
 
 
 def verify(model: Model, rows: Sequence[Row | str], schema: Schema, sizes: Sequence[int] = SIZES) -> Verified:
+    """`verify_asked` for rows of a sample, which have no keys and times."""
+    return verify_asked(model, Asked(rows), schema, sizes)
+
+
+def verify_asked(model: Model, asked: Asked, schema: Schema, sizes: Sequence[int] = SIZES) -> Verified:
     """Score the rows once per batch size, in order, with the same model, and compare statuses, scores and values."""
-    check = FeatureCheck(schema.features)
+    rows, check = asked.rows, FeatureCheck(schema.features)
     passes: list[Answered] = []
     changed = np.zeros(len(rows), bool)
     for size in sizes:
-        mine = Asked(rows).own()
+        mine = asked.own()
         passes.append(answer_in_batches(model, mine, schema, check, size))
         changed |= _unlike(rows, mine.rows)
     first = passes[0]
     differing, far = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
-    examples: list[Difference] = []
+    examples: list[tuple[bool, Difference]] = []
     batch_reason = ""
     for size, then in zip(sizes[1:], passes[1:], strict=True):
         unequal = _unequal(first, then)
@@ -82,9 +87,11 @@ def verify(model: Model, rows: Sequence[Row | str], schema: Schema, sizes: Seque
         for row in np.flatnonzero((first.statuses == OK) & (then.statuses != OK))[:1].tolist():
             batch_reason = batch_reason or _words_of(then, row)
         examples += [
-            Difference(row, size, _shown(first, row), _shown(then, row))
-            for row in np.flatnonzero(apart if apart.any() else unequal)[: MAX_EXAMPLES - len(examples)].tolist()
+            (bool(not_far), Difference(row, size, _shown(first, row), _shown(then, row)))
+            for not_far, some in ((False, apart), (True, unequal & ~apart))
+            for row in np.flatnonzero(some)[:MAX_EXAMPLES].tolist()
         ]
+    examples.sort(key=lambda each: each[0])
     errors = np.flatnonzero(first.statuses != OK)
     return Verified(
         len(rows),
@@ -92,7 +99,7 @@ def verify(model: Model, rows: Sequence[Row | str], schema: Schema, sizes: Seque
         int(differing.sum()),
         int(far.sum()),
         int(changed.sum()),
-        examples,
+        [each for _, each in examples[:MAX_EXAMPLES]],
         _words_of(first, int(errors[0])) if len(errors) else "",
         batch_reason,
     )
@@ -133,11 +140,14 @@ def _unequal(first: Answered, then: Answered) -> np.typing.NDArray[np.bool_]:
 
 
 def _apart(first: Answered, then: Answered) -> np.typing.NDArray[np.bool_]:
-    """Rows with an answer here and none there, or with scores that rounding does not explain."""
+    """Rows with an answer here and none there, with scores that rounding does not explain, or with other values though
+    the scores are the same: what is published has a clock in it, or draws lots.
+    """
     size = np.maximum(1.0, np.abs(first.scores))
     near: np.typing.NDArray[np.bool_] = np.all(np.abs(first.scores - then.scores) <= ROUNDING * size, axis=1)
-    far: np.typing.NDArray[np.bool_] = np.logical_or(~near, first.statuses != then.statuses)
-    return far
+    same: np.typing.NDArray[np.bool_] = np.all(first.scores.view(np.int64) == then.scores.view(np.int64), axis=1)
+    far: np.typing.NDArray[np.bool_] = ~near | (first.statuses != then.statuses)
+    return far | (same & _unlike(first.values, then.values))
 
 
 def _words_of(answered: Answered, row: int) -> str:

@@ -142,13 +142,13 @@ class Session:
     def _offer(self, color: Color, number: int, offset: int, value: bytes) -> int:
         """How many rows it has."""
         partition = self.partitions[number]
+        self._dirty.add(number)
         try:
             batch = decode(value)
         except BadBatch as error:
             partition.skip(color, offset)
             self._meter.alarm(f"{self.site.predictions[color]}/{number}@{offset} is no prediction batch: {error}")
             return 0
-        self._dirty.add(number)
         partition.offer(color, Fetch(offset, len(value), self._clients.now(), batch))
         return len(batch)
 
@@ -156,8 +156,9 @@ class Session:
         if self._state.live is None:
             return  # P28: without a route no transaction is opened
         if self._claim or self._behind:
+            if self._claim:
+                self._transaction.trouble.forget()  # looking for the brokers is no trouble with them
             self._claim = False
-            self._transaction.trouble.forget()  # looking for the brokers is no trouble with them
             self._transaction.begin()
             for partition in self.partitions.values():
                 if (note := partition.superseding.unrecorded()) is not None:

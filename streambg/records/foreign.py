@@ -41,5 +41,6 @@ def shallow(json: str) -> str:
     return json
 
 
-_TEXTS = re.compile(r'"(?:[^"\\]|\\.)*"')
+# Possessive, and a text that never ends is one: else each of its quotes would be tried anew, to the end.
+_TEXTS = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACKETS = re.compile(r"[\[\]{}]")

@@ -78,7 +78,9 @@ class _Part:
         self._template = stamp.template(pipeline.topics.input, partition)
         self._next = -1
         quiet = {"log_level": 0}
-        config: dict[str, Any] = profiles.transactional_producer(pipeline, f"{name}.{partition}")
+        config: dict[str, Any] = profiles.transactional_producer(
+            pipeline, f"{name}.{partition}", max_message_bytes=profiles.MAX_OUTCOME_BYTES
+        )
         self._producer = Producer({**config, **quiet})
         self._consumer = Consumer({**profiles.reader(pipeline, CLIENT, group=name), **quiet})
         self._producer.init_transactions(CALL_TIMEOUT_S)

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -46,6 +47,11 @@ class _Server6(_Server):
 
 class _Silent(WSGIRequestHandler):
     timeout = SILENCE_S
+
+    def handle(self) -> None:
+        """Silence is no news either."""
+        with suppress(TimeoutError):
+            super().handle()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests of a scraper are no news."""

@@ -264,9 +264,10 @@ def test_headers_are_read_one_by_one_as_in_bulk(header: bytes | None, status: St
 
 def test_dead_letters_that_are_none_are_foreign() -> None:
     values: list[bytes | None] = [None, b"x", b'{"source":"payments/3@x","epoch":1,"chosen":"blue","reasons":{}}']
+    values.append(b'{"x":' + b"[" * 100_000)
     values.append(b'{"source":"payments/3@8","epoch":1,"chosen":"blue","reasons":{},"format":1,"supersedes":true}')
-    parsed = LetterParser("payments", 3)(Chunk([0, 1, 2, 3], [None] * 4, [0] * 4, values))
-    assert parsed.statuses.tolist() == [Status.FOREIGN] * 3 + [Status.SUPERSEDES]
+    parsed = LetterParser("payments", 3)(Chunk([0, 1, 2, 3, 4], [None] * 5, [0] * 5, values))
+    assert parsed.statuses.tolist() == [Status.FOREIGN] * 4 + [Status.SUPERSEDES]
 
 
 def test_findings_are_few_and_of_every_kind() -> None:

@@ -263,13 +263,16 @@ def test_it_listens_where_it_is_told_to() -> None:
         HealthServer(Endpoint(host="192.0.2.1"), lambda: {"ok": True})
 
 
-def test_it_listens_on_ipv6_too_and_nobody_holds_it_by_saying_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_listens_on_ipv6_too_and_nobody_holds_it_by_saying_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(health._Silent, "timeout", 0.05)
     server = HealthServer(Endpoint(host="::1"), lambda: {"ok": True})
     try:
         with socket.create_connection(("::1", server.port)) as silent:
             silent.settimeout(20)
             assert silent.recv(1) == b"", "it was hung up on"
+        assert capsys.readouterr().err == "", "without a word among the lines of the log"
         with urlopen(f"{server.address}/healthz") as well:
             assert json.load(well) == {"ok": True}
     finally:

@@ -178,6 +178,8 @@ def test_P5_what_is_nested_too_deeply_is_so_for_every_process() -> None:
         refusal = log.deploy("green", "m:4", rules=rules).refusal
         assert refusal is not None
         assert "nested more than 100 deep" in refusal
+    endless = b"[" * 101 + b'"' + b'\\"' * 300_000
+    assert two_colors().raw(endless).refusal == "no envelope: not JSON", "and in no time"
     reason = "[" * 500
     assert log.say("pause", reason=reason).refusal != "no envelope: not JSON", "text is text"
 

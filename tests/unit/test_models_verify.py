@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from streambg.cli.models import app
 from streambg.errors import ConfigError, ModelError
-from streambg.models.contract import Events, Row, Schema
+from streambg.models.contract import Answers, Events, Row, Schema
 from streambg.models.manifest import sha256
 from streambg.models.verifying import SIZES, sample_rows, verify
 
@@ -120,6 +120,14 @@ class Draws(Model):
     drawn = 0.0
 
 
+class Stamps(Model):
+    """Publishes something else each time."""
+
+    def predict_many(self, events: Events) -> Any:
+        self.asked = getattr(self, "asked", 0) + 1
+        return Answers(super().predict_many(events), values=[b"%d" % self.asked] * len(events))
+
+
 def test_last_bits_are_told_from_other_answers() -> None:
     """A product of matrices differs in them from batch to batch, and its model is deployed all the same."""
     rows = made_up()
@@ -129,6 +137,8 @@ def test_last_bits_are_told_from_other_answers() -> None:
     drawn = verify(Draws(), rows, SCHEMA)
     assert (drawn.far, drawn.examples[0].row) == (1, 40)
     assert verify(Model(), rows, SCHEMA).far == 0
+    stamped = verify(Stamps(), rows, SCHEMA)
+    assert stamped.far == len(rows), "the scores are the same, what is published is not"
 
 
 @pytest.mark.parametrize("planted", [BatchDependent, RowDependent, Learns])

@@ -242,7 +242,7 @@ def test_a_deploy_says_where_no_scorer_runs(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(control, "members", members)
     assert control._without_scorer(config, "blue") == ()
     [said] = control._without_scorer(config, "green")
-    assert said == "no scorer of green runs: streambg up, or python -m consumers.scorer --color green"
+    assert said.startswith("no scorer of green is in its group (`streambg status`): where none runs, streambg up, ")
     assert asked == list(answers)
     monkeypatch.setattr(control, "members", denied)
     assert control._without_scorer(config, "green") == (), "a deploy never fails because of it"

@@ -250,11 +250,20 @@ def test_P26_what_is_read_below_settled_moves_a_position_though_nothing_is_publi
     assert session._offer("blue", 3, 0, encode(answers(0, -1, 1))) == 2
     session._publish()
     assert committed == [], "a transaction for it may wait"
+    session._transaction.trouble.signs.append("FAIL: the coordinator's connection")
     session._committed_at -= publishing.TIDY_S
     session._publish()
     session._publish()
     assert committed == [[3]]
+    assert session._transaction.trouble.signs, "what speaks against the session's transactions is not forgotten (P21)"
     assert session.partitions[3].positions("t", "")["blue"][0] == 1
+    session.site.predictions["blue"] = "p.blue"  # type: ignore[index] # a stand-in's
+    session._meter = SimpleNamespace(alarm=lambda _words: None)  # type: ignore[assignment] # nobody is told
+    assert session._offer("blue", 3, 1, b"no batch") == 0
+    session._committed_at -= publishing.TIDY_S
+    session._publish()
+    assert session.partitions[3].positions("t", "")["blue"][0] == 2, "nor does junk hold a position back"
+    assert committed == [[3], [3]]
 
 
 @pytest.mark.parametrize(("age", "ends"), [(LEASE_S - 5, False), (LEASE_S + 1, True)])
