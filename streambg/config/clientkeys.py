@@ -17,7 +17,6 @@ _CALLBACK = "it names code, not a value; a pipeline file cannot hold it"
 REFUSED: dict[str, str] = {
     "bootstrap.servers": "it stands in `kafka.bootstrap`",
     "metadata.broker.list": "it stands in `kafka.bootstrap`",
-    "metadata.recovery.strategy": _OURS + "`none`; with `rebootstrap` a stopped broker is asked for without a pause",
     "acks": _OURS + "`all`; with less, an answer that was acknowledged can be lost",
     "request.required.acks": _OURS + "`all`; with less, an answer that was acknowledged can be lost",
     "enable.idempotence": _OURS + "`true`; without it a retry doubles or reorders records",
@@ -122,6 +121,7 @@ _PASSED_ON = """
     client.rack client.dns.lookup broker.address.family broker.address.ttl
     socket.keepalive.enable socket.nagle.disable socket.send.buffer.bytes socket.receive.buffer.bytes
     connections.max.idle.ms
+    metadata.recovery.strategy
     compression.type compression.codec compression.level
     check.crcs enable.metrics.push
 """

@@ -21,11 +21,6 @@ SOCKET_TIMEOUT_MS = 10_000
 CONNECTION_SETUP_TIMEOUT_MS = 10_000
 # Added partitions are found within this time (P13; the default is five minutes). One small request.
 METADATA_REFRESH_MS = 10_000
-# The client's default, `rebootstrap` (KIP-899), makes its brokers anew whenever none of them answers, and forgets with
-# them how long to wait and what it has said: each client that asks for something logged a lost connection every 26 ms
-# (6,000 lines in 15 s of a stopped broker, now 90). The bootstrap addresses stay known either way, and are resolved
-# anew.
-RECOVERY = "none"
 
 # -- consumers ---------------------------------------------------------------------------------------------------
 # The smallest session that brokers accept by default (group.min.session.timeout.ms); a dead member costs this long.
@@ -100,7 +95,6 @@ def common(pipeline: Pipeline, client_id: str, *, connection_log: bool = False) 
         "socket.timeout.ms": SOCKET_TIMEOUT_MS,
         "socket.connection.setup.timeout.ms": CONNECTION_SETUP_TIMEOUT_MS,
         "topic.metadata.refresh.interval.ms": METADATA_REFRESH_MS,
-        "metadata.recovery.strategy": RECOVERY,
         "allow.auto.create.topics": False,  # a topic made by accident has the wrong partitions
         "log.connection.close": connection_log,
         # syslog's levels: notices and worse. At info the client tells of its own tidying when it is closed (BGQUEUE).

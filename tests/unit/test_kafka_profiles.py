@@ -104,16 +104,6 @@ def test_P13_a_record_may_be_as_large_as_the_topics_take(pipeline: Pipeline) -> 
     assert 5_000_000 - 2_048 < int(config["message.max.bytes"]) < 5_000_000
 
 
-def test_a_client_remembers_its_brokers_while_none_of_them_answers(pipeline: Pipeline) -> None:
-    """Else it connects without a pause, and says so each time: librdkafka's default makes its brokers anew."""
-    for config in (
-        profiles.admin(pipeline),
-        profiles.reader(pipeline, "r"),
-        profiles.transactional_producer(pipeline, TX),
-    ):
-        assert config["metadata.recovery.strategy"] == "none"
-
-
 def test_what_streambg_sets_wins_over_the_file(tmp_path: Path) -> None:
     text = small().replace("redis:", "  client: {compression.type: lz4}\nredis:", 1)
     pipeline = loaded(tmp_path, text)
