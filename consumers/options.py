@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import stamina
+from confluent_kafka import KafkaException
 
 from streambg import topicplan
 from streambg.config import Pipeline, load
 from streambg.errors import StreambgError, Unreachable
 from streambg.kafka import profiles
+from streambg.kafka.errors import translate
 from streambg.models.importing import modules_beside
 from streambg.notifying.alarms import ALARMS
 from streambg.process import logs, sites, slots
@@ -85,7 +87,8 @@ def run(role: Role, options: argparse.Namespace, process: Callable[[Pipeline, in
             slot = slots.chosen(options.slot, sites.slots(pipeline, role), profiles.admin(pipeline))
         ALARMS.begin(pipeline, role, slot if "slot" in options else None)
         code = process(pipeline, slot)
-    except StreambgError as error:
+    except (StreambgError, KafkaException) as raised:
+        error = translate(raised) if isinstance(raised, KafkaException) else raised
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         code = error.exit_code
     except KeyboardInterrupt:  # before the process's own loop listens to signals

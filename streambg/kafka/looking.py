@@ -19,6 +19,7 @@ from confluent_kafka import (
 
 from streambg.errors import Unreachable
 from streambg.kafka.clients import KAFKA, Clients
+from streambg.kafka.errors import translate
 from streambg.records.batch import BadBatch, decode_head
 
 # How many of a color's last batches are looked at for one of the deployment; a redeployed color's newest come last.
@@ -107,16 +108,24 @@ class Look:
         self._consumer.close()
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:
-        """(first, end) offset."""
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), TIMEOUT_S)
+        """(first, end) offset. Raises what the client's error means: Unreachable, Misconfigured, Denied."""
+        try:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), TIMEOUT_S)
+        except KafkaException as error:
+            raise translate(error, f"asking for the ends of {topic}/{partition}") from error
         return int(low), int(high)
 
     def read_on(self, starts: Mapping[Spot, int], limit: int | None = None) -> dict[Spot, list[Message]]:
-        """Per partition the records from its start on, see `read_on`. Raises Unreachable."""
+        """Per partition the records from its start on, see `read_on`. Raises as `ends`, and Gap."""
         found: dict[Spot, list[Message]] = {spot: [] for spot in starts}
-        if starts:
-            for message in read_on(self._consumer, starts, READ_TIMEOUT_S, limit):
-                found[message.topic() or "", message.partition() or 0].append(message)
+        if not starts:
+            return found
+        try:
+            messages = read_on(self._consumer, starts, READ_TIMEOUT_S, limit)
+        except KafkaException as error:
+            raise translate(error, f"reading {', '.join(sorted({topic for topic, _ in starts}))}") from error
+        for message in messages:
+            found[message.topic() or "", message.partition() or 0].append(message)
         return found
 
     def covered(self, topic: str, partition: int, deployment: int) -> int | None:

@@ -13,8 +13,10 @@ from types import FrameType
 from typing import Any
 
 import structlog
+from confluent_kafka import KafkaException
 
 from streambg.errors import Fenced, SessionEnded, StreambgError, Unreachable
+from streambg.kafka.errors import translate
 from streambg.kafka.membership import LEASED
 from streambg.notifying.alarms import ALARMS
 from streambg.process.pauses import Pauses
@@ -59,7 +61,7 @@ class Frame:
     def run(self, session: Callable[[], None]) -> int:
         """Run `session` until `stopping`; returns the exit code.
 
-        SessionEnded and Unreachable start over, other errors end the process.
+        SessionEnded and Unreachable start over, other errors end the process; a client's error is what it means.
         """
         gc.set_threshold(*GC_THRESHOLDS)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -71,7 +73,7 @@ class Frame:
                 began = time.monotonic()
                 self._pulse.begins(began)
                 try:
-                    session()
+                    _played(session)
                     self._pulse.ends(None, time.monotonic())
                     pauses = Pauses()
                 except (SessionEnded, Unreachable) as error:
@@ -95,6 +97,14 @@ class Frame:
         """Well is who takes turns, and has nothing of its own to say against it."""
         pulse, own = self._pulse.report(time.monotonic()), self._health()
         return {"name": self.name, **pulse, **own, "ok": pulse["ok"] and own.get("ok", True)}
+
+
+def _played(session: Callable[[], None]) -> None:
+    """What a session let through as it came from the client would end the process over a broker that is away."""
+    try:
+        session()
+    except KafkaException as error:
+        raise translate(error) from error
 
 
 def leave(code: int) -> None:

@@ -10,8 +10,9 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
-from streambg.errors import SessionEnded
+from streambg.errors import Denied, SessionEnded
 from streambg.process.frame import Frame
 from streambg.process.pulse import GOOD_SESSION_S, LIMIT_S, Pulse
 from streambg.web.health import Endpoint
@@ -124,3 +125,16 @@ def test_over_http_a_process_is_well_while_it_turns_and_says_nothing_else() -> N
     assert [status for status, _ in seen] == [503, 503, 200, 503]
     assert [said["unwell"] for _, said in seen] == ["it is starting", "the broker went away", None, None]
     assert seen[2][1]["epoch"] == 4
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_clients_error_that_no_session_named_is_what_it_means() -> None:
+    """A broker with a full disk answers anything with it: the session starts over, the process does not end."""
+    frame = Frame("scorer green", Endpoint(), dict)
+    raised = [KafkaError.KAFKA_STORAGE_ERROR, KafkaError.TOPIC_AUTHORIZATION_FAILED]
+
+    def session() -> None:
+        raise KafkaException(KafkaError(raised.pop(0)))
+
+    assert frame.run(session) == Denied.exit_code
+    assert raised == []
