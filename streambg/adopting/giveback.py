@@ -53,7 +53,7 @@ def survey(pipeline: Pipeline, group: str, state: ControlState) -> list[Back]:
     for name, who in ((site.group, "the publishers"), (group, "the old service")):
         _require_nobody(name, who, groups.members(admin, name))
     # what a killed publisher left open must not appear behind what is read now
-    fence_the_dead(site.producer, site.all_transactional_ids, ())
+    fence_the_dead(site.producer, site.all_transactional_ids)
     config = groups.reader(pipeline, group)
     reader = Consumer({**profiles.reader(pipeline, groups.CLIENT, group=site.group), **groups.QUIET})
     try:

@@ -75,10 +75,11 @@ class ControlFollower:
         self.fold = ControlFold(ignore_records)
         self.on_entry = on_entry
         self._clients = clients
-        settings = {**config, "enable.partition.eof": False, "auto.offset.reset": "error"}
-        self._consumer = clients.consumer(settings)
+        self._settings = {**config, "enable.partition.eof": False, "auto.offset.reset": "error"}
+        self._consumer = clients.consumer(self._settings)
         # asks for the log's end on a connection of its own: on the reader's it would wait behind the fetch
-        self._asker = clients.consumer(settings)
+        self._asker = clients.consumer(self._settings)
+        self._asker_since = clients.now()
         self._partition = TopicPartition(topic, 0)
         # Nothing was ever taken from this log, so it begins at 0. Asked for its beginning, a client that does not know
         # the leader yet asks again after half a second only.
@@ -159,6 +160,7 @@ class ControlFollower:
         except KafkaException as error:
             # the lease runs out by itself; one lost answer is no news
             log.debug("control_end_unknown", why=str(error))
+            self._ask_anew(now)
             return None
         if low > 0:
             raise Gap(
@@ -172,6 +174,12 @@ class ControlFollower:
             )
         self._end = int(high)
         return now
+
+    def _ask_anew(self, now: float) -> None:
+        """A client that lost its broker may time out for ever (seen with a broker that was killed and came back)."""
+        if now - max(self._asked_at, self._asker_since) > LEASE_S:
+            self._asker.close()
+            self._asker, self._asker_since = self._clients.consumer(self._settings), now
 
     def _consume(self) -> None:
         folded_before = self.fold.folded

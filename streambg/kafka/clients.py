@@ -33,5 +33,8 @@ class Clients:
         """Monotonic seconds."""
         return time.monotonic()
 
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+
 
 KAFKA = Clients()

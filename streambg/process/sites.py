@@ -12,7 +12,7 @@ from streambg.errors import ConfigError
 from streambg.kafka import profiles
 from streambg.kafka.identity import ANSWER_AGAIN, GO_ON, NEW_PIPELINE, RESTORE
 from streambg.process.slots import Slots
-from streambg.publishing.facts import Site as PublisherSite
+from streambg.publishing.site import Site as PublisherSite
 from streambg.records.rules import Rules
 from streambg.records.source import COLORS, Color
 from streambg.scoring.site import Site as ScorerSite

@@ -1,69 +1,50 @@
-"""What a publisher reads before it goes on: positions, tails, cutovers, identities (P24, P25); and its site."""
+"""What a publisher reads before it goes on: positions, tails, cutovers, identities (P24, P25)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 
 from confluent_kafka import Consumer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streambg.control.state import ControlState
-from streambg.kafka.clients import KAFKA, Clients
 from streambg.kafka.looking import ranges
 from streambg.publishing import resume
+from streambg.publishing.forgotten import ALONE_S, PATIENCE_S, require_ended, stable_positions
 from streambg.publishing.resume import Committed, Facts, Tail
+from streambg.publishing.site import Site
 from streambg.publishing.tail import first_stamped, read_settlements, read_tails
 from streambg.records.cutover import decode_publisher_position
-from streambg.records.source import COLORS, Color
+from streambg.records.source import COLORS
 
-# `committed` waits while another's transactional offsets are pending, bounded by that one's transaction timeout.
-COMMITTED_TIMEOUT_S = 30.0
 WATERMARK_TIMEOUT_S = 5.0
 ADMIN_TIMEOUT_S = 10
 
-ClientConfig = Mapping[str, str | int | float | bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What a publisher needs to know of its pipeline; client configurations are complete librdkafka ones."""
-
-    pipeline: str
-    input: str
-    output: str
-    dead_letters: str
-    cutovers: str
-    predictions: Mapping[Color, str]
-    group: str
-    transactional_id: str
-    all_transactional_ids: frozenset[str]
-    consumer: ClientConfig
-    reader: ClientConfig
-    producer: ClientConfig
-    admin: ClientConfig
-    trusted_s: float  # a transactional call that takes longer ends the session (P21)
-    every_s: float
-    records: int
-    input_timestamps: bool  # output.timestamp: input
-    rules: str  # `Rules.short` of its own pipeline file, said in every position (P4)
-    ways_out: Mapping[str, str]  # topic -> how a person goes on where it was made again
-    clients: Clients = KAFKA
-
 
 def read_facts(
-    site: Site, admin: AdminClient, consumer: Consumer, numbers: Collection[int], state: ControlState
+    site: Site,
+    admin: AdminClient,
+    consumer: Consumer,
+    numbers: Collection[int],
+    state: ControlState,
+    *,
+    alone: bool = False,
 ) -> list[Facts]:
     """In P24's order: committed positions (stable), then tails. The dead must be fenced by now.
 
     state: says which records of the output can be ours (P25). Before the first deploy none is.
+    alone: every other publisher is dead and fenced, so that no transaction can be open. Raises Forgotten where one
+    stays so.
     """
     positions = [TopicPartition(site.predictions[color], number) for number in sorted(numbers) for color in COLORS]
     committed: dict[tuple[str, int], Committed] = {}
-    for found in consumer.committed(positions, COMMITTED_TIMEOUT_S):
+    settled = dict.fromkeys(numbers, -1)
+    for found in stable_positions(site, consumer, positions, ALONE_S if alone else PATIENCE_S):
         position = decode_publisher_position(found.metadata)
         offset = found.offset if found.offset >= 0 and position is not None else None
         committed[found.topic, found.partition] = Committed(offset, position if offset is not None else None)
+        settled[found.partition] = max(settled[found.partition], position.settled if position is not None else -1)
+    require_ended(site, settled)
     topic_id, cluster_id = identify(admin, site.input)
     settlements = read_settlements(site.reader, site.cutovers, site.clients, complete=True)
     cutovers = settlements.cutovers

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from streambg.kafka.clients import KAFKA, Clients
 from streambg.records.cutover import decode_publisher_position
 
+COMMITTED_TIMEOUT_S = 10.0
 # InitProducerId of a dead member's id took 10-50 ms; it waits while the coordinator ends an open transaction.
 FENCE_TIMEOUT_S = 20.0
 # One wait for its answer. The coordinator ends an open transaction within 10-20 ms, but the client asks again after
@@ -24,31 +25,34 @@ log = structlog.get_logger("streambg.publisher")
 
 def writers(config: Mapping[str, Any], group: str, positions: Collection[TopicPartition], clients: Clients) -> set[str]:
     """Who committed these positions last, read without waiting for stable offsets."""
-    reader = clients.consumer({**config, "group.id": group, "isolation.level": "read_uncommitted"})
-    try:
-        committed = reader.committed(list(positions), 10)
-    finally:
-        reader.close()
     return {
         position.transactional_id
-        for topic_partition in committed
+        for topic_partition in committed_now(config, group, positions, clients)
         if (position := decode_publisher_position(topic_partition.metadata)) is not None
     }
 
 
-def fence_the_dead(
-    producer_config: Mapping[str, Any], candidates: Collection[str], alive: Collection[str], clients: Clients = KAFKA
-) -> None:
+def committed_now(
+    config: Mapping[str, Any], group: str, positions: Collection[TopicPartition], clients: Clients
+) -> list[TopicPartition]:
+    """The positions as they are committed, also while a transaction is pending on them."""
+    reader = clients.consumer({**config, "group.id": group, "isolation.level": "read_uncommitted"})
+    try:
+        return reader.committed(list(positions), COMMITTED_TIMEOUT_S)
+    finally:
+        reader.close()
+
+
+def fence_the_dead(producer_config: Mapping[str, Any], dead: Collection[str], clients: Clients = KAFKA) -> None:
     """A producer that takes over each dead id: the broker aborts what was open and refuses what comes late."""
-    dead = sorted(set(candidates) - set(alive))
     producers = [
         clients.producer({**producer_config, "transactional.id": transactional_id, "client.id": "streambg.fence"})
-        for transactional_id in dead
+        for transactional_id in sorted(dead)
     ]
     take_over(producers, FENCE_TIMEOUT_S, clients)
     for producer in producers:
         producer.close()
-    log.debug("fenced", transactional_ids=dead)
+    log.debug("fenced", transactional_ids=sorted(dead))
 
 
 def take_over(producers: Sequence[Producer], timeout: float, clients: Clients) -> None:

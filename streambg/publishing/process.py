@@ -12,9 +12,9 @@ from streambg.control.follower import ControlFollower
 from streambg.kafka.identity import Identity
 from streambg.kafka.membership import Place
 from streambg.process.frame import Frame
-from streambg.publishing.facts import Site
 from streambg.publishing.outcomes import Records
 from streambg.publishing.session import Session
+from streambg.publishing.site import Site
 from streambg.web.health import Endpoint
 
 # Scrapers come every few seconds.

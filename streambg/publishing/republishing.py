@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streambg.publishing.answers import Fetch
-from streambg.publishing.facts import WATERMARK_TIMEOUT_S, Site
+from streambg.publishing.facts import WATERMARK_TIMEOUT_S
 from streambg.publishing.outcomes import Records
 from streambg.publishing.partition import Partition
+from streambg.publishing.site import Site
 from streambg.publishing.superseding import Errand, Stored
 from streambg.records.batch import MAX_ROWS, BadBatch, decode
 from streambg.records.cutover import Superseded

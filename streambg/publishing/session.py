@@ -21,13 +21,15 @@ from streambg.process.crash import CRASH
 from streambg.publishing import resume
 from streambg.publishing.answers import Fetch
 from streambg.publishing.deadlines import Deadlines
-from streambg.publishing.facts import Site, read_facts
+from streambg.publishing.facts import read_facts
 from streambg.publishing.fencing import fence_the_dead, writers
+from streambg.publishing.forgotten import ending_forgotten
 from streambg.publishing.gap import read_events
 from streambg.publishing.outcomes import Home, Records
 from streambg.publishing.partition import Partition, waiting_rows
 from streambg.publishing.republishing import Republishing
 from streambg.publishing.resume import Facts
+from streambg.publishing.site import Site
 from streambg.publishing.transaction import CALL_TIMEOUT_S, Meter, Transaction
 from streambg.records.batch import MAX_ROWS, BadBatch, decode
 from streambg.records.cutover import encode_position
@@ -281,14 +283,19 @@ class Session:
         positions = [TopicPartition(site.predictions[color], number) for number in sorted(numbers) for color in COLORS]
         suspects = set(site.all_transactional_ids) | writers(site.reader, site.group, positions, site.clients)
         suspects.discard(site.transactional_id)
-        fence_the_dead(site.producer, suspects, members(self._admin, site.group), site.clients)
+        dead = suspects - (alive := members(self._admin, site.group))
+        fence_the_dead(site.producer, dead, site.clients)
         CRASH.at("fenced-the-dead")
-        self._transaction.start()
-        CRASH.at("initialised")
         self._group_metadata = self._reader.consumer.consumer_group_metadata()  # P22: used unchanged until revoke
+        self._transaction.start(TopicPartition(positions[0].topic, positions[0].partition, 0), self._group_metadata)
+        CRASH.at("initialised")
         # the log's end before the tails are read: whoever published before us had folded no further (P25)
         known = self._follower.wait_caught_up(CALL_TIMEOUT_S).state
-        facts = read_facts(site, self._admin, self._reader.consumer, numbers, known)
+        with ending_forgotten(
+            site, self._admin, dead | {site.transactional_id}, positions[0], self._group_metadata, self._meter.alarm
+        ):
+            alone = alive <= {site.transactional_id}
+            facts = read_facts(site, self._admin, self._reader.consumer, numbers, known, alone=alone)
         CRASH.at("positions-read")
         snapshot = self._follower.wait_caught_up(CALL_TIMEOUT_S)
         for fact in facts:

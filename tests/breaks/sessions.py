@@ -107,17 +107,17 @@ BREAKS = (
     Break(
         24,
         "the living are fenced, too",
-        FENCING + "test_P24_all_dead_ids_are_asked_for_before_any_is_waited_for_and_the_living_are_left_alone",
-        "streambg/publishing/fencing.py",
-        "dead = sorted(set(candidates) - set(alive))",
-        "dead = sorted(set(candidates))",
+        SESSIONS + "test_P24_an_assignment_is_taken_up_in_this_order",
+        "streambg/publishing/session.py",
+        "dead = suspects - (alive := members(self._admin, site.group))",
+        "dead = suspects | (alive := members(self._admin, site.group))",
     ),
     Break(
         24,
         "positions and tails are read before the dead are fenced",
         SESSIONS + "test_P24_an_assignment_is_taken_up_in_this_order",
         "streambg/publishing/session.py",
-        "        fence_the_dead(site.producer, suspects, members(self._admin, site.group), site.clients)\n",
+        "        fence_the_dead(site.producer, dead, site.clients)\n",
         "",
     ),
     Break(

@@ -30,6 +30,10 @@ class Broker:
             self.logs[topic, number] = Log(log_append)
         self._counts[topic] = partitions
 
+    def count(self, topic: str) -> int:
+        """How many partitions it has."""
+        return self._counts.get(topic, 0)
+
     def group(self, name: str) -> Group:
         found = self.groups.get(name)
         if found is None:

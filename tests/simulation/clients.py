@@ -34,6 +34,7 @@ class Described:
     topic_id: str = ""
     cluster_id: str = CLUSTER_ID
     members: tuple[Any, ...] = ()
+    partitions: tuple[int, ...] = ()
 
 
 class SimAdmin:
@@ -46,9 +47,12 @@ class SimAdmin:
     def describe_topics(self, topics: TopicCollection, request_timeout: float) -> dict[str, Known]:
         return self._link.call(
             "ask",
-            lambda: {name: Known(Described(topic_id=f"id-of-{name}")) for name in topics.topic_names},
+            lambda: {name: self._topic(name) for name in topics.topic_names},
             request_timeout,
         )
+
+    def _topic(self, name: str) -> Known:
+        return Known(Described(topic_id=f"id-of-{name}", partitions=tuple(range(self._broker.count(name)))))
 
     def describe_cluster(self, request_timeout: float) -> Known:
         return self._link.call("ask", lambda: Known(Described()), request_timeout)
@@ -83,3 +87,6 @@ class SimClients(Clients):
 
     def now(self) -> float:
         return self._link.world.now
+
+    def wait(self, seconds: float) -> None:
+        self._link.world.wait(seconds)

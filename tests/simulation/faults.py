@@ -60,6 +60,16 @@ class Faults:
         then = Armed("produce", 0, "crash", 1) if number // 9 % 2 else None  # and the hole stays for a while
         link.armed.append(Armed("produce", number // 3 % 3, ("request lost", "answer lost", "late")[fate], 0, then))
 
+    def do_forgotten_end(self, number: int) -> None:
+        """The broker dies and comes back without the markers of a transaction whose end is decided (P24).
+
+        No session outlives that: a lost connection is a sign of trouble (P21).
+        """
+        if self.broker.transactions.forget_marks(number):
+            self.counts["ends forgotten"] += 1
+            for process in self.publishers:
+                process.crash()
+
     def do_crash(self, number: int) -> None:
         """Every fourth one stays away for longer than a session lasts."""
         number, which = divmod(number, len(self.processes))

@@ -17,7 +17,7 @@ from streambg.control import fold
 from streambg.control.moves import Rejected
 from streambg.control.state import ControlState, Deployment, Phase, Standing
 from streambg.kafka import coreader
-from streambg.publishing import answers, facts, resume, tail, transaction
+from streambg.publishing import answers, facts, forgotten, resume, tail, transaction
 from streambg.publishing import session as publishing
 from streambg.publishing.superseding import Progress, Stored
 from streambg.records.coverage import Coverage, Take
@@ -186,6 +186,23 @@ def _assigned(patch: Patch) -> None:
     patch(publishing, "fence_the_dead", lambda *_: None)
 
 
+def _never_ended(patch: Patch) -> None:
+    patch(forgotten, "end_forgotten", lambda *_: None)
+
+
+def _hidden_stands(patch: Patch) -> None:
+    patch(forgotten, "_source_at", lambda *_: None)
+
+
+def _pending_comes_into_force(patch: Patch) -> None:
+    def start(self: Any, *_: Any) -> None:
+        site = self._site
+        self._producer = self._clients.producer({**site.producer, "transactional.id": site.transactional_id})
+        transaction.take_over([self._producer], transaction.INIT_TIMEOUT_S, self._clients)
+
+    patch(transaction.Transaction, "start", start)
+
+
 def _late_stands(patch: Patch) -> None:
     patch(publishing.Session, "_stand_by_late", lambda _self: None)
 
@@ -264,7 +281,7 @@ def _supersedes_unread(patch: Patch) -> None:
 MUTANTS = (
     Mutant("no output-tail resume", "P25", 5, _no_tail),
     Mutant("tail without dead letters", "P25", 23, _no_letters),
-    Mutant("covered := settled on restart", "P26", 36, _covered_is_settled),
+    Mutant("covered := settled on restart", "P26", 51, _covered_is_settled),
     Mutant("position past unread coverage", "P26", 0, _position_past_unread),
     Mutant("a deploy that is no epoch", "P1", 0, _deploy_no_epoch),
     Mutant("a batch of an unfolded deployment dropped", "P12", 334, _unfolded_dropped),
@@ -272,12 +289,15 @@ MUTANTS = (
     Mutant("a batch with after > covered accepted", "P8", 3, _hole_accepted),
     Mutant("fallback to an aborted candidate", "P16", 0, _aborted_falls_back),
     Mutant("committing positions of unassigned partitions", "P22", 6, _unassigned_committed),
-    Mutant("a cutover outside the transaction", "P19", 3, _cutover_outside),
-    Mutant("no new producer after a suspicious commit", "P21", 491, _no_suspicion),
+    Mutant("a cutover outside the transaction", "P19", 4, _cutover_outside),
+    Mutant("no new producer after a suspicious commit", "P21", 162, _no_suspicion),
     Mutant("assign() for subscribe()", "P22", 0, _assigned),
-    Mutant("predictions need not be dense", "P23", 25, _not_dense),
-    Mutant("superseding begins anew at every takeover", "P36", 2, _supersedes_anew),
+    Mutant("predictions need not be dense", "P23", 213, _not_dense),
+    Mutant("superseding begins anew at every takeover", "P36", 6, _supersedes_anew),
     Mutant("superseding past answers that were not read", "P36", 2, _supersedes_unread),
+    Mutant("what the broker forgot stays open", "P24", 12, _never_ended),
+    Mutant("what an open transaction hides is not looked at", "P24", 28, _hidden_stands),
+    Mutant("forgotten positions come into force", "P24", 572, _pending_comes_into_force),
     Mutant("late without another look before a slow commit", "P34", 9274, _late_stands),
-    Mutant("a commit that passes an undelivered batch", "P10", 290, _commits_undelivered),
+    Mutant("a commit that passes an undelivered batch", "P10", 650, _commits_undelivered),
 )

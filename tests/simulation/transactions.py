@@ -128,6 +128,30 @@ class Transactions:
             self._complete(found)
         return True
 
+    def forget_marks(self, number: int) -> bool:
+        """A decision is known and some markers are never written, because their partitions had no leader when they
+        were due (Kafka 4.3.1 takes such a partition for a deleted one). False where nothing could be forgotten.
+
+        Of one broker: the markers of all logs are written at once, and that of the positions last.
+        """
+        due = [
+            found
+            for found in self.by_id.values()
+            if set(found.marks) in (found.partitions | found.groups, found.groups)
+        ]
+        due = [found for found in due if found.marks]
+        if not due:
+            return False
+        number, which = divmod(number, len(due))
+        found = due[which]
+        while number % 2 and not isinstance(found.marks[0], str):
+            self._mark(found, found.marks.pop(0), found.state is State.PREPARE_COMMIT)
+            if not found.marks:
+                break
+        found.marks.clear()
+        self._complete(found)
+        return True
+
     @property
     def settled(self) -> bool:
         """No marker is due."""

@@ -55,6 +55,8 @@ HAND_OVER: list[Op] = [
 ]
 # So many commands in a walk that has any (P36): one is often still under way when the next one comes.
 SUPERSEDES = 4
+# Tries in a walk that has any: markers are due for moments only.
+FORGOTTEN = 30
 # So few that walks of some hundred events reach the limit (P20); a batch has seven rows at the most.
 WAITING_ROWS = 15
 # So few that a color which is ahead is not viewed whole, as with the real limits.
@@ -89,6 +91,10 @@ def walk(seed: int) -> tuple[list[Op], int]:
         own = random.Random(f"supersede {seed}")
         for _ in range(SUPERSEDES):
             ops.insert(own.randrange(len(begin), len(ops)), ("supersede", own.randrange(10_000)))
+    if seed % 16 == 12:
+        own = random.Random(f"forgotten {seed}")
+        for _ in range(FORGOTTEN):
+            ops.insert(own.randrange(len(begin), len(ops)), ("forgotten_end", own.randrange(10_000)))
     return ops, broken
 
 

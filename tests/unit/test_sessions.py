@@ -103,6 +103,37 @@ def test_P6_the_view_is_fresh_only_when_folded_to_an_end_read_since(monkeypatch:
         follower.stop()
 
 
+class Mute(ControlTopic):
+    """The second that is made, the one that asks, hears nothing any more; those made later do."""
+
+    made = 0
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        Mute.made += 1
+        self._mute = Mute.made == 2
+
+    def get_watermark_offsets(self, partition: Any, timeout: float) -> tuple[int, int]:
+        if self._mute:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return super().get_watermark_offsets(partition, timeout)
+
+
+def test_P6_who_hears_nothing_about_the_logs_end_asks_with_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client whose broker was killed and came back timed out for ever, and its process with it."""
+    monkeypatch.setattr(following, "ASK_END_S", 0.0)
+    monkeypatch.setattr(following, "LEASE_S", 0.05)
+    monkeypatch.setattr(Mute, "made", 0)
+    clients: Any = type("Clients", (), {"consumer": Mute, "now": time.monotonic})
+    follower = ControlFollower({}, "p.control", clients=clients)
+    try:
+        follower.start()
+        follower.wait_caught_up(20)
+        assert Mute.made == 3
+    finally:
+        follower.stop()
+
+
 class Reader:
     """A co-partitioned reader that is never assigned anything."""
 
@@ -128,10 +159,11 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Publisher:
     """A session that is never assigned anything; its view of the control log is so many seconds old."""
     monkeypatch.setattr(publishing, "CoReader", Reader)
     clients = type("Clients", (), {"admin": dict, "now": time.monotonic})
-    names = {"transactional_id": "t", "consumer": {}, "predictions": {}, "admin": {}, "records": 1, "every_s": 60.0}
+    names = {"transactional_id": "t", "consumer": {}, "admin": {}, "records": 1, "every_s": 60.0}
+    names |= {"predictions": {"blue": "b", "green": "g"}}
     names |= {"all_transactional_ids": frozenset({"t"}), "reader": {}, "producer": {}, "group": "g"}
     site: Any = type("Site", (), {**names, "clients": clients})()
-    meter: Any = None
+    meter: Any = type("Meter", (), {"alarm": None})
 
     def made(age: float) -> publishing.Session:
         follower: Any = Follower(age)
@@ -182,31 +214,29 @@ def test_P24_an_assignment_is_taken_up_in_this_order(publisher: Publisher, monke
     said: list[str] = []
 
     def says(what: str, gives: Any = None) -> Callable[..., Any]:
-        def say(*_: object) -> Any:
+        def say(*_: object, **__: object) -> Any:
             said.append(what)
             return gives
 
         return say
 
     session = publisher(0.0)
-    monkeypatch.setattr(publishing, "writers", says("ask who wrote the positions", {"dead"}))
+    monkeypatch.setattr(publishing, "writers", says("ask who wrote the positions", {"dead", "alive"}))
     monkeypatch.setattr(publishing, "members", says("ask who lives", {"t", "alive"}))
-    monkeypatch.setattr(
-        publishing, "fence_the_dead", lambda _config, ids, alive, _: said.append(f"fence {ids - alive}")
-    )
+    monkeypatch.setattr(publishing, "fence_the_dead", lambda _config, ids, _: said.append(f"fence {sorted(ids)}"))
     monkeypatch.setattr(session._transaction, "start", says("init_transactions"))
     monkeypatch.setattr(publishing, "read_facts", says("read positions and tails", []))
     follower: Any = session._follower
     follower.wait_caught_up = says("fold", follower.snapshot())
     reader: Any = session._reader
     reader.consumer = type("Consumer", (), {"consumer_group_metadata": says("group metadata", "generation 7")})()
-    assert session._assume(frozenset()) == {}
+    assert session._assume(frozenset({0})) == {}
     assert said == [
         "ask who wrote the positions",
         "ask who lives",
-        "fence {'dead'}",
-        "init_transactions",
+        "fence ['dead']",
         "group metadata",
+        "init_transactions",
         "fold",
         "read positions and tails",
         "fold",
