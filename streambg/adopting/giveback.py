@@ -41,7 +41,7 @@ def first_unanswered(facts: Facts, state: ControlState) -> int:
 def survey(pipeline: Pipeline, group: str, state: ControlState) -> list[Back]:
     """End what publishers of this pipeline have open, then read where they stand.
 
-    Raises Refused while a publisher or the old service is a member of its group; Gap, Unreachable, Denied.
+    Raises Refused while a publisher or the old service is a member of its group; Gap, Unreachable, Denied, Forgotten.
     """
     if state.phase is Phase.EMPTY:
         raise Refused(
@@ -53,12 +53,12 @@ def survey(pipeline: Pipeline, group: str, state: ControlState) -> list[Back]:
     for name, who in ((site.group, "the publishers"), (group, "the old service")):
         _require_nobody(name, who, groups.members(admin, name))
     # what a killed publisher left open must not appear behind what is read now
-    fence_the_dead(site.producer, site.all_transactional_ids)
+    fence_the_dead(site, site.all_transactional_ids)
     config = groups.reader(pipeline, group)
     reader = Consumer({**profiles.reader(pipeline, groups.CLIENT, group=site.group), **groups.QUIET})
     try:
         numbers = range(len(reader.list_topics(site.input, groups.COMMITTED_TIMEOUT_S).topics[site.input].partitions))
-        facts = read_facts(site, admin, reader, numbers, state)
+        facts = read_facts(site, admin, reader, numbers, state, alone=True)
     finally:
         reader.close()
     before = groups.committed(config, group, site.input, len(numbers))

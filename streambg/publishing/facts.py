@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from streambg.control.state import ControlState
 from streambg.kafka.looking import ranges
 from streambg.publishing import resume
-from streambg.publishing.forgotten import ALONE_S, PATIENCE_S, require_ended, stable_positions
+from streambg.publishing.forgotten import ALONE_S, PATIENCE_S, require_cutovers, require_outcomes, stable_positions
 from streambg.publishing.resume import Committed, Facts, Tail
 from streambg.publishing.site import Site
 from streambg.publishing.tail import first_stamped, read_settlements, read_tails
@@ -39,19 +39,21 @@ def read_facts(
     positions = [TopicPartition(site.predictions[color], number) for number in sorted(numbers) for color in COLORS]
     committed: dict[tuple[str, int], Committed] = {}
     settled = dict.fromkeys(numbers, -1)
-    for found in stable_positions(site, consumer, positions, ALONE_S if alone else PATIENCE_S):
+    patience = ALONE_S if alone else PATIENCE_S
+    for found in stable_positions(site, consumer, positions, patience):
         position = decode_publisher_position(found.metadata)
         offset = found.offset if found.offset >= 0 and position is not None else None
         committed[found.topic, found.partition] = Committed(offset, position if offset is not None else None)
         settled[found.partition] = max(settled[found.partition], position.settled if position is not None else -1)
-    require_ended(site, settled)
     topic_id, cluster_id = identify(admin, site.input)
+    require_cutovers(site, admin, patience)
     settlements = read_settlements(site.reader, site.cutovers, site.clients, complete=True)
     cutovers = settlements.cutovers
     floors = {number: resume.epoch_floor(cutovers.get(number, []), topic_id) for number in numbers}
     begins = {number: state.output_begin(number) or 0 for number in numbers}
     tails: dict[int, Tail | None] = dict.fromkeys(numbers)
     if state.live is not None:
+        require_outcomes(site, admin, settled, begins, floors, patience)
         tails = read_tails(site.reader, site.output, site.dead_letters, floors, begins, site.clients)
     stamped = {
         number: first_stamped(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from streambg.kafka.clients import KAFKA, Clients
+from streambg.kafka.clients import Clients
+from streambg.process.watch import WATCH
+from streambg.publishing.site import Site
 from streambg.records.cutover import decode_publisher_position
 
 COMMITTED_TIMEOUT_S = 10.0
+# Of one call for a transaction that is left open.
+LEFT_OPEN_S = 5.0
+KEY = b"streambg.fence"  # of what is written to be aborted: a compacted topic refuses records without a key
 # InitProducerId of a dead member's id took 10-50 ms; it waits while the coordinator ends an open transaction.
 FENCE_TIMEOUT_S = 20.0
 # One wait for its answer. The coordinator ends an open transaction within 10-20 ms, but the client asks again after
@@ -23,36 +27,64 @@ KICK_S = 0.001
 log = structlog.get_logger("streambg.publisher")
 
 
-def writers(config: Mapping[str, Any], group: str, positions: Collection[TopicPartition], clients: Clients) -> set[str]:
+def writers(site: Site, positions: Collection[TopicPartition]) -> set[str]:
     """Who committed these positions last, read without waiting for stable offsets."""
     return {
         position.transactional_id
-        for topic_partition in committed_now(config, group, positions, clients)
+        for topic_partition in committed_now(site, positions)
         if (position := decode_publisher_position(topic_partition.metadata)) is not None
     }
 
 
-def committed_now(
-    config: Mapping[str, Any], group: str, positions: Collection[TopicPartition], clients: Clients
-) -> list[TopicPartition]:
+def committed_now(site: Site, positions: Collection[TopicPartition]) -> list[TopicPartition]:
     """The positions as they are committed, also while a transaction is pending on them."""
-    reader = clients.consumer({**config, "group.id": group, "isolation.level": "read_uncommitted"})
+    reader = site.clients.consumer({**site.reader, "group.id": site.group, "isolation.level": "read_uncommitted"})
     try:
         return reader.committed(list(positions), COMMITTED_TIMEOUT_S)
     finally:
         reader.close()
 
 
-def fence_the_dead(producer_config: Mapping[str, Any], dead: Collection[str], clients: Clients = KAFKA) -> None:
+def fence_the_dead(site: Site, dead: Collection[str]) -> None:
     """A producer that takes over each dead id: the broker aborts what was open and refuses what comes late."""
-    producers = [
-        clients.producer({**producer_config, "transactional.id": transactional_id, "client.id": "streambg.fence"})
-        for transactional_id in sorted(dead)
-    ]
-    take_over(producers, FENCE_TIMEOUT_S, clients)
+    producers = [_fencer(site, transactional_id) for transactional_id in sorted(dead)]
+    take_over(producers, FENCE_TIMEOUT_S, site.clients)
     for producer in producers:
         producer.close()
     log.debug("fenced", transactional_ids=sorted(dead))
+
+
+def _fencer(site: Site, transactional_id: str) -> Producer:
+    return site.clients.producer({**site.producer, "transactional.id": transactional_id, "client.id": "streambg.fence"})
+
+
+def leave_open(
+    site: Site, ids: Collection[str], position: TopicPartition, spots: Sequence[tuple[str, int]] = ()
+) -> None:
+    """A transaction of each id that holds one position and a record in each of `spots`, left as it is.
+
+    The next `init_transactions` of the id aborts it, and with it whatever the broker has forgotten to end there: a
+    marker ends all that its producer id has open. By hand nothing is aborted (P21). Raises KafkaException.
+    """
+    nobody = site.clients.consumer({**site.reader, "group.id": site.group})
+    outsider = nobody.consumer_group_metadata()  # of no generation, so that none has to be the present one
+    nobody.close()
+    producers = [_fencer(site, transactional_id) for transactional_id in sorted(ids)]
+    try:
+        take_over(producers, FENCE_TIMEOUT_S, site.clients)
+        for producer in producers:
+            producer.begin_transaction()
+            pending = TopicPartition(position.topic, position.partition, 0)
+            producer.send_offsets_to_transaction([pending], outsider, LEFT_OPEN_S)
+            for topic, partition in spots:
+                producer.produce(topic, None, KEY, partition)
+            producer.flush(LEFT_OPEN_S)
+    finally:
+        while producers:
+            producer = producers.pop()
+            producer.purge()
+            with WATCH.call("the end of a producer", LEFT_OPEN_S):
+                del producer
 
 
 def take_over(producers: Sequence[Producer], timeout: float, clients: Clients) -> None:

@@ -9,29 +9,32 @@ the positions pending for ever. No timeout ends such a transaction; the next mar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, but not by the package's own stubs
+    AdminClient,
+    OffsetSpec,
+)
 
 from streambg.errors import SessionEnded
-from streambg.kafka.looking import Spot, ranges, read_on
-from streambg.publishing.fencing import FENCE_TIMEOUT_S, committed_now, take_over
+from streambg.kafka.looking import Spot, read_on
+from streambg.kafka.membership import members
+from streambg.publishing.fencing import committed_now, leave_open
 from streambg.publishing.site import Site
 from streambg.records.outcome import decode_dead_letter, find_header, parse_header
 
 # Who is alive may have a transaction open where it published before: it ends with its session, or 10 s later by the
 # broker, which looks every 10 s.
-PATIENCE_S = 30.0
+PATIENCE_S = 22.0
 # Where everybody else is dead, and fenced, nothing can be open: this is for a slow broker.
 ALONE_S = 5.0
 LOOK_AGAIN_S = 0.1
-CALL_TIMEOUT_S = 5.0
-WATERMARK_TIMEOUT_S = 5.0
-KEY = b"streambg.forgotten"  # of what is written to be aborted; compacted topics refuse records without a key
+CALL_TIMEOUT_S = 5
+
+LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the client has no types here
 
 log = structlog.get_logger("streambg.publisher")
 
@@ -39,77 +42,96 @@ log = structlog.get_logger("streambg.publisher")
 class Forgotten(SessionEnded):
     """A transaction stands open that nobody can have open."""
 
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}: the broker forgot to end it", way_out="a publisher that starts ends it, and starts over"
+        )
+
 
 def stable_positions(
     site: Site, consumer: Consumer, positions: Sequence[TopicPartition], patience: float
 ) -> list[TopicPartition]:
     """The committed positions once no transaction is pending on them. Raises Forgotten where one stays so."""
-    try:
-        return consumer.committed(list(positions), patience)
-    except KafkaException as error:
-        if error.args[0].code() != KafkaError._TIMED_OUT:
-            raise
-        committed_now(site.reader, site.group, positions, site.clients)  # raises where it is the broker that is away
-    raise Forgotten(
-        f"positions are pending for {patience:g} s by a transaction that nobody has open: the broker forgot to end it"
-    )
+    for wait_s in (patience, ALONE_S):
+        try:
+            return consumer.committed(list(positions), wait_s)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._TIMED_OUT:
+                raise
+        committed_now(site, positions)  # raises where it is the broker that is away
+    raise Forgotten(f"positions are pending for {patience:g} s by a transaction that nobody has open")
 
 
-def require_ended(site: Site, settled: Mapping[int, int]) -> None:
-    """Raises Forgotten where a transaction stays open over outcomes of these partitions, or over cutover records.
+def require_cutovers(site: Site, admin: AdminClient, patience: float) -> None:
+    """Raises Forgotten where a transaction stays open over cutover records, which all publishers read and write."""
+    if _open(site, admin, [(site.cutovers, 0)], patience):
+        raise Forgotten(f"a transaction that nobody has open hides records of {site.cutovers}")
 
-    settled: of each partition what the committed positions say. Outcomes that they cover were decided for: the next
-    commit of the same producer shows them.
+
+def require_outcomes(
+    site: Site,
+    admin: AdminClient,
+    settled: Mapping[int, int],
+    begins: Mapping[int, int],
+    floors: Mapping[int, int],
+    patience: float,
+) -> None:
+    """Raises Forgotten where a transaction stays open over outcomes of these partitions that no position covers.
+
+    settled: of each partition what the committed positions say. Outcomes that they cover were decided for, and are
+    left as they are: a later commit of the same producer shows them. begins, floors: as in `read_tails`.
     """
     spots = [(topic, number) for topic in (site.output, site.dead_letters) for number in settled]
-    spots.append((site.cutovers, 0))
-    deadline = site.clients.now() + ALONE_S
-    while spots and site.clients.now() < deadline:
-        hiding = _hiding(site, spots)
-        spots = [spot for spot in spots if spot in hiding]
-        if spots:
-            site.clients.wait(LOOK_AGAIN_S)
-    for spot in spots:
-        stable, hides = hiding[spot]
-        if spot[0] == site.cutovers or (hides is not None and hides > settled[spot[1]]):
-            raise Forgotten(
-                f"{spot[0]}/{spot[1]}: from log offset {stable} on a transaction hides what nobody has open: the "
-                "broker forgot to end it"
-            )
+    for spot, stable in _open(site, admin, spots, patience).items():
+        if spot[0] == site.output and stable < begins[spot[1]]:
+            continue  # somebody's of before this pipeline
+        hides = _hidden(site, spot, stable, floors[spot[1]])
+        if hides is not None and hides > settled[spot[1]]:
+            raise Forgotten(f"{spot[0]}/{spot[1]}: a transaction that nobody has open hides log offset {stable} on")
         log.warning("hidden_outcomes", topic=spot[0], partition=spot[1], log_offset=stable, source=hides)
 
 
-def _hiding(site: Site, spots: Sequence[Spot]) -> dict[Spot, tuple[int, int | None]]:
-    """Where a transaction is open: the last stable offset, and the source offset of the outcome there (None: none of
-    ours).
-    """
+def _open(site: Site, admin: AdminClient, spots: Iterable[Spot], patience: float) -> dict[Spot, int]:
+    """Where a transaction that is open now stays open: the last stable offset there."""
+    written = _ends(admin, spots, IsolationLevel.READ_UNCOMMITTED)
+    deadline = site.clients.now() + patience
+    stable = _ends(admin, written, IsolationLevel.READ_COMMITTED)
+    while hiding := {spot: end for spot, end in stable.items() if end < written[spot]}:
+        if site.clients.now() > deadline:
+            break
+        site.clients.wait(LOOK_AGAIN_S)
+        stable = _ends(admin, hiding, IsolationLevel.READ_COMMITTED)
+    return hiding
+
+
+def _ends(admin: AdminClient, spots: Iterable[Spot], level: IsolationLevel) -> dict[Spot, int]:
+    wanted = dict.fromkeys((TopicPartition(*spot) for spot in spots), LATEST)
+    futures = admin.list_offsets(wanted, isolation_level=level, request_timeout=CALL_TIMEOUT_S)
+    return {(each.topic, each.partition): future.result().offset for each, future in futures.items()}
+
+
+def _hidden(site: Site, spot: Spot, at: int, floor: int) -> int | None:
+    """The largest source offset of this pipeline's outcomes from a log offset on, also of those that nobody sees."""
     raw = {**site.reader, "enable.partition.eof": True, "isolation.level": "read_uncommitted"}
-    seeing, all_of_it = site.clients.consumer(site.reader), site.clients.consumer(raw)
+    consumer = site.clients.consumer(raw)
+    found: list[int] = []
     try:
-        written = ranges(all_of_it, spots, WATERMARK_TIMEOUT_S)
-        stable = ranges(seeing, spots, WATERMARK_TIMEOUT_S)
-        return {
-            spot: (stable[spot][1], _source_at(site, all_of_it, spot, stable[spot][1]))
-            for spot in spots
-            if stable[spot][1] < written[spot][1]
-        }
+        for message in read_on(consumer, {spot: at}, CALL_TIMEOUT_S, clients=site.clients):
+            try:
+                if spot[0] == site.dead_letters:
+                    letter = decode_dead_letter(message.value() or b"")
+                    epoch, source = letter.epoch, letter.source.offset
+                else:
+                    header = find_header(message.headers()) or b""  # type: ignore[arg-type] # confluent-kafka types values as str | bytes | None
+                    outcome = parse_header(header)
+                    epoch, source = outcome.epoch, outcome.source.offset
+            except ValueError:
+                continue
+            if epoch >= floor:
+                found.append(source)
     finally:
-        seeing.close()
-        all_of_it.close()
-
-
-def _source_at(site: Site, consumer: Consumer, spot: Spot, at: int) -> int | None:
-    if spot[0] == site.cutovers:
-        return None
-    for message in read_on(consumer, {spot: at}, WATERMARK_TIMEOUT_S, 1, clients=site.clients):
-        try:
-            if spot[0] == site.dead_letters:
-                return decode_dead_letter(message.value() or b"").source.offset
-            header = find_header(message.headers()) or b""  # type: ignore[arg-type] # confluent-kafka types values as str | bytes | None
-            return parse_header(header).source.offset
-        except ValueError:
-            return None
-    return None
+        consumer.close()
+    return max(found, default=None)
 
 
 @contextmanager
@@ -118,41 +140,27 @@ def ending_forgotten(
     admin: AdminClient,
     ids: Collection[str],
     position: TopicPartition,
-    group_metadata: Any,
     alarm: Callable[[str], None],
 ) -> Iterator[None]:
-    """What raises Forgotten within is told, and mended for the next session: see `end_forgotten`."""
+    """What raises Forgotten within is told, and so prepared that the next session's fencing ends it.
+
+    ids: of whom it may be. Each gets a transaction that reaches everywhere a publisher writes, and is left open: what
+    is hidden in a partition that somebody else has by now would come into sight with a later commit.
+    """
     try:
         yield
     except Forgotten as error:
         alarm(error.what)
-        end_forgotten(site, admin, ids, position, group_metadata)
+        try:
+            dead = set(ids) - (members(admin, site.group) - {site.transactional_id})  # who came to life meanwhile
+            leave_open(site, dead, position, _everywhere(site, admin))
+        except KafkaException as failed:
+            raise error from failed  # the next session tries again
+        log.warning("forgotten_ended", transactional_ids=sorted(dead))
         raise
 
 
-def end_forgotten(
-    site: Site, admin: AdminClient, ids: Collection[str], position: TopicPartition, group_metadata: Any
-) -> None:
-    """An aborted transaction of each id, whose markers go everywhere that a publisher writes.
-
-    Everywhere: what is hidden in a partition that somebody else has by now would come into sight with a later commit.
-    Who had these ids is fenced by it, also where that is this process. Raises KafkaException.
-    """
+def _everywhere(site: Site, admin: AdminClient) -> list[Spot]:
     topics = [site.output, site.dead_letters, site.cutovers]
     described = admin.describe_topics(TopicCollection(topics), request_timeout=CALL_TIMEOUT_S)
-    spots = [(topic, number) for topic in topics for number in range(len(described[topic].result().partitions))]
-    for transactional_id in sorted(ids):
-        producer = site.clients.producer(
-            {**site.producer, "transactional.id": transactional_id, "client.id": "streambg.end"}
-        )
-        take_over([producer], FENCE_TIMEOUT_S, site.clients)
-        producer.begin_transaction()
-        for topic, number in spots:
-            producer.produce(topic, None, KEY, number)
-        producer.flush(CALL_TIMEOUT_S)
-        producer.send_offsets_to_transaction(
-            [TopicPartition(position.topic, position.partition, 0)], group_metadata, CALL_TIMEOUT_S
-        )
-        producer.abort_transaction(CALL_TIMEOUT_S)
-        producer.close()
-    log.warning("forgotten_ended", transactional_ids=sorted(ids))
+    return [(topic, number) for topic in topics for number in range(len(described[topic].result().partitions))]

@@ -281,19 +281,17 @@ class Session:
         site = self.site
         started = self._clients.now()
         positions = [TopicPartition(site.predictions[color], number) for number in sorted(numbers) for color in COLORS]
-        suspects = set(site.all_transactional_ids) | writers(site.reader, site.group, positions, site.clients)
+        suspects = set(site.all_transactional_ids) | writers(site, positions)
         suspects.discard(site.transactional_id)
         dead = suspects - (alive := members(self._admin, site.group))
-        fence_the_dead(site.producer, dead, site.clients)
+        fence_the_dead(site, dead)
         CRASH.at("fenced-the-dead")
-        self._group_metadata = self._reader.consumer.consumer_group_metadata()  # P22: used unchanged until revoke
-        self._transaction.start(TopicPartition(positions[0].topic, positions[0].partition, 0), self._group_metadata)
+        self._transaction.start(positions[0])
         CRASH.at("initialised")
+        self._group_metadata = self._reader.consumer.consumer_group_metadata()  # P22: used unchanged until revoke
         # the log's end before the tails are read: whoever published before us had folded no further (P25)
         known = self._follower.wait_caught_up(CALL_TIMEOUT_S).state
-        with ending_forgotten(
-            site, self._admin, dead | {site.transactional_id}, positions[0], self._group_metadata, self._meter.alarm
-        ):
+        with ending_forgotten(site, self._admin, dead | {site.transactional_id}, positions[0], self._meter.alarm):
             alone = alive <= {site.transactional_id}
             facts = read_facts(site, self._admin, self._reader.consumer, numbers, known, alone=alone)
         CRASH.at("positions-read")

@@ -17,7 +17,7 @@ from streambg.errors import SessionEnded
 from streambg.kafka.errors import cause_of
 from streambg.process.crash import CRASH
 from streambg.process.watch import WATCH
-from streambg.publishing.fencing import take_over
+from streambg.publishing.fencing import leave_open, take_over
 from streambg.publishing.outcomes import Records
 from streambg.publishing.site import Site
 from streambg.publishing.suspicion import TroubleLog, suspicion
@@ -66,13 +66,14 @@ class Transaction:
             return False
         return self.room <= 0 or self._clients.now() - self._open_since >= self._site.every_s
 
-    def start(self, position: TopicPartition, group_metadata: Any) -> None:
+    def start(self, position: TopicPartition) -> None:
         """A new producer with the old one's transactional id: the broker ends what that one had open.
 
-        Positions that the broker forgot to end (forgotten.py) would come into force with the next commit, also those of
-        partitions that are another's by now: a first transaction, of any one position, is aborted.
+        Positions that the broker has forgotten to end (forgotten.py) would come into force with the next commit, also
+        those of partitions that are another's by now: a transaction of any one position is opened first, to be ended.
         """
         site = self._site
+        leave_open(site, [site.transactional_id], position)
         self._producer = self._clients.producer(
             {
                 **site.producer,
@@ -83,9 +84,6 @@ class Transaction:
             }
         )
         take_over([self._producer], INIT_TIMEOUT_S, self._clients)
-        self._producer.begin_transaction()
-        self._producer.send_offsets_to_transaction([position], group_metadata, CALL_TIMEOUT_S)
-        self._producer.abort_transaction(CALL_TIMEOUT_S)
 
     def begin(self) -> None:
         if self._open_since is None:

@@ -117,7 +117,7 @@ BREAKS = (
         "positions and tails are read before the dead are fenced",
         SESSIONS + "test_P24_an_assignment_is_taken_up_in_this_order",
         "streambg/publishing/session.py",
-        "        fence_the_dead(site.producer, dead, site.clients)\n",
+        "        fence_the_dead(site, dead)\n",
         "",
     ),
     Break(

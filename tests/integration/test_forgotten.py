@@ -12,8 +12,7 @@ from pipelines import Running, pipeline
 from raw_requests import hidden_record, init_producer, pending_position
 from waiting import until
 
-from streambg.kafka import profiles
-from streambg.kafka.clients import KAFKA
+from streambg.process import sites
 from streambg.publishing.fencing import committed_now
 from streambg.servers import Launch, LocalKafka
 
@@ -42,12 +41,11 @@ def stopped(run: Running) -> None:
 
 def pend(run: Running, slot: int) -> None:
     """The positions of every partition, pending by the publisher of a slot as they stand already."""
-    topics, group = run.pipeline.topics, run.pipeline.groups.publisher
-    spots = [TopicPartition(topics.predictions("blue"), number) for number in range(run.partitions)]
-    bootstrap = run.pipeline.kafka.bootstrap
-    who = init_producer(bootstrap, run.pipeline.transactional_id(slot))
-    for each in committed_now(profiles.reader(run.pipeline, "test"), group, spots, KAFKA):
-        pending_position(bootstrap, who, group, each.topic, each.partition, each.offset, each.metadata or "")
+    site, bootstrap = sites.publisher(run.pipeline, slot), run.pipeline.kafka.bootstrap
+    spots = [TopicPartition(site.predictions["blue"], number) for number in range(run.partitions)]
+    who = init_producer(bootstrap, site.transactional_id)
+    for each in committed_now(site, spots):
+        pending_position(bootstrap, who, site.group, each.topic, each.partition, each.offset, each.metadata or "")
 
 
 @pytest.mark.parametrize("slot", [0, 1], ids=["its own", "of a slot where nobody runs"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import TopicCollection
+from confluent_kafka import IsolationLevel, TopicCollection, TopicPartition
 
 from simulation.broker import CLUSTER_ID, Broker
 from simulation.consumer import SimConsumer
@@ -35,10 +35,11 @@ class Described:
     cluster_id: str = CLUSTER_ID
     members: tuple[Any, ...] = ()
     partitions: tuple[int, ...] = ()
+    offset: int = -1
 
 
 class SimAdmin:
-    """The three questions that a publisher asks."""
+    """The questions that a publisher asks."""
 
     def __init__(self, link: Link, broker: Broker) -> None:
         self._link = link
@@ -53,6 +54,20 @@ class SimAdmin:
 
     def _topic(self, name: str) -> Known:
         return Known(Described(topic_id=f"id-of-{name}", partitions=tuple(range(self._broker.count(name)))))
+
+    def list_offsets(
+        self, wanted: Mapping[TopicPartition, object], isolation_level: IsolationLevel, request_timeout: float
+    ) -> dict[TopicPartition, Known]:
+        """Of ends only, as streambg asks."""
+        committed = isolation_level is IsolationLevel.READ_COMMITTED
+        return self._link.call(
+            "ends",
+            lambda: {
+                one: Known(Described(offset=self._broker.ends((one.topic, one.partition), committed)[1]))
+                for one in wanted
+            },
+            request_timeout,
+        )
 
     def describe_cluster(self, request_timeout: float) -> Known:
         return self._link.call("ask", lambda: Known(Described()), request_timeout)

@@ -53,6 +53,13 @@ HAND_OVER: list[Op] = [
     ("tick", 8),
     *[("spin", 0)] * 3,
 ]
+# Rarer still: a publisher looks whether a color is late, its commit waits for a slow coordinator, and meanwhile the
+# color answers (P34). One of 10,000 random walks did this; this is what was left of it when it was shrunk.
+SLOW_COMMIT = """
+say 0, grow 13, spin 0, spin 0, say 156, say 50, spin 2009, spin 7381, spin 935, spin 734, say 6853, spin 1492,
+spin 707, say_late 8489, spin 2312, publisher_fault 9271, publisher_fault 2088, grow 1684, tick 5442, deliver 4269,
+crash 1973, grow 6813, spin 3426, spin 9376, mark 4423, tick 1896, spin 4388, spin 5252, step 4954, spin 7282
+"""
 # So many commands in a walk that has any (P36): one is often still under way when the next one comes.
 SUPERSEDES = 4
 # Tries in a walk that has any: markers are due for moments only.
@@ -87,11 +94,13 @@ def walk(seed: int) -> tuple[list[Op], int]:
         ops[10:10] = [("old", chance.randrange(10_000)) for _ in range(3)]
     if seed % 8 == 1:
         ops[10:10] = HAND_OVER
+    if seed % 256 == 61:
+        ops[: len(begin)] = from_text(SLOW_COMMIT)
     if seed % 4 == 2:  # by a chance of its own, so that the rest of the walk stays what it was
         own = random.Random(f"supersede {seed}")
         for _ in range(SUPERSEDES):
             ops.insert(own.randrange(len(begin), len(ops)), ("supersede", own.randrange(10_000)))
-    if seed % 16 == 12:
+    if seed % 16 in (10, 12):  # with a `supersede` and without
         own = random.Random(f"forgotten {seed}")
         for _ in range(FORGOTTEN):
             ops.insert(own.randrange(len(begin), len(ops)), ("forgotten_end", own.randrange(10_000)))

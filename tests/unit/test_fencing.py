@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,9 +47,13 @@ BUSY = KafkaError(KafkaError.CONCURRENT_TRANSACTIONS, "the broker still ends wha
 SLOW = KafkaError(KafkaError._TIMED_OUT, "no answer yet")
 
 
+def site(coordinator: Coordinator) -> Any:
+    return SimpleNamespace(producer={}, clients=coordinator)
+
+
 def test_P24_all_dead_ids_are_asked_for_before_any_is_waited_for() -> None:
     coordinator = Coordinator({"a": [SLOW, BUSY, None], "b": [SLOW, None], "c": [None]})
-    fence_the_dead({}, {"a", "b", "c"}, coordinator)
+    fence_the_dead(site(coordinator), {"a", "b", "c"})
     assert coordinator.calls == ["a", "b", "c", "a", "b", "a"]
     assert coordinator.closed == ["a", "b", "c"]
 
@@ -57,7 +62,7 @@ def test_P24_an_id_that_cannot_be_taken_over_is_said() -> None:
     denied = KafkaError(KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "no")
     coordinator = Coordinator({"a": [denied]})
     with pytest.raises(KafkaException) as caught:
-        fence_the_dead({}, {"a"}, coordinator)
+        fence_the_dead(site(coordinator), {"a"})
     assert caught.value.args[0] is denied
     assert coordinator.calls == ["a"]
 
@@ -65,6 +70,6 @@ def test_P24_an_id_that_cannot_be_taken_over_is_said() -> None:
 def test_P24_a_coordinator_that_stays_busy_is_given_up() -> None:
     coordinator = Coordinator({"a": [BUSY]})
     with pytest.raises(KafkaException):
-        fence_the_dead({}, {"a"}, coordinator)
+        fence_the_dead(site(coordinator), {"a"})
     assert len(coordinator.calls) == FENCE_TIMEOUT_S
     assert coordinator.closed == []

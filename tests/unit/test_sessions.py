@@ -223,7 +223,7 @@ def test_P24_an_assignment_is_taken_up_in_this_order(publisher: Publisher, monke
     session = publisher(0.0)
     monkeypatch.setattr(publishing, "writers", says("ask who wrote the positions", {"dead", "alive"}))
     monkeypatch.setattr(publishing, "members", says("ask who lives", {"t", "alive"}))
-    monkeypatch.setattr(publishing, "fence_the_dead", lambda _config, ids, _: said.append(f"fence {sorted(ids)}"))
+    monkeypatch.setattr(publishing, "fence_the_dead", lambda _site, ids: said.append(f"fence {sorted(ids)}"))
     monkeypatch.setattr(session._transaction, "start", says("init_transactions"))
     monkeypatch.setattr(publishing, "read_facts", says("read positions and tails", []))
     follower: Any = session._follower
@@ -235,8 +235,8 @@ def test_P24_an_assignment_is_taken_up_in_this_order(publisher: Publisher, monke
         "ask who wrote the positions",
         "ask who lives",
         "fence ['dead']",
-        "group metadata",
         "init_transactions",
+        "group metadata",
         "fold",
         "read positions and tails",
         "fold",
