@@ -22,7 +22,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, bu
 from streambg.errors import SessionEnded
 from streambg.kafka.looking import Spot, read_on
 from streambg.kafka.membership import members
-from streambg.publishing.fencing import committed_now, leave_open
+from streambg.publishing.fencing import KEY, committed_now, leave_open
+from streambg.publishing.resume import NOTHING_LEFT
 from streambg.publishing.site import Site
 from streambg.records.outcome import decode_dead_letter, find_header, parse_header
 
@@ -111,12 +112,18 @@ def _ends(admin: AdminClient, spots: Iterable[Spot], level: IsolationLevel) -> d
 
 
 def _hidden(site: Site, spot: Spot, at: int, floor: int) -> int | None:
-    """The largest source offset of this pipeline's outcomes from a log offset on, also of those that nobody sees."""
+    """The largest source offset of this pipeline's outcomes from a log offset on, also of those that nobody sees.
+
+    What was written to be aborted, and was forgotten in its turn, is above all of them: nobody may ever see it.
+    """
     raw = {**site.reader, "enable.partition.eof": True, "isolation.level": "read_uncommitted"}
     consumer = site.clients.consumer(raw)
     found: list[int] = []
     try:
         for message in read_on(consumer, {spot: at}, CALL_TIMEOUT_S, clients=site.clients):
+            if message.key() == KEY and message.value() is None:
+                found.append(NOTHING_LEFT)
+                continue
             try:
                 if spot[0] == site.dead_letters:
                     letter = decode_dead_letter(message.value() or b"")
