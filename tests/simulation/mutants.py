@@ -186,10 +186,6 @@ def _assigned(patch: Patch) -> None:
     patch(publishing, "fence_the_dead", lambda *_: None)
 
 
-def _never_ended(patch: Patch) -> None:
-    patch(forgotten, "leave_open", lambda *_: None)
-
-
 def _hidden_stands(patch: Patch) -> None:
     patch(forgotten, "_hidden", lambda *_: None)
 
@@ -290,7 +286,6 @@ MUTANTS = (
     Mutant("predictions need not be dense", "P23", 213, _not_dense),
     Mutant("superseding begins anew at every takeover", "P36", 6, _supersedes_anew),
     Mutant("superseding past answers that were not read", "P36", 2, _supersedes_unread),
-    Mutant("what the broker forgot stays open", "P24", 12, _never_ended),
     Mutant("what an open transaction hides is not looked at", "P24", 154, _hidden_stands),
     Mutant("forgotten positions come into force", "P24", 572, _pending_comes_into_force),
     Mutant("late without another look before a slow commit", "P34", 61, _late_stands),
