@@ -39,6 +39,13 @@ class Log:
         return self.say("deploy", epoch=epoch, color=color, model=model, digest=digest(model), rules=rules, **more)
 
 
+def two_colors() -> Log:
+    log = Log()
+    assert log.deploy("blue", "m:1", start={"0": 5}).accepted
+    assert log.deploy("green", "m:2").accepted
+    return log
+
+
 def envelope(verb: str, expected: int, id: str, *, time: int = 1_000, **args: Any) -> bytes:
     return json.dumps(
         {

@@ -25,7 +25,7 @@ from streambg.kafka.membership import members
 from streambg.publishing.fencing import KEY, committed_now, leave_open
 from streambg.publishing.resume import NOTHING_LEFT
 from streambg.publishing.site import Site
-from streambg.records.outcome import decode_dead_letter, find_header, parse_header
+from streambg.publishing.tail import dead_letter_tail, output_tail
 
 # Who is alive may have a transaction open where it published before: it ends with its session, or 10 s later by the
 # broker, which looks every 10 s.
@@ -118,24 +118,16 @@ def _hidden(site: Site, spot: Spot, at: int, floor: int) -> int | None:
     """
     raw = {**site.reader, "enable.partition.eof": True, "isolation.level": "read_uncommitted"}
     consumer = site.clients.consumer(raw)
+    parse = dead_letter_tail if spot[0] == site.dead_letters else output_tail
     found: list[int] = []
     try:
         for message in read_on(consumer, {spot: at}, CALL_TIMEOUT_S, clients=site.clients):
             if message.key() == KEY and message.value() is None:
                 found.append(NOTHING_LEFT)
                 continue
-            try:
-                if spot[0] == site.dead_letters:
-                    letter = decode_dead_letter(message.value() or b"")
-                    epoch, source = letter.epoch, letter.source.offset
-                else:
-                    header = find_header(message.headers()) or b""  # type: ignore[arg-type] # confluent-kafka types values as str | bytes | None
-                    outcome = parse_header(header)
-                    epoch, source = outcome.epoch, outcome.source.offset
-            except ValueError:
-                continue
-            if epoch >= floor:
-                found.append(source)
+            tail = parse(message)
+            if tail is not None and tail.epoch >= floor:
+                found.append(tail.offset)
     finally:
         consumer.close()
     return max(found, default=None)

@@ -46,8 +46,8 @@ def read_tails(
         found: dict[Spot, Tail | None] = {}
         todo: dict[Spot, Parse] = {}
         for partition in floors:
-            todo[output, partition] = _output_tail
-            todo[dead_letters, partition] = _dead_letter_tail
+            todo[output, partition] = output_tail
+            todo[dead_letters, partition] = dead_letter_tail
         ends = ranges(consumer, todo, WATERMARK_TIMEOUT_S)
         for partition, begin in begins.items():
             low, high = ends[output, partition]
@@ -91,7 +91,8 @@ def _last_records(
     return last
 
 
-def _output_tail(message: Message) -> Tail | None:
+def output_tail(message: Message) -> Tail | None:
+    """What a record of the output says; None for a superseding one, and with a warning for a foreign one."""
     header = find_header(message.headers()) or b""  # type: ignore[arg-type] # confluent-kafka types values as str | bytes | None
     if header.endswith(SUPERSEDES):
         return None  # a million may stand there (P36): not worth more than a look
@@ -103,7 +104,8 @@ def _output_tail(message: Message) -> Tail | None:
     return Tail(outcome.source.offset, outcome.epoch)
 
 
-def _dead_letter_tail(message: Message) -> Tail | None:
+def dead_letter_tail(message: Message) -> Tail | None:
+    """What a record of the dead letters says; None as in `output_tail`."""
     try:
         letter = decode_dead_letter(message.value() or b"")
     except ValueError as error:
@@ -157,7 +159,7 @@ def _outcome_from(clients: Clients, consumer: Consumer, spot: Spot, at: int) -> 
             return None
         if error is not None:
             raise KafkaException(error)
-        tail = _output_tail(message) if find_header(message.headers()) else _dead_letter_tail(message)  # type: ignore[arg-type] # as in _output_tail
+        tail = output_tail(message) if find_header(message.headers()) else dead_letter_tail(message)  # type: ignore[arg-type] # as in output_tail
         if tail is not None:
             return message.offset() or 0, tail
     raise SessionEnded(f"{spot[0]}/{spot[1]} was not read within {DEADLINE_S:g} s")

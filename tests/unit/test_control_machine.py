@@ -5,25 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from control_log import RULES, Log, digest, envelope
+from control_log import RULES, Log, digest, envelope, two_colors
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.main import get_command
 
-from streambg.cli.main import build
 from streambg.control.commands import NEWEST_FORMAT, VERBS, format_of
 from streambg.control.fold import ControlFold, why_aborted
-from streambg.control.instead import instead
 from streambg.control.machine import TABLE
 from streambg.control.state import AcceptedGap, Phase
 from streambg.errors import UpgradeFirst
-
-
-def two_colors() -> Log:
-    log = Log()
-    assert log.deploy("blue", "m:1", start={"0": 5}).accepted
-    assert log.deploy("green", "m:2").accepted
-    return log
 
 
 def test_the_table_is_complete() -> None:
@@ -345,77 +335,6 @@ def test_P25_the_first_deploy_says_where_the_output_ended() -> None:
     assert log.deploy("green", "m:2", output={"0": 99}).accepted
     assert log.fold.state.output_begin(0) == 70, "only the first one says it"
     assert not Log().deploy("blue", "m:1", output={"one": 1}).accepted
-
-
-# -- what to type instead ----------------------------------------------------------------------------------------------
-
-
-def in_phase(phase: Phase) -> Log:
-    log = Log() if phase is Phase.EMPTY else two_colors()
-    match phase:
-        case Phase.ALONE:
-            log.say("retire", color="green")
-        case Phase.ABORTED:
-            log.say("abort")
-        case Phase.WARM:
-            log.say("promote", candidate=1)
-    assert log.fold.state.phase is phase
-    return log
-
-
-def test_whatever_is_refused_the_way_out_begins_with_a_verb_that_exists() -> None:
-    verbs = set(get_command(build(())).commands)  # type: ignore[attr-defined] # a group has them
-    refused = [(phase, verb, cell) for (phase, verb), cell in TABLE.items() if isinstance(cell, str)]
-    assert refused
-    for phase, verb, reason in refused:
-        words = instead(verb, reason, in_phase(phase).fold.state).split()
-        assert words[0] == "streambg", (phase, verb)
-        assert words[1].rstrip(";") in verbs, (phase, verb, words)
-
-
-@pytest.mark.parametrize(
-    ("phase", "verb", "args", "way_out"),
-    [
-        (Phase.CANDIDATE, "deploy", {"color": "blue"}, "streambg deploy green NAME:VERSION"),
-        (Phase.CANDIDATE, "rollback", {}, "streambg abort"),
-        (Phase.ABORTED, "promote", {"candidate": 1}, "streambg deploy green NAME:VERSION"),
-        (Phase.WARM, "abort", {}, "streambg rollback"),
-        (Phase.WARM, "deploy", {"color": "blue"}, "streambg retire blue; then the same again"),
-        (Phase.WARM, "shift", {"candidate": 1, "weight": 1}, "streambg rollback; or streambg retire blue, then"),
-    ],
-)
-def test_the_way_out_is_a_command(phase: Phase, verb: str, args: dict[str, object], way_out: str) -> None:
-    log = in_phase(phase)
-    said = log.deploy("blue", "m:3") if verb == "deploy" else log.say(verb, **args)
-    assert said.refusal is not None
-    assert instead(verb, said.refusal, log.fold.state).startswith(way_out)
-
-
-def test_what_is_paused_under_weight_or_sampled_has_its_own_way_out() -> None:
-    log = two_colors()
-    log.say("shift", candidate=1, weight=500)
-    weighed = log.say("retire", color="green")
-    assert weighed.refusal is not None
-    assert instead("retire", weighed.refusal, log.fold.state) == "streambg shift 0; then streambg retire green"
-    late = log.say("shift", epoch=0, candidate=1, weight=600)
-    assert late.refusal is not None
-    assert instead("shift", late.refusal, log.fold.state).startswith("streambg status; ")
-    log.say("pause")
-    paused = log.say("promote", candidate=1)
-    assert paused.refusal is not None
-    assert instead("promote", paused.refusal, log.fold.state) == "streambg resume"
-    alone = in_phase(Phase.ALONE)
-    alone.say("pause")
-    without = alone.say("shift", candidate=-1, weight=1_000)
-    assert without.refusal is not None
-    assert "there is no candidate" in without.refusal
-    assert instead("shift", without.refusal, alone.fold.state) == "streambg deploy green NAME:VERSION"
-    sampled = Log()
-    sampled.deploy("blue", "m:1")
-    sampled.deploy("green", "m:2", sample=100)
-    refused = sampled.say("promote", candidate=1)
-    assert refused.refusal is not None
-    assert instead("promote", refused.refusal, sampled.fold.state).startswith("streambg shift 1; ")
 
 
 def test_who_aborted_a_candidate_and_why() -> None:

@@ -13,14 +13,11 @@ import pytest
 import typer
 from control_log import Log
 from control_log import digest as log_digest
-from corruptions import wrong_value
+from narrow_terminal import WIDTH, shown, whole
 from pipeline_files import loaded, small
 from plans import plan
-from recorded import standard
 from rich.console import Console
 
-from streambg import audit
-from streambg.audit.tally import MEANING, Kind
 from streambg.cli import control, dead_letters, inspect, preview, rollout, topics
 from streambg.cli.common import Output
 from streambg.cli.main import build
@@ -32,7 +29,6 @@ from streambg.looking.event import Answered, Event, Given, Letter, Published, Re
 from streambg.looking.why import Reply, Why
 from streambg.previewing.collect import Looked
 from streambg.previewing.preview import Counts, Preview, gain_words
-from streambg.printing import Paragraph, many, moment, plain_table
 from streambg.records.batch import Head
 from streambg.records.outcome import DeadLetter, Outcome, short_digest
 from streambg.records.source import Source
@@ -41,7 +37,6 @@ from streambg.rollout.standing import Standing
 from streambg.topicplan import Action
 from streambg.topicplan.broker import refuse_impossible
 
-WIDTH = 80
 # Longer than what is usual, so that nothing fits by chance.
 TOPIC = "sensors-of-the-north-plant-since-2026"
 AT = Source(TOPIC, 11, 1_234_567_890)
@@ -61,58 +56,6 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType], io.StringI
         return out
 
     return on
-
-
-def shown(*things: Any) -> str:
-    out = io.StringIO()
-    console = Console(width=WIDTH, file=out)
-    for thing in things:
-        console.print(thing, crop=False)
-    return whole(out.getvalue())
-
-
-def whole(text: str, *words: str) -> str:
-    """Nothing is cut; no line but one that is a single long word is wider than the terminal."""
-    assert "\u2026" not in text
-    for line in text.splitlines():
-        assert len(line.rstrip()) <= WIDTH or len(line.split()) == 1, line
-    assert not [word for word in words if word not in text]
-    assert not [letter for letter in text if letter in "\u2500\u2501\u2502\u2503"], "no lines"
-    return text
-
-
-# -- the helpers ------------------------------------------------------------------------------------------------------
-
-
-def test_a_paragraph_breaks_between_words_only() -> None:
-    long = "x" * 100
-    text = shown(Paragraph(f"one two {long} three\nnext", ("red", "red"), indent=4))
-    assert text == f"one two\n    {long}\n    three\n    nextred\n"
-    assert shown(Paragraph("")) == "\n"
-    words = " ".join(["word"] * 40)
-    assert all(len(line) <= WIDTH for line in shown(Paragraph(words)).splitlines())
-    assert shown(Paragraph(words, indent=0)).replace("\n", " ").strip() == words
-    assert "[red]" in shown(Paragraph("[red] is text")), "brackets are no markup"
-
-
-def test_a_table_has_no_lines_and_cuts_nothing() -> None:
-    table = plain_table("id", "why")
-    table.add_row("i" * 60, "w" * 60)
-    text = shown(table)
-    assert (text.count("i"), text.count("w")) == (61, 61)
-
-
-def test_counts_and_times() -> None:
-    assert [many(number, "warning") for number in (0, 1, 2, 1_204)] == [
-        "0 warnings",
-        "1 warning",
-        "2 warnings",
-        "1,204 warnings",
-    ]
-    assert (moment(NOON), moment(NOON, fine=True)) == ("2026-11-27 12:00:00 UTC", "2026-11-27 12:00:00.123 UTC")
-
-
-# -- the screens ------------------------------------------------------------------------------------------------------
 
 
 def log_of_a_rollout() -> Log:
@@ -354,35 +297,6 @@ def test_preview_says_that_there_is_no_candidate(screen: Callable[[ModuleType], 
 def test_a_gain_is_in_words() -> None:
     assert gain_words("cost", 0.0012) == "cost: better by 0.120% of its range on the average event"
     assert gain_words("cost", 0.0) == "cost: the same on the average event"
-
-
-def test_an_audit_that_saw_all_says_so_in_one_line() -> None:
-    text = shown(audit.render(audit.audit_records(standard())))
-    flat = " ".join(text.split())
-    assert "verified: all 4 checks (presence, order, answer, late), all 3 partitions: the whole range" in flat
-    assert "not auditable" not in text
-    assert "0 of what fails an audit: lost, doubled, out of order," in flat
-    assert "route: the color that the route chose" in text
-
-
-def test_an_audit_lists_exceptions_and_explains_what_it_counts() -> None:
-    recording = standard()
-    offset = wrong_value(recording)
-    report = audit.audit_records(recording)
-    text = shown(audit.render(report))
-    flat = " ".join(text.split())
-    assert f"1 wrong value: {MEANING[Kind.WRONG_VALUE]}" in flat
-    assert f"wrong value payments/0@{offset}: expected" in flat
-    assert "1 of 1 finding:" in flat
-    begun = audit.audit_records(standard(), asked=audit.Asked(positions={0: 40, 1: 0, 2: 0}))
-    rows = shown(audit.render(begun))
-    assert "2 of 3 partitions: the whole range" in " ".join(rows.split())
-    [row] = [line for line in rows.splitlines() if line.startswith("0 ")]
-    assert row.split()[:2] == ["0", "all"]
-
-
-def test_every_kind_of_finding_has_its_meaning() -> None:
-    assert set(MEANING) == set(Kind)
 
 
 def test_topics_say_what_is_impossible_once_and_the_cause_first(screen: Callable[[ModuleType], io.StringIO]) -> None:
