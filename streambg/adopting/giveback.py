@@ -12,7 +12,7 @@ from streambg.adopting import group as groups
 from streambg.adopting.takeover import NAMED, Member
 from streambg.config import Pipeline
 from streambg.control.state import ControlState, Phase
-from streambg.errors import Refused
+from streambg.errors import Gap, Refused
 from streambg.kafka import profiles
 from streambg.process import sites
 from streambg.publishing import resume
@@ -58,7 +58,7 @@ def survey(pipeline: Pipeline, group: str, state: ControlState) -> list[Back]:
     reader = Consumer({**profiles.reader(pipeline, groups.CLIENT, group=site.group), **groups.QUIET})
     try:
         numbers = range(len(reader.list_topics(site.input, groups.COMMITTED_TIMEOUT_S).topics[site.input].partitions))
-        facts = read_facts(site, admin, reader, numbers, state, alone=True)
+        facts = read_facts(site, admin, reader, numbers, state, _refuse, alone=True)
     finally:
         reader.close()
     before = groups.committed(config, group, site.input, len(numbers))
@@ -70,6 +70,13 @@ def give_back(pipeline: Pipeline, group: str, state: ControlState, backs: Sequen
     words = f"given back by streambg pipeline {pipeline.name} at epoch {state.epoch}"
     positions = {back.partition: back.next for back in backs}
     groups.commit(groups.reader(pipeline, group), group, pipeline.topics.input, positions, words)
+
+
+def _refuse(hidden: str) -> None:
+    raise Gap(
+        f"{hidden}: whoever goes on behind them may leave them unseen for ever",
+        way_out="`kafka-transactions.sh find-hanging` names what hides them; end that, then again",
+    )
 
 
 def _require_nobody(name: str, who: str, members: Sequence[Member]) -> None:

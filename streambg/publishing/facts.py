@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from confluent_kafka import Consumer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -27,14 +27,15 @@ def read_facts(
     consumer: Consumer,
     numbers: Collection[int],
     state: ControlState,
+    alarm: Callable[[str], None],
     *,
     alone: bool = False,
 ) -> list[Facts]:
     """In P24's order: committed positions (stable), then tails. The dead must be fenced by now.
 
     state: says which records of the output can be ours (P25). Before the first deploy none is.
-    alone: every other publisher is dead and fenced, so that no transaction can be open. Raises Forgotten where one
-    stays so.
+    alarm: told of what is committed and stays hidden (`require_outcomes`). alone: every other publisher is dead and
+    fenced, so that no transaction can be open. Raises Forgotten where one stays so.
     """
     positions = [TopicPartition(site.predictions[color], number) for number in sorted(numbers) for color in COLORS]
     committed: dict[tuple[str, int], Committed] = {}
@@ -53,7 +54,7 @@ def read_facts(
     begins = {number: state.output_begin(number) or 0 for number in numbers}
     tails: dict[int, Tail | None] = dict.fromkeys(numbers)
     if state.live is not None:
-        require_outcomes(site, admin, settled, begins, floors, patience)
+        require_outcomes(site, admin, settled, begins, floors, patience, alarm)
         tails = read_tails(site.reader, site.output, site.dead_letters, floors, begins, site.clients)
     stamped = {
         number: first_stamped(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from streambg.kafka.clients import Clients
 from streambg.process.watch import WATCH
@@ -13,8 +13,10 @@ from streambg.publishing.site import Site
 from streambg.records.cutover import decode_publisher_position
 
 COMMITTED_TIMEOUT_S = 10.0
-# Of one call for a transaction that is left open.
+# Of one call for a transaction that is left open, where ordinary ones take less.
 LEFT_OPEN_S = 5.0
+# Nothing of a fencer is ever committed: what it retries by itself need not show as a slow call (P21).
+RETRY_MS = 100
 KEY = b"streambg.fence"  # of what is written to be aborted: a compacted topic refuses records without a key
 # InitProducerId of a dead member's id took 10-50 ms; it waits while the coordinator ends an open transaction.
 FENCE_TIMEOUT_S = 20.0
@@ -55,7 +57,14 @@ def fence_the_dead(site: Site, dead: Collection[str]) -> None:
 
 
 def _fencer(site: Site, transactional_id: str) -> Producer:
-    return site.clients.producer({**site.producer, "transactional.id": transactional_id, "client.id": "streambg.fence"})
+    return site.clients.producer(
+        {
+            **site.producer,
+            "transactional.id": transactional_id,
+            "client.id": "streambg.fence",
+            "retry.backoff.ms": RETRY_MS,
+        }
+    )
 
 
 def leave_open(
@@ -64,27 +73,53 @@ def leave_open(
     """A transaction of each id that holds one position and a record in each of `spots`, left as it is.
 
     The next `init_transactions` of the id aborts it, and with it whatever the broker has forgotten to end there: a
-    marker ends all that its producer id has open. By hand nothing is aborted (P21). Raises KafkaException.
+    marker ends all that its producer id has open. By hand nothing is aborted (P21). Raises KafkaException, also where
+    a record did not reach its partition: then no marker will.
     """
+    call_s = max(LEFT_OPEN_S, site.trusted_s)
     nobody = site.clients.consumer({**site.reader, "group.id": site.group})
-    outsider = nobody.consumer_group_metadata()  # of no generation, so that none has to be the present one
-    nobody.close()
+    try:
+        outsider = nobody.consumer_group_metadata()  # of no generation, so that none has to be the present one
+    finally:
+        nobody.close()
     producers = [_fencer(site, transactional_id) for transactional_id in sorted(ids)]
     try:
         take_over(producers, FENCE_TIMEOUT_S, site.clients)
         for producer in producers:
             producer.begin_transaction()
             pending = TopicPartition(position.topic, position.partition, 0)
-            producer.send_offsets_to_transaction([pending], outsider, LEFT_OPEN_S)
-            for topic, partition in spots:
-                producer.produce(topic, None, KEY, partition)
-            producer.flush(LEFT_OPEN_S)
+            producer.send_offsets_to_transaction([pending], outsider, call_s)
+            _reach(producer, spots, call_s)
     finally:
         while producers:
             producer = producers.pop()
-            producer.purge()
+            purge(producer)
             with WATCH.call("the end of a producer", LEFT_OPEN_S):
                 del producer
+
+
+def _reach(producer: Producer, spots: Sequence[tuple[str, int]], timeout: float) -> None:
+    """A record in each of them; raises KafkaException where one is not there in time."""
+    errors: list[KafkaError] = []
+
+    def delivered(error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            errors.append(error)
+
+    for topic, partition in spots:
+        producer.produce(topic, None, KEY, partition, None, delivered)
+    if producer.flush(timeout):
+        errors.append(KafkaError(KafkaError._TIMED_OUT, f"not every partition was reached within {timeout:g} s"))
+    if errors:
+        raise KafkaException(errors[0])
+
+
+def purge(producer: Producer) -> None:
+    """What it has not sent yet stays unsent."""
+    try:
+        producer.purge()
+    except KafkaException as error:
+        log.debug("purge", why=str(error))
 
 
 def take_over(producers: Sequence[Producer], timeout: float, clients: Clients) -> None:

@@ -34,6 +34,8 @@ PATIENCE_S = 22.0
 ALONE_S = 5.0
 LOOK_AGAIN_S = 0.1
 CALL_TIMEOUT_S = 5
+# Hidden records that are looked at at once: an open transaction of somebody else may hide millions.
+PAGE = 20_000
 
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the client has no types here
 
@@ -76,20 +78,24 @@ def require_outcomes(
     begins: Mapping[int, int],
     floors: Mapping[int, int],
     patience: float,
+    alarm: Callable[[str], None],
 ) -> None:
     """Raises Forgotten where a transaction stays open over outcomes of these partitions that no position covers.
 
     settled: of each partition what the committed positions say. Outcomes that they cover were decided for, and are
-    left as they are: a later commit of the same producer shows them. begins, floors: as in `read_tails`.
+    left as they are: the next end of a transaction of the same producer there decides, and a commit shows them. Until
+    then each session says so. begins, floors: as in `read_tails`.
     """
     spots = [(topic, number) for topic in (site.output, site.dead_letters) for number in settled]
     for spot, stable in _open(site, admin, spots, patience).items():
-        if spot[0] == site.output and stable < begins[spot[1]]:
-            continue  # somebody's of before this pipeline
-        hides = _hidden(site, spot, stable, floors[spot[1]])
-        if hides is not None and hides > settled[spot[1]]:
-            raise Forgotten(f"{spot[0]}/{spot[1]}: a transaction that nobody has open hides log offset {stable} on")
-        log.warning("hidden_outcomes", topic=spot[0], partition=spot[1], log_offset=stable, source=hides)
+        topic, number = spot
+        elder = topic == site.output and stable < begins[number]  # somebody's of before this pipeline
+        hides = None if elder else _hidden(site, spot, stable, floors[number])
+        if hides is not None and hides > settled[number]:
+            raise Forgotten(f"{topic}/{number}: a transaction that nobody has open hides log offset {stable} on")
+        log.warning("hidden_outcomes", topic=topic, partition=number, log_offset=stable, source=hides)
+        if hides is not None:
+            alarm(f"{topic}/{number}: outcomes up to source offset {hides} are committed, and hidden by an open end")
 
 
 def _open(site: Site, admin: AdminClient, spots: Iterable[Spot], patience: float) -> dict[Spot, int]:
@@ -117,20 +123,21 @@ def _hidden(site: Site, spot: Spot, at: int, floor: int) -> int | None:
     What was written to be aborted, and was forgotten in its turn, is above all of them: nobody may ever see it.
     """
     raw = {**site.reader, "enable.partition.eof": True, "isolation.level": "read_uncommitted"}
-    consumer = site.clients.consumer(raw)
     parse = dead_letter_tail if spot[0] == site.dead_letters else output_tail
-    found: list[int] = []
+    largest: int | None = None
+    consumer = site.clients.consumer(raw)
     try:
-        for message in read_on(consumer, {spot: at}, CALL_TIMEOUT_S, clients=site.clients):
-            if message.key() == KEY and message.value() is None:
-                found.append(NOTHING_LEFT)
-                continue
-            tail = parse(message)
-            if tail is not None and tail.epoch >= floor:
-                found.append(tail.offset)
+        while page := read_on(consumer, {spot: at}, CALL_TIMEOUT_S, PAGE, clients=site.clients):
+            at = (page[-1].offset() or 0) + 1
+            for message in page:
+                if message.key() == KEY and message.value() is None:
+                    return NOTHING_LEFT
+                tail = parse(message)
+                if tail is not None and tail.epoch >= floor:
+                    largest = tail.offset if largest is None else max(largest, tail.offset)
     finally:
         consumer.close()
-    return max(found, default=None)
+    return largest
 
 
 @contextmanager

@@ -156,7 +156,7 @@ class Session:
 
     def _publish(self) -> None:
         if self._state.live is None:
-            return  # P28: without a route no transaction is opened
+            return  # P28: without a route nothing is committed
         if self._claim or self._behind:
             if self._claim:
                 self._transaction.trouble.forget()  # looking for the brokers is no trouble with them
@@ -291,9 +291,9 @@ class Session:
         self._group_metadata = self._reader.consumer.consumer_group_metadata()  # P22: used unchanged until revoke
         # the log's end before the tails are read: whoever published before us had folded no further (P25)
         known = self._follower.wait_caught_up(CALL_TIMEOUT_S).state
-        with ending_forgotten(site, self._admin, dead | {site.transactional_id}, positions[0], self._meter.alarm):
-            alone = alive <= {site.transactional_id}
-            facts = read_facts(site, self._admin, self._reader.consumer, numbers, known, alone=alone)
+        alarm, alone = self._meter.alarm, alive <= {site.transactional_id}
+        with ending_forgotten(site, self._admin, dead | {site.transactional_id}, positions[0], alarm):
+            facts = read_facts(site, self._admin, self._reader.consumer, numbers, known, alarm, alone=alone)
         CRASH.at("positions-read")
         snapshot = self._follower.wait_caught_up(CALL_TIMEOUT_S)
         for fact in facts:

@@ -11,13 +11,13 @@ from itertools import repeat
 from typing import Any, Protocol
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, Producer, TopicPartition
 
 from streambg.errors import SessionEnded
 from streambg.kafka.errors import cause_of
 from streambg.process.crash import CRASH
 from streambg.process.watch import WATCH
-from streambg.publishing.fencing import leave_open, take_over
+from streambg.publishing.fencing import leave_open, purge, take_over
 from streambg.publishing.outcomes import Records
 from streambg.publishing.site import Site
 from streambg.publishing.suspicion import TroubleLog, suspicion
@@ -178,10 +178,7 @@ class Transaction:
         producer, self._producer = self._producer, None
         self._open_since, self.count = None, 0
         if producer is not None:
-            try:
-                producer.purge()
-            except KafkaException as error:
-                log.debug("purge", why=str(error))
+            purge(producer)
             with WATCH.call("the end of a producer", CALL_TIMEOUT_S):
                 del producer
 

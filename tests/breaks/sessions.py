@@ -239,7 +239,7 @@ BREAKS = (
     Break(
         28,
         "positions are claimed before there is a route",
-        SESSIONS + "test_P28_without_a_route_no_transaction_is_opened",
+        SESSIONS + "test_P28_without_a_route_nothing_is_committed",
         "streambg/publishing/session.py",
         "        if self._state.live is None:\n            return  # P28",
         "        if self._state.live is None and not self._claim:\n            return  # P28",

@@ -63,7 +63,7 @@ class Faults:
     def do_forgotten_end(self, number: int) -> None:
         """The broker dies and comes back without the markers of a transaction whose end is decided (P24).
 
-        No session outlives that: a lost connection is a sign of trouble (P21).
+        No session outlives that, for a lost connection is a sign of trouble (P21); but a call that is under way ends.
         """
         if self.broker.transactions.forget_marks(number):
             self.counts["ends forgotten"] += 1

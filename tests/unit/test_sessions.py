@@ -172,7 +172,7 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Publisher:
     return made
 
 
-def test_P28_without_a_route_no_transaction_is_opened(publisher: Publisher) -> None:
+def test_P28_without_a_route_nothing_is_committed(publisher: Publisher) -> None:
     """Not even for the claim of its positions; a producer to open it with there is none here."""
     session = publisher(0.0)
     session._claim = True

@@ -1,0 +1,72 @@
+"""P24: what is done about transactions that the broker forgot to end; the broker is made of answers."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from streambg.publishing import forgotten
+from streambg.publishing.forgotten import Forgotten, ending_forgotten, require_outcomes
+from streambg.publishing.resume import NOTHING_LEFT
+
+SITE: Any = SimpleNamespace(
+    output="out", dead_letters="dead", cutovers="cuts", group="publisher", transactional_id="p.0", clients=None
+)
+ADMIN: Any = None
+POSITION = TopicPartition("predictions", 0)
+
+
+@pytest.mark.parametrize(
+    ("stable", "hides", "raises", "alarms"),
+    [
+        (50, 7, True, 0),  # above settled: nobody may ever see it
+        (50, NOTHING_LEFT, True, 0),
+        (50, 6, False, 1),  # settled covers it: it was decided for
+        (50, None, False, 0),  # somebody else's
+        (9, 7, False, 0),  # of before this pipeline began at 10
+    ],
+)
+def test_P24_only_outcomes_above_settled_are_ended(
+    stable: int, hides: int | None, raises: bool, alarms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgotten, "_open", lambda *_: {("out", 0): stable})
+    monkeypatch.setattr(forgotten, "_hidden", lambda *_: hides)
+    said: list[str] = []
+    if raises:
+        with pytest.raises(Forgotten, match=f"out/0: .* hides log offset {stable} on: the broker forgot to end it"):
+            require_outcomes(SITE, ADMIN, {0: 6}, {0: 10}, {0: 0}, 5.0, said.append)
+    else:
+        require_outcomes(SITE, ADMIN, {0: 6}, {0: 10}, {0: 0}, 5.0, said.append)
+    assert len(said) == alarms
+
+
+def test_P24_who_came_to_life_meanwhile_is_not_fenced(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[set[str]] = []
+    monkeypatch.setattr(forgotten, "members", lambda *_: {"p.0", "p.1"})
+    monkeypatch.setattr(forgotten, "_everywhere", lambda *_: [])
+    monkeypatch.setattr(forgotten, "leave_open", lambda _site, ids, *_: left.append(set(ids)))
+    said: list[str] = []
+    with (
+        pytest.raises(Forgotten),
+        ending_forgotten(SITE, ADMIN, {"p.0", "p.1", "p.2"}, POSITION, said.append),
+    ):
+        raise Forgotten("positions are pending")
+    assert left == [{"p.0", "p.2"}], "its own, which is the asker's, and the dead one"
+    assert said == ["positions are pending: the broker forgot to end it"]
+
+
+def test_P24_what_could_not_be_left_open_is_not_called_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+
+    warned: list[str] = []
+    monkeypatch.setattr(forgotten, "members", lambda *_: set())
+    monkeypatch.setattr(forgotten, "_everywhere", lambda *_: [])
+    monkeypatch.setattr(forgotten, "leave_open", fails)
+    monkeypatch.setattr(forgotten, "log", SimpleNamespace(warning=lambda event, **_: warned.append(event)))
+    with pytest.raises(Forgotten), ending_forgotten(SITE, ADMIN, {"p.0"}, POSITION, lambda _text: None):
+        raise Forgotten("positions are pending")
+    assert warned == []
