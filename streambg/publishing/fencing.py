@@ -17,6 +17,8 @@ COMMITTED_TIMEOUT_S = 10.0
 LEFT_OPEN_S = 5.0
 # Nothing of a fencer is ever committed: what it retries by itself need not show as a slow call (P21).
 RETRY_MS = 100
+# syslog's: at warnings the client tells of each answer that only says that the coordinator is not ready yet.
+LOG_ERRORS = 3
 KEY = b"streambg.fence"  # of what is written to be aborted: a compacted topic refuses records without a key
 # InitProducerId of a dead member's id took 10-50 ms; it waits while the coordinator ends an open transaction.
 FENCE_TIMEOUT_S = 20.0
@@ -63,6 +65,7 @@ def _fencer(site: Site, transactional_id: str) -> Producer:
             "transactional.id": transactional_id,
             "client.id": "streambg.fence",
             "retry.backoff.ms": RETRY_MS,
+            "log_level": LOG_ERRORS,
         }
     )
 

