@@ -51,8 +51,10 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Even where the candi
 
 
 def weight_of(text: str) -> int:
-    """`10`, `10%` or `12.34` as hundredths of a percent. Raises ConfigError."""
+    """`10`, `10%` or `12.34` as hundredths of a percent. Raises ConfigError; `0.5` may mean a half, and is refused."""
     try:
+        if text.strip().startswith("0.") and not text.strip().endswith("%"):
+            raise ConfigError(f"{text!r} may be a share or percent", way_out=f"for percent write it: {text.strip()}%")
         weight = Decimal(text.strip().removesuffix("%")) * 100
         if weight != weight.to_integral_value() or not 0 <= weight <= 10_000:
             raise InvalidOperation
@@ -161,6 +163,8 @@ def deploy(  # noqa: PLR0913 - Typer's form: an option is an argument
     if found is not None and output is Output.TEXT:
         for line in [*found.record(), *found.notes] or [f"the contract holds on {found.compared:,} events"]:
             stdout.print(f"  {line}", markup=False, highlight=False)
+    if share is not None and sent.accepted and output is Output.TEXT:
+        stdout.print(f"  scores {share / 100:g} % of the keys until the first weight", highlight=False)
 
 
 def _without_scorer(config: Pipeline, color: Color) -> tuple[str, ...]:

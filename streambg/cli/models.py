@@ -202,7 +202,7 @@ app.registered_commands.extend([*models_diff.app.registered_commands, *models_pu
 
 def _say(manifest: Manifest, result: Verified, sample: str) -> None:
     typer.echo(f"{manifest.ref} {manifest.digest}: the digest holds, it loads")
-    typer.echo(f"{result.rows} events {sample}, in batches of {', '.join(f'{size:,}' for size in SIZES)}:")
+    typer.echo(f"{result.rows:,} events {sample}, in batches of {', '.join(f'{size:,}' for size in SIZES)}:")
     typer.echo(
         f"  {result.answered} answered, {result.differing} differ between batch sizes, {result.changed} changed by it"
     )

@@ -28,6 +28,7 @@ from streambg.cli.completing import complete_ref
 from streambg.cli.control import weight_of
 from streambg.errors import ConfigError
 from streambg.looking.words import parse_since
+from streambg.records.source import COLORS
 from streambg.replaying import run as replays
 from streambg.replaying.request import PUBLISHED, Bound, Request
 from streambg.running.stopping import Stopping
@@ -130,6 +131,7 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
 
 
 # What an interrupted replay reads, and for whom, was pinned when it began.
+SIDES = (PUBLISHED, *COLORS)
 PINNED = ("model", "against", "begin", "end", "last", "partition", "labels", "as_if_weight", "publish_to", "rows")
 
 
@@ -167,6 +169,10 @@ def _request(
         )
     if len(set(models)) < len(models):
         raise ConfigError("a model is named twice", way_out="name each once")
+    if against not in SIDES and ":" not in against:
+        raise ConfigError(f"--against {against!r}: no such side", way_out=f"{', '.join(SIDES)} or NAME:VERSION")
+    if last is not None and last.isdecimal():
+        raise ConfigError(f"--last {last} has no unit", way_out=f"--last {last}h, {last}m or {last}s")
     if last is not None and (begin or end):
         raise ConfigError("--last says the whole range; there is --from or --to, too", way_out="give one of them")
     weight = None if as_if_weight is None else weight_of(as_if_weight)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from confluent_kafka.admin import AdminClient
 
 from streambg import topicplan
 from streambg.cli.common import (
@@ -58,7 +59,7 @@ def plan(
 ) -> None:
     """Show the difference between topics/*.yaml and the broker; change nothing. Exit 2 if something is impossible."""
     config = load_pipeline(pipeline)
-    actions = topicplan.plan(topicplan.connect(config), topicplan.load_topics(config), partitions)
+    actions = _planned(config, topicplan.connect(config), partitions)
     if output is Output.JSON:
         print_json({"pipeline": config.name, "actions": [_shown(action) for action in actions]})
     refuse_impossible(actions, "plan")
@@ -78,7 +79,7 @@ def apply(
         raise ConfigError("--output json asks nobody", way_out="add --yes")
     config = load_pipeline(pipeline)
     admin = topicplan.connect(config)
-    actions = topicplan.plan(admin, topicplan.load_topics(config), partitions)
+    actions = _planned(config, admin, partitions)
     refuse_impossible(actions)
     if output is Output.TEXT:
         _print(actions)
@@ -136,6 +137,12 @@ def acls(
         yours["Write"] += [topic.name] if "yours" in topic.writers else []
         yours["Read"] += [topic.name] if "yours" in topic.readers else []
     _plain(*(f"# your own programs: {operation} on {', '.join(names)}" for operation, names in yours.items()))
+
+
+def _planned(config: Pipeline, admin: AdminClient, partitions: int | None) -> list[Action]:
+    declared = topicplan.load_topics(config)
+    topicplan.refuse_wrong_input(config, admin, declared)
+    return topicplan.plan(admin, declared, partitions)
 
 
 def named_principals(config: Pipeline, prefix: str | None, said: Sequence[str]) -> dict[AclRole, str]:

@@ -148,7 +148,8 @@ def _tree(text: str, file: str) -> Any:
         ) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        hint = "put a value with { or } in quotes" if "${" in text else ""
+        line = text.splitlines()[mark.line : mark.line + 1] if mark else []
+        hint = "put a value with { or } in quotes" if "${" in "".join(line) else ""
         raise ConfigError(
             f"{file}:{mark.line + 1 if mark else 1}: no YAML: {error.problem or error.context}", way_out=hint
         ) from None

@@ -41,7 +41,7 @@ class Passage:
 
     weight: float | None
     needs: str
-    how: Result | Literal["in force"]
+    how: Result | Literal["in force", "not yet"]
     seconds: float | None = None
     events: int = 0
     why: str = ""
@@ -95,7 +95,7 @@ class Outcome:
         for number, passage in enumerate(self.passages, 1):
             name = "watched for harm" if passage.weight is None else f"step {number} at {passage.weight:g} %"
             stands: Result = "error" if self.word == "a person decides" else "skipped"
-            result = stands if passage.how == "in force" else passage.how
+            result = "skipped" if passage.how == "not yet" else stands if passage.how == "in force" else passage.how
             yield Case(name, result, passage.why or passage.needs, passage.seconds or 0.0)
 
 
@@ -143,7 +143,8 @@ def _rest(rollout: Rollout, needs: Sequence[tuple[float, str]], told: int, open_
     """What is in force, and what was never reached."""
     whole = [*needs, *([(None, NO_HARM)] if rollout.plan.promotes else [])]
     for number, (weight, need) in enumerate(whole[told:]):
-        yield Passage(weight, need, "in force" if number == 0 and open_ and rollout.active else "skipped")
+        now: Literal["in force", "not yet"] = "in force" if number == 0 and open_ else "not yet"
+        yield Passage(weight, need, now if rollout.active else "skipped")
 
 
 def _events(entry: Entry) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from streambg.control.rollouts import Rollout
 from streambg.control.state import ControlState, Phase
 from streambg.records.source import other
 
 LOOK = "streambg status"
 # Those that move traffic to a candidate, or begin to.
+_BEGINS_AT = re.compile(r"the plan begins at (\S+) %")
 _FORWARD = frozenset({"shift", "promote", "rollout-start"})
 
 
@@ -25,11 +28,11 @@ def instead(verb: str, refusal: str, state: ControlState) -> str:
         case Phase.ALONE:
             return _alone(verb, state)
         case Phase.CANDIDATE:
-            return _candidate(verb, state)
+            return _candidate(verb, refusal, state)
         case Phase.ABORTED:
             return _deploy(state) if verb in _FORWARD else LOOK
         case _:
-            return _warm(verb, state)
+            return _warm(verb, refusal, state)
 
 
 def over(rollout: Rollout, state: ControlState) -> str:
@@ -56,7 +59,7 @@ def _alone(verb: str, state: ControlState) -> str:
     return _deploy(state) if verb in (*_FORWARD, "abort", "deploy") else LOOK
 
 
-def _candidate(verb: str, state: ControlState) -> str:
+def _candidate(verb: str, refusal: str, state: ControlState) -> str:
     candidate = state.other_deployment
     match verb:
         case "deploy":
@@ -66,16 +69,24 @@ def _candidate(verb: str, state: ControlState) -> str:
         case "retire" if state.weight > 0:
             return f"streambg shift 0; then streambg retire {_other(state)}"
         case "retire":  # of the live color
-            return "streambg promote; the old live color can be retired then"
+            return (
+                f"streambg retire {_other(state)}, if that was meant; after streambg promote the old live color can be"
+            )
+        case "rollout-start" if found := _BEGINS_AT.match(refusal):
+            return f"streambg shift {found[1]}, then streambg rollout start"
         case "promote" if candidate is not None and candidate.sample is not None:
             return "streambg shift 1; then streambg promote"
     return LOOK
 
 
-def _warm(verb: str, state: ControlState) -> str:
+def _warm(verb: str, refusal: str, state: ControlState) -> str:
     match verb:
-        case "abort" | "retire":  # of the live color
+        case "abort":
             return "streambg rollback"
+        case "retire":  # of the live color
+            return f"streambg retire {_other(state)}, if that was meant; after streambg rollback this one can be"
+        case "deploy" if refusal.startswith(f"{state.live} is live"):
+            return f"streambg retire {_other(state)}, then {_deploy(state)}"
         case "deploy":
             return f"streambg retire {_other(state)}; then the same again (or at once, with --gives-up-rollback)"
         case "shift" | "promote" | "rollout-start":

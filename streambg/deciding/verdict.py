@@ -333,7 +333,14 @@ def _watch(gate: Gate, findings: Findings) -> Verdict:
     alarms = tuple(_alarms(gate, findings))
     if alarms:
         return Verdict("abort", alarms[:MAX_REASONS])
-    said = tuple(f"{name}: evidence of harm {value:,.0f}, {_acted_on(found)}" for name, value in found.items())
+    blind = findings.by_label is None
+    unseen = {metric.name for metric in gate.deciding if metric.needs_label and blind}
+    said = tuple(
+        f"{name}: no labels were read"
+        if name in unseen
+        else f"{name}: evidence of harm {value:,.0f}, {_acted_on(found)}"
+        for name, value in found.items()
+    )
     return Verdict("continue", said[:MAX_REASONS])
 
 

@@ -25,7 +25,7 @@ from streambg.demo.result import Done, Result
 from streambg.demo.screen import Screen
 from streambg.demo.stories import Learner, Story
 from streambg.demo.timeline import may_send, steps
-from streambg.demo.train import LEARNERS, Models, Trained, learn
+from streambg.demo.train import LEARNERS, Models, Trained, learn, require_pickles
 from streambg.demo.watching import Watcher
 from streambg.errors import ConfigError
 from streambg.kafka import profiles
@@ -75,6 +75,7 @@ def run(wanted: Wanted, screen: Screen, environ: Mapping[str, str]) -> tuple[Res
     _check_fits(usual)
     if usual.kafka.client:
         raise ConfigError(f"{usual.file} has kafka.client settings; the demo brings its own broker", way_out=OURS)
+    require_pickles(usual.registry)
     wanted.folder.mkdir(parents=True, exist_ok=True)
     _say_whose_data(screen)
     # learning needs a processor while the servers' start mostly waits
@@ -100,6 +101,7 @@ def _attached(wanted: Wanted, screen: Screen, environ: Mapping[str, str], began:
     """Only the stream, the commands and the reckoning; servers and processes are those that run."""
     pipeline = load(wanted.file, environ)
     _check_fits(pipeline)
+    require_pickles(pipeline.registry)
     as_they_are = replace(wanted, partitions=attached.require_empty(pipeline))
     _say_whose_data(screen)
     rows, live = _learn()

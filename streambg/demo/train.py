@@ -13,7 +13,8 @@ from typing import Any
 
 from streambg.demo.data import FEATURES, TRAINING_ROWS, Row, shifted
 from streambg.demo.stories import Learner
-from streambg.models.manifest import Manifest, sha256
+from streambg.errors import ModelError
+from streambg.models.manifest import REGISTRY_FILE, Manifest, sha256
 from streambg.models.policy import Policy
 from streambg.models.registry import NewVersion, Registry
 from streambg.records.source import COLORS, Color
@@ -110,13 +111,23 @@ def _learn(what: str, model: Any, rows: Sequence[Row]) -> Trained:
     return Trained(what, pickle.dumps(model, protocol=5), right / len(rows))
 
 
+def require_pickles(folder: Path) -> None:
+    """Raises ModelError where the registry's owner does not allow what the demo's models are."""
+    if (folder / REGISTRY_FILE).exists() and not Registry(folder).policy().allow_pickle:
+        raise ModelError(
+            f"{folder / REGISTRY_FILE} does not allow pickles, and the demo's two models are some",
+            way_out="add `allow_pickle: true` to it, or play the demo in a folder of its own",
+        )
+
+
 def register(folder: Path, models: Sequence[Trained], now: datetime) -> list[Manifest]:
     """Add them as `shuttle:1`, `shuttle:2`; where other content has that number, under the next free one.
 
     Raises ModelError, also where the registry's owner does not allow pickles.
     """
+    require_pickles(folder)
     registry = Registry(folder)
-    if not registry.policy().allow_pickle:
+    if not registry.policy().allow_pickle:  # there is none yet
         registry = Registry.create(folder, Policy(allow_pickle=True))
     standing = {listed.ref: listed.manifest for listed in registry.list()}
     added: list[Manifest] = []

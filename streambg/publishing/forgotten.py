@@ -125,11 +125,14 @@ def _hidden(site: Site, spot: Spot, at: int, floor: int) -> int | None:
     raw = {**site.reader, "enable.partition.eof": True, "isolation.level": "read_uncommitted"}
     parse = dead_letter_tail if spot[0] == site.dead_letters else output_tail
     largest: int | None = None
+    full = True  # else the end was reached; somebody who writes on must not keep this reading
     consumer = site.clients.consumer(raw)
     try:
-        while page := read_on(consumer, {spot: at}, CALL_TIMEOUT_S, PAGE, clients=site.clients):
-            at = (page[-1].offset() or 0) + 1
+        while full:
+            page = read_on(consumer, {spot: at}, CALL_TIMEOUT_S, PAGE, clients=site.clients)
+            full = len(page) == PAGE
             for message in page:
+                at = (message.offset() or 0) + 1
                 if message.key() == KEY and message.value() is None:
                     return NOTHING_LEFT
                 tail = parse(message)

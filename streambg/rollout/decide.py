@@ -55,7 +55,7 @@ class Look:
     def stale(self) -> str | None:
         """Why the evidence says nothing about now."""
         if self.written_ms is None:
-            return "there is no evidence: is the comparator running?"
+            return "there is no evidence yet: is the comparator running, and do events come?"
         age = self.now_ms - self.written_ms
         if age > STALE_MS:
             return (

@@ -142,7 +142,7 @@ class Collector:
             view = read_live_view(self._pipeline.redis, self._pipeline.name)
         except StreambgError as error:
             return None, error.what
-        return view, "" if view is not None else "no live view: is the comparator running?"
+        return view, "" if view is not None else "no live view: nothing was compared of late, or no comparator runs"
 
     def _verdict(self, state: ControlState) -> Told | None:
         case = case_of(state)

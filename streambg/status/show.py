@@ -117,7 +117,7 @@ def _superseding(each: Superseding) -> Text:
 def _evidence(status: Status) -> Text:
     evidence = status.evidence
     if evidence is None:
-        return Text("evidence: none; it needs two deployments that score, and a comparator")
+        return Text("evidence: none yet; it needs two deployments that score, a comparator, and events")
     agreement = "nothing compared yet" if evidence.agreement is None else f"{evidence.agreement:.3%} agree"
     source = "" if evidence.source == "redis" else " (from the evidence topic, some seconds old)"
     return Text(

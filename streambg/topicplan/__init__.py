@@ -1,6 +1,6 @@
 """The topics of a pipeline: declared in topics/*.yaml, compared with the broker, created and grown, never shrunk."""
 
-from streambg.topicplan.broker import apply, check, connect, ensure, plan
+from streambg.topicplan.broker import apply, check, connect, ensure, plan, refuse_wrong_input
 from streambg.topicplan.declared import Declared, Part, Role, load_topics
 from streambg.topicplan.plan import Action, Found, diff
 
@@ -17,4 +17,5 @@ __all__ = [
     "ensure",
     "load_topics",
     "plan",
+    "refuse_wrong_input",
 ]

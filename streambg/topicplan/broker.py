@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from typing import Literal
 
 from confluent_kafka import KafkaError, KafkaException
@@ -17,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, bu
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from streambg.config import Pipeline
-from streambg.errors import Misconfigured
+from streambg.errors import Denied, Misconfigured
 from streambg.kafka import profiles
 from streambg.kafka.admin import ASK_S, REACHABLE_S, await_reachable, broker_count, describe
 from streambg.kafka.errors import translate
@@ -33,8 +34,6 @@ SETTLED_S = 10.0
 LOOK_S = 0.05
 # `up` and the demo on an empty broker: enough partitions for several members a color on one machine.
 LOCAL_PARTITIONS = 6
-# Who reads or writes by the input's offsets: a wrong name is refused where these start.
-PROCESSES: tuple[Role, ...] = ("scorer.blue", "scorer.green", "publisher", "comparator", "controller")
 
 Told = Callable[[Action], None]
 
@@ -151,18 +150,19 @@ def _not_shown(admin: AdminClient, action: Action) -> Iterator[str]:
 
 
 def check(pipeline: Pipeline, admin: AdminClient, role: Role | None = None) -> None:
-    """Raises Misconfigured where a process must not start: topics missing, or partitions unequal (both numbers);
-    ConfigError where the file names another input than the one that this pipeline reads.
+    """Raises Misconfigured where nobody may go on: topics missing, or partitions unequal (both numbers); ConfigError
+    where the file names another input than the one that this pipeline reads.
 
     role: look only at the topics that this role writes or reads; it may not be allowed to see others.
     """
     declared = [each for each in load_topics(pipeline) if role is None or role in (*each.writers, *each.readers)]
     found = describe(admin, [each.name for each in declared])
-    if role in PROCESSES:
-        refuse_other_input(pipeline, declared, found, role)
+    refuse_other_input(pipeline, declared, found, role)
     missing = [each for each in declared if each.name not in found]
     if missing:
         own = any(each.part == "input" for each in missing)
+        if own:
+            refuse_new_input(pipeline, found)
         raise Misconfigured(
             f"{'this topic does' if len(missing) == 1 else 'these topics do'} not exist at {pipeline.kafka.bootstrap}: "
             + ", ".join(f"`{each.name}`" for each in missing),
@@ -173,6 +173,14 @@ def check(pipeline: Pipeline, admin: AdminClient, role: Role | None = None) -> N
         raise Misconfigured("\n".join(wrong), way_out="streambg topics plan shows what can be done")
 
 
+def refuse_wrong_input(pipeline: Pipeline, admin: AdminClient, declared: Sequence[Declared]) -> None:
+    """Before topics are made: raises ConfigError and Misconfigured where the input would be another one than so far."""
+    found = describe(admin, [each.name for each in declared])
+    with suppress(Denied):  # who makes topics need not be allowed to read them: whoever reads this input looks again
+        refuse_other_input(pipeline, declared, found)
+    refuse_new_input(pipeline, found)
+
+
 def ensure(pipeline: Pipeline, partitions: int = LOCAL_PARTITIONS) -> list[str]:
     """For a local start: create the topics that are missing, change none; what was done, in words.
 
@@ -180,8 +188,7 @@ def ensure(pipeline: Pipeline, partitions: int = LOCAL_PARTITIONS) -> list[str]:
     """
     admin = connect(pipeline)
     declared = load_topics(pipeline)
-    refuse_other_input(pipeline, declared, described := describe(admin, [each.name for each in declared]))
-    refuse_new_input(pipeline, described)
+    refuse_wrong_input(pipeline, admin, declared)
     there = read(admin, [each.name for each in declared])
     asked = None if pipeline.topics.input in there else partitions
     actions = diff(declared, there, broker_count(admin), asked)

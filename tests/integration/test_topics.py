@@ -20,7 +20,7 @@ from streambg.cli.topics import app
 from streambg.config import Pipeline, load
 from streambg.errors import ConfigError, Misconfigured, Unreachable
 from streambg.records.batch import describe
-from streambg.topicplan import Action
+from streambg.topicplan import Action, Role
 from streambg.topicplan.broker import read
 from streambg.topicplan.declared import PARTS as ALL_PARTS
 
@@ -215,14 +215,20 @@ def test_a_mistyped_input_is_refused_and_not_created(pipeline: Pipeline, admin: 
     producer = Producer({"bootstrap.servers": pipeline.kafka.bootstrap})
     producer.produce(pipeline.topics.control, b"{}", partition=0)
     producer.flush(20)
-    with pytest.raises(Misconfigured, match="has a history: its control log holds 1 records"):
-        topicplan.ensure(wrong)
+    for again in (topicplan.ensure, lambda wrong: topicplan.check(wrong, admin)):
+        with pytest.raises(Misconfigured, match="has a history: its control log holds 1 records"):
+            again(wrong)
+    for verb in (["plan"], ["apply", "--yes"]):
+        typed = CliRunner().invoke(app, [*verb, "--partitions", "1", "-p", str(wrong.file)]).exception
+        assert isinstance(typed, Misconfigured)
+        assert "has a history" in typed.what
     header = describe(batch(0, -1, 0, {0: Answer(0.5)}), right, 0)
     for name, value in (("streambg", b"not one of ours"), ("streambg", header), ("traceparent", b"x/0(")):
         producer.produce(pipeline.topics.predictions("blue"), b"", partition=0, headers=[(name, value)])
         producer.flush(20)
         if value == header:
-            for role in ("scorer.blue", "publisher", "comparator", "controller"):
+            roles: tuple[Role | None, ...] = ("scorer.blue", "publisher", "comparator", "controller", "operator", None)
+            for role in roles:
                 with pytest.raises(ConfigError, match=f"reads `{right}`, the file says `{right}z`") as caught:
                     topicplan.check(wrong, admin, role)
             assert f"input: {{topic: {right}}}" in caught.value.way_out

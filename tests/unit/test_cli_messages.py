@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -12,7 +13,9 @@ import typer
 import streambg
 from streambg import errors
 from streambg.cli.common import confirm
+from streambg.cli.control import weight_of
 from streambg.cli.main import main
+from streambg.cli.replay import _request
 from streambg.errors import ConfigError, ModelError, SessionEnded, StreambgError
 from streambg.models.policy import Policy, read_policy
 
@@ -138,3 +141,31 @@ def test_ctrl_c_at_a_question_is_ctrl_c_and_no_input_is_no_answer(monkeypatch: p
     answering(monkeypatch, EOFError)
     with pytest.raises(ConfigError, match="got no answer"):
         confirm("Do this?")
+
+
+@pytest.mark.parametrize(("text", "weight"), [("0.5%", 50), ("10", 1_000), ("1.25", 125), ("0", 0), (" 0.01 % ", 1)])
+def test_P3_a_weight_as_it_is_typed(text: str, weight: int) -> None:
+    assert weight_of(text) == weight
+
+
+@pytest.mark.parametrize(("text", "way_out"), [("0.5", "for percent write it: 0.5%"), ("101", "a weight is 0 to 100")])
+def test_P3_what_may_be_a_share_is_no_weight(text: str, way_out: str) -> None:
+    """Half of the keys, or half a percent of them: a pipeline file refuses it, too."""
+    with pytest.raises(ConfigError) as caught:
+        weight_of(text)
+    assert caught.value.way_out.startswith(way_out)
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [(["--against", "publised"], "no such side"), (["--last", "24"], "--last 24 has no unit")],
+)
+def test_what_a_replay_is_not_told_is_not_guessed(typed: list[str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        _request(["m:1"], *_asked(typed))
+
+
+def _asked(typed: list[str]) -> tuple[Any, ...]:
+    said = dict(zip(typed[::2], typed[1::2], strict=True))
+    span: Any = ([], [], said.get("--last"))
+    return said.get("--against", "published"), span, [], None, 1, True, None

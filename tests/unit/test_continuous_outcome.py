@@ -20,7 +20,7 @@ def test_each_step_says_what_became_of_it() -> None:
     world = World()
     world.candidate()
     world.start()
-    assert [passage.how for passage in passages(world.entries, world.rollout)] == ["in force", *["skipped"] * 3]
+    assert [passage.how for passage in passages(world.entries, world.rollout)] == ["in force", *["not yet"] * 3]
     world.act("advance")
     world.act("abort")
     found = passages(world.entries, world.rollout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from control_log import Log, two_colors
+from plans import plan
 from typer.main import get_command
 
 from streambg.cli.main import build
@@ -43,12 +44,15 @@ def test_whatever_is_refused_the_way_out_begins_with_a_verb_that_exists() -> Non
         (Phase.ABORTED, "promote", {"candidate": 1}, "streambg deploy green NAME:VERSION"),
         (Phase.WARM, "abort", {}, "streambg rollback"),
         (Phase.WARM, "deploy", {"color": "blue"}, "streambg retire blue; then the same again"),
+        (Phase.WARM, "deploy", {"color": "green"}, "streambg retire blue, then streambg deploy blue NAME:VERSION"),
+        (Phase.WARM, "retire", {"color": "green"}, "streambg retire blue, if that was meant; "),
+        (Phase.CANDIDATE, "retire", {"color": "blue"}, "streambg retire green, if that was meant; "),
         (Phase.WARM, "shift", {"candidate": 1, "weight": 1}, "streambg rollback; or streambg retire blue, then"),
     ],
 )
 def test_the_way_out_is_a_command(phase: Phase, verb: str, args: dict[str, object], way_out: str) -> None:
     log = in_phase(phase)
-    said = log.deploy("blue", "m:3") if verb == "deploy" else log.say(verb, **args)
+    said = log.deploy(str(args["color"]), "m:3") if verb == "deploy" else log.say(verb, **args)
     assert said.refusal is not None
     assert instead(verb, said.refusal, log.fold.state).startswith(way_out)
 
@@ -78,3 +82,14 @@ def test_what_is_paused_under_weight_or_sampled_has_its_own_way_out() -> None:
     refused = sampled.say("promote", candidate=1)
     assert refused.refusal is not None
     assert instead("promote", refused.refusal, sampled.fold.state).startswith("streambg shift 1; ")
+
+
+def test_a_rollout_over_more_weight_than_its_first_step_begins_behind_a_shift() -> None:
+    log = two_colors()
+    log.say("shift", candidate=1, weight=1_000)
+    said = log.say("rollout-start", candidate=1, plan=plan().text(), events=500)
+    assert said.refusal is not None
+    first = f"{plan().steps[0].weight / 100:g}"
+    assert instead("rollout-start", said.refusal, log.fold.state) == (
+        f"streambg shift {first}, then streambg rollout start"
+    )

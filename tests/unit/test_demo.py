@@ -20,7 +20,8 @@ from streambg.demo.reckoning import behind, letters_problems
 from streambg.demo.result import Done, Result, render
 from streambg.demo.screen import Numbers, Screen
 from streambg.demo.timeline import LAST_WORD, STEPS, Do, Step, due, may_send
-from streambg.errors import ConfigError
+from streambg.errors import ConfigError, ModelError
+from streambg.models.policy import Policy
 from streambg.models.registry import Registry
 from streambg.process.usage import cpu_seconds
 from streambg.records.outcome import DeadLetter
@@ -311,3 +312,11 @@ def test_a_storys_stream_keeps_events_for_the_steps_to_come() -> None:
     """However late a machine decides: what a step waits for has not been sent before it was entered."""
     steps = [plans.Step(weight, 3_000) for weight in (0, 1_000, 5_000)]
     assert [deciding._may_send(plans.plan(*steps), step, 36_000) for step in range(3)] == [28_500, 32_250, 36_000]
+
+
+def test_a_registry_without_pickles_is_said_before_servers_start(tmp_path: Path) -> None:
+    train.require_pickles(tmp_path / "models")
+    Registry.create(tmp_path / "models", Policy(python_allow=["mymodel"]))
+    with pytest.raises(ModelError, match=r"registry\.yaml does not allow pickles") as caught:
+        train.require_pickles(tmp_path / "models")
+    assert caught.value.way_out.startswith("add `allow_pickle: true` to it")

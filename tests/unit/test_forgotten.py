@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streambg.publishing import forgotten
 from streambg.publishing.forgotten import Forgotten, ending_forgotten, require_outcomes
-from streambg.publishing.resume import NOTHING_LEFT
+from streambg.publishing.resume import NOTHING_LEFT, Tail
 
 SITE: Any = SimpleNamespace(
     output="out", dead_letters="dead", cutovers="cuts", group="publisher", transactional_id="p.0", clients=None
@@ -70,3 +70,25 @@ def test_P24_what_could_not_be_left_open_is_not_called_ended(monkeypatch: pytest
     with pytest.raises(Forgotten), ending_forgotten(SITE, ADMIN, {"p.0"}, POSITION, lambda _text: None):
         raise Forgotten("positions are pending")
     assert warned == []
+
+
+def test_P24_hidden_millions_are_read_in_pages_and_only_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who goes on writing there must not keep a publisher from starting."""
+    closed: list[bool] = []
+    starts: list[int] = []
+
+    def read_on(_consumer: object, spots: dict[Any, int], _timeout: float, limit: int, **_: object) -> list[Any]:
+        [at] = spots.values()
+        starts.append(at)
+        found = range(at, min(at + limit, 15))
+        return [SimpleNamespace(offset=lambda at=at: at, key=lambda: b"k", value=lambda: b"v") for at in found]
+
+    monkeypatch.setattr(forgotten, "PAGE", 2)
+    monkeypatch.setattr(forgotten, "read_on", read_on)
+    monkeypatch.setattr(forgotten, "output_tail", lambda message: Tail(100 - message.offset(), 3))
+    clients = SimpleNamespace(consumer=lambda _: SimpleNamespace(close=lambda: closed.append(True)))
+    site: Any = SimpleNamespace(reader={}, dead_letters="dead", clients=clients)
+    assert forgotten._hidden(site, ("out", 0), 10, 3) == 90
+    assert forgotten._hidden(site, ("out", 0), 10, 4) is None, "another pipeline's, of before"
+    assert starts == [10, 12, 14] * 2
+    assert closed == [True, True]
