@@ -74,10 +74,12 @@ def bucket(salt: int, key: bytes) -> int:
     return int(xxhash.xxh3_64(key, seed=salt).intdigest() % 10_000)
 
 
-def read(bootstrap: str, name: str, partitions: int) -> Raw:
-    topics = [f"{name}-events", f"{name}-answers", *(f"{name}.predictions.{color}" for color in ("blue", "green"))]
+def read(bootstrap: str, name: str, partitions: int, events: str = "", answers: str = "") -> Raw:
+    """events, answers: the input and the output topic, where they are not those of the tests' own pipelines."""
+    events, answers = events or f"{name}-events", answers or f"{name}-answers"
+    topics = [events, answers, *(f"{name}.predictions.{color}" for color in ("blue", "green"))]
     messages = {topic: visible(bootstrap, topic, partitions) for topic in [*topics, f"{name}.dead-letters"]}
-    given = {(m.partition() or 0, m.offset() or 0): (m.key(), m.value()) for m in messages[f"{name}-events"]}
+    given = {(m.partition() or 0, m.offset() or 0): (m.key(), m.value()) for m in messages[events]}
     batches: dict[tuple[str, int], list[Batch]] = {}
     for color in ("blue", "green"):
         for number in range(partitions):
@@ -85,7 +87,7 @@ def read(bootstrap: str, name: str, partitions: int) -> Raw:
         for message in messages[f"{name}.predictions.{color}"]:
             batches[color, message.partition() or 0].append(_batch(message))
     came: dict[tuple[int, int], Came] = {}
-    for message in messages[f"{name}-answers"]:
+    for message in messages[answers]:
         [(_, header)] = [pair for pair in message.headers() or [] if pair[0] == "streambg"]  # type: ignore[misc] # pairs
         said = HEADER.fullmatch(header.decode())  # type: ignore[union-attr] # bytes
         assert said is not None

@@ -72,7 +72,7 @@ def adopt(
     Shows what it would do, what speaks against it, and the steps; --yes does it. Exit code 5 while something speaks
     against it, such as members of the old group.
     """
-    config = connected_pipeline(pipeline)
+    config = connected_pipeline(pipeline, by_offsets=True)
     said = Said(actor(), reason)
     if give_back:
         if model is not None or reset is not None:

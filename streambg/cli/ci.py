@@ -95,7 +95,7 @@ def validate(
     needs them stays open, and nothing is promoted on that.
     """
     wanted = Validation(model, since_of(last), directory, accept_contract_change, workers, rate)
-    config = connected_pipeline(pipeline, "operator")
+    config = connected_pipeline(pipeline, "operator", by_offsets=True)
     began = datetime.now(UTC)
     with Stopping() as stopping, counted("events") as show:
         stopping.listen()
@@ -163,7 +163,7 @@ def deploy_(
     """
     seconds = _seconds(timeout)
     share = weight_of(sample) if sample is not None else None
-    config = connected_pipeline(pipeline, "operator")
+    config = connected_pipeline(pipeline, "operator", by_offsets=True)
     said = Said(actor(), reason or f"ci deploy {model}")
     until = time.monotonic() + seconds if wait else None
     wanted = Wanted(model, said, until, share, gives_up_rollback, accept_contract_change)

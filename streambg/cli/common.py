@@ -80,13 +80,14 @@ def load_pipeline(path: Path) -> Pipeline:
     return load(path, os.environ)
 
 
-def connected_pipeline(path: Path, role: Role | None = None) -> Pipeline:
+def connected_pipeline(path: Path, role: Role | None = None, *, by_offsets: bool = False) -> Pipeline:
     """The pipeline file, its broker reachable and its topics there. Raises ConfigError, Unreachable, Misconfigured.
 
-    role: whose rights are enough; only the topics that it reads and writes are looked at.
+    role: whose rights are enough; only the topics that it reads and writes are looked at. by_offsets: what is asked or
+    said is about the input's offsets, so the file must name the input that this pipeline reads.
     """
     pipeline = load_pipeline(path)
-    topicplan.check(pipeline, topicplan.connect(pipeline), role)
+    topicplan.check(pipeline, topicplan.connect(pipeline), role, by_offsets=by_offsets)
     return pipeline
 
 

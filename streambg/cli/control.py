@@ -53,8 +53,6 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Even where the candi
 def weight_of(text: str) -> int:
     """`10`, `10%` or `12.34` as hundredths of a percent. Raises ConfigError; `0.5` may mean a half, and is refused."""
     try:
-        if text.strip().startswith("0.") and not text.strip().endswith("%"):
-            raise ConfigError(f"{text!r} may be a share or percent", way_out=f"for percent write it: {text.strip()}%")
         weight = Decimal(text.strip().removesuffix("%")) * 100
         if weight != weight.to_integral_value() or not 0 <= weight <= 10_000:
             raise InvalidOperation
@@ -62,6 +60,8 @@ def weight_of(text: str) -> int:
         raise ConfigError(
             f"{text!r} is no weight", way_out="a weight is 0 to 100 percent with at most two decimals: 10, 10%, 12.34"
         ) from None
+    if 0 < weight < 100 and not text.strip().endswith("%"):
+        raise ConfigError(f"{text!r} may be a share or percent", way_out=f"for percent write it: {text.strip()}%")
     return int(weight)
 
 
@@ -134,7 +134,7 @@ def deploy(  # noqa: PLR0913 - Typer's form: an option is an argument
     differ, or answers are missing, it is refused with exit code 14.
     """
     slot, share, begin = color_of(color), weight_of(sample) if sample is not None else None, _start_of(start)
-    config = connected_pipeline(pipeline)
+    config = connected_pipeline(pipeline, by_offsets=True)
     # a rescore brings nothing new: it is live's own digest (P29)
     with stderr.status(f"Asking live and {model} the newest events ..."):
         found = None if rescore else contract(config, model)
@@ -185,7 +185,7 @@ def _without_scorer(config: Pipeline, color: Color) -> tuple[str, ...]:
 
 @app.command(epilog="Example:  streambg shift 10%")
 def shift(
-    weight: Annotated[str, typer.Argument(help="The candidate's share of the keys: 0 to 100, two decimals")],
+    weight: Annotated[str, typer.Argument(help="The candidate's share of the keys in percent: 10, 12.34, 0.5%")],
     force: ForceOption = False,
     reason: ReasonOption = "",
     candidate: CandidateOption = None,

@@ -50,7 +50,7 @@ def accept_gap(
         raise Refused("accept-gap needs a --reason: it stands in the control log", way_out="say why")
     if output is Output.JSON and not yes:
         raise ConfigError("--output json asks nobody", way_out="add --yes")
-    config = connected_pipeline(pipeline)
+    config = connected_pipeline(pipeline, by_offsets=True)
     with verbs.client(config) as control:
         gap = gaps.decide(gaps.measure(config, partition, control.state()), first, end)
         if not yes:

@@ -37,7 +37,7 @@ MAX_LAST = 400_000
 
 @app.command("preview", epilog="Example:  streambg preview --weight 50;  streambg preview --weight 100 --last 100000")
 def show(
-    weight: Annotated[str, typer.Option(help="The candidate's share of the keys: 0 to 100, two decimals")],
+    weight: Annotated[str, typer.Option(help="The candidate's share of the keys in percent: 10, 12.34, 0.5%")],
     last: Annotated[
         str,
         typer.Option(metavar="EVENTS", help=f"Of about so many of the newest events, {MAX_LAST:,} at the most."),
@@ -50,7 +50,7 @@ def show(
     From the answers that both colors gave already; nothing is scored, and nothing changes.
     """
     share, newest = weight_of(weight), events_of(last, MAX_LAST)
-    config = connected_pipeline(pipeline)
+    config = connected_pipeline(pipeline, by_offsets=True)
     with verbs.client(config) as control:
         state = control.state()
     reader = {**profiles.reader(config, verbs.CLIENT), **verbs.QUIET}

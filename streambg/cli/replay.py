@@ -107,7 +107,7 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
             model or [], against, (begin or [], end or [], last), partition or [], rate, workers, labels, as_if_weight
         )
         request = replace(request, publish_to=publish_to)
-    config = connected_pipeline(pipeline, "audit")
+    config = connected_pipeline(pipeline, "audit", by_offsets=True)
     try:
         with Stopping() as stopping, _bars() as progress:
             # a second Ctrl-C does not wait for the window under way
@@ -130,8 +130,8 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
     raise typer.Exit(report.exit_code)
 
 
-# What an interrupted replay reads, and for whom, was pinned when it began.
 SIDES = (PUBLISHED, *COLORS)
+# What an interrupted replay reads, and for whom, was pinned when it began.
 PINNED = ("model", "against", "begin", "end", "last", "partition", "labels", "as_if_weight", "publish_to", "rows")
 
 

@@ -62,7 +62,7 @@ def status(
 
     With --watch and --output json it prints one line of JSON a look; --check then judges the last one.
     """
-    config = connected_pipeline(pipeline)
+    config = connected_pipeline(pipeline, by_offsets=True)
     collector = Collector(config, ignore_record or ())
     if watch:
         fine = _watch(_looks(collector, config, interval), output)

@@ -63,7 +63,7 @@ def watch_registry(
     seconds = _seconds(interval)
     if name is not None and pull is not None:
         raise ConfigError("--name and --pull both name the model", way_out="leave out --name")
-    config = connected_pipeline(pipeline, "operator")
+    config = connected_pipeline(pipeline, "operator", by_offsets=True)
     rollouts.plan_of(config)
     source = InRegistry(config, name) if pull is None else Mlflow.at(config, pull, mlflow)
     watch = RegistryWatch(config, source)

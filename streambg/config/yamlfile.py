@@ -148,8 +148,10 @@ def _tree(text: str, file: str) -> Any:
         ) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = text.splitlines()[mark.line : mark.line + 1] if mark else []
-        hint = "put a value with { or } in quotes" if "${" in "".join(line) else ""
+        # an open { is noticed on a later line
+        first, last = (each.line if each else 0 for each in (error.context_mark or mark, error.problem_mark or mark))
+        where = "".join(text.splitlines()[first : last + 1])
+        hint = "put a value with { or } in quotes" if "${" in where else ""
         raise ConfigError(
             f"{file}:{mark.line + 1 if mark else 1}: no YAML: {error.problem or error.context}", way_out=hint
         ) from None

@@ -9,8 +9,8 @@ from streambg.control.state import ControlState, Phase
 from streambg.records.source import other
 
 LOOK = "streambg status"
-# Those that move traffic to a candidate, or begin to.
 _BEGINS_AT = re.compile(r"the plan begins at (\S+) %")
+# Those that move traffic to a candidate, or begin to.
 _FORWARD = frozenset({"shift", "promote", "rollout-start"})
 
 
@@ -41,7 +41,7 @@ def over(rollout: Rollout, state: ControlState) -> str:
     if state.candidate is None:
         another = f"the next candidate's: {start}"
     elif state.weight > first:
-        another = f"another one: streambg shift {first / 100:g}, then {start}"
+        another = f"another one: streambg shift {first / 100:g}%, then {start}"
     else:
         another = f"another one: {start}"
     return f"rollout {rollout.id} is over, {rollout.stage} by {rollout.ended_by}; {another}"
@@ -73,7 +73,7 @@ def _candidate(verb: str, refusal: str, state: ControlState) -> str:
                 f"streambg retire {_other(state)}, if that was meant; after streambg promote the old live color can be"
             )
         case "rollout-start" if found := _BEGINS_AT.match(refusal):
-            return f"streambg shift {found[1]}, then streambg rollout start"
+            return f"streambg shift {found[1]}%, then streambg rollout start"
         case "promote" if candidate is not None and candidate.sample is not None:
             return "streambg shift 1; then streambg promote"
     return LOOK

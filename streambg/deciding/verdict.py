@@ -328,19 +328,20 @@ def _watch(gate: Gate, findings: Findings) -> Verdict:
     Each metric gets its share of the false alarms: all together are `ALARM_AT` events apart on average.
     """
     found = _harm(gate, findings)
-    if not found:
+    labelled = findings.by_label is not None and findings.by_label.matched > 0
+    unseen = tuple(metric.name for metric in gate.deciding if metric.needs_label and not labelled)
+    if not found and not unseen:
         return Verdict("continue", ("no goal or guardrail can show harm after the promote",))
     alarms = tuple(_alarms(gate, findings))
     if alarms:
         return Verdict("abort", alarms[:MAX_REASONS])
-    blind = findings.by_label is None
-    unseen = {metric.name for metric in gate.deciding if metric.needs_label and blind}
     said = tuple(
-        f"{name}: no labels were read"
-        if name in unseen
-        else f"{name}: evidence of harm {value:,.0f}, {_acted_on(found)}"
+        f"{name}: evidence of harm {value:,.0f}, {_acted_on(found)}"
         for name, value in found.items()
+        if name not in unseen
     )
+    if unseen:  # an evidence of 0 would read like: all is well
+        said = (f"{', '.join(unseen)}: no labels were read", *said)
     return Verdict("continue", said[:MAX_REASONS])
 
 

@@ -115,6 +115,13 @@ class Look:
             raise translate(error, f"asking for the ends of {topic}/{partition}") from error
         return int(low), int(high)
 
+    def ranges(self, spots: Collection[Spot]) -> dict[Spot, tuple[int, int]]:
+        """(first, end) offset of each, in two requests a broker. Raises as `ends`."""
+        try:
+            return ranges(self._consumer, spots, TIMEOUT_S)
+        except KafkaException as error:
+            raise translate(error, "asking for the ends of partitions") from error
+
     def read_on(self, starts: Mapping[Spot, int], limit: int | None = None) -> dict[Spot, list[Message]]:
         """Per partition the records from its start on, see `read_on`. Raises as `ends`, and Gap."""
         found: dict[Spot, list[Message]] = {spot: [] for spot in starts}

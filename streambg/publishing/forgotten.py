@@ -13,7 +13,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 
 import structlog
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, but not by the package's own stubs
     AdminClient,
     OffsetSpec,
@@ -25,7 +33,7 @@ from streambg.kafka.membership import members
 from streambg.publishing.fencing import KEY, committed_now, leave_open
 from streambg.publishing.resume import NOTHING_LEFT
 from streambg.publishing.site import Site
-from streambg.publishing.tail import dead_letter_tail, output_tail
+from streambg.publishing.tail import letter_says, output_says
 
 # Who is alive may have a transaction open where it published before: it ends with its session, or 10 s later by the
 # broker, which looks every 10 s.
@@ -34,8 +42,9 @@ PATIENCE_S = 22.0
 ALONE_S = 5.0
 LOOK_AGAIN_S = 0.1
 CALL_TIMEOUT_S = 5
-# Hidden records that are looked at at once: an open transaction of somebody else may hide millions.
+# Hidden records that are looked at at once, and the time for all of them: there may be millions behind the first.
 PAGE = 20_000
+READ_S = 10.0
 
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the client has no types here
 
@@ -87,10 +96,10 @@ def require_outcomes(
     then each session says so. begins, floors: as in `read_tails`.
     """
     spots = [(topic, number) for topic in (site.output, site.dead_letters) for number in settled]
-    for spot, stable in _open(site, admin, spots, patience).items():
+    for spot, (stable, end) in _open(site, admin, spots, patience).items():
         topic, number = spot
         elder = topic == site.output and stable < begins[number]  # somebody's of before this pipeline
-        hides = None if elder else _hidden(site, spot, stable, floors[number])
+        hides = None if elder else _hidden(site, spot, (stable, end), floors[number])
         if hides is not None and hides > settled[number]:
             raise Forgotten(f"{topic}/{number}: a transaction that nobody has open hides log offset {stable} on")
         log.warning("hidden_outcomes", topic=topic, partition=number, log_offset=stable, source=hides)
@@ -98,12 +107,12 @@ def require_outcomes(
             alarm(f"{topic}/{number}: outcomes up to source offset {hides} are committed, and hidden by an open end")
 
 
-def _open(site: Site, admin: AdminClient, spots: Iterable[Spot], patience: float) -> dict[Spot, int]:
-    """Where a transaction that is open now stays open: the last stable offset there."""
+def _open(site: Site, admin: AdminClient, spots: Iterable[Spot], patience: float) -> dict[Spot, tuple[int, int]]:
+    """Where a transaction that is open now stays open: the last stable offset and the end there."""
     written = _ends(admin, spots, IsolationLevel.READ_UNCOMMITTED)
     deadline = site.clients.now() + patience
     stable = _ends(admin, written, IsolationLevel.READ_COMMITTED)
-    while hiding := {spot: end for spot, end in stable.items() if end < written[spot]}:
+    while hiding := {spot: (end, written[spot]) for spot, end in stable.items() if end < written[spot]}:
         if site.clients.now() > deadline:
             break
         site.clients.wait(LOOK_AGAIN_S)
@@ -117,30 +126,42 @@ def _ends(admin: AdminClient, spots: Iterable[Spot], level: IsolationLevel) -> d
     return {(each.topic, each.partition): future.result().offset for each, future in futures.items()}
 
 
-def _hidden(site: Site, spot: Spot, at: int, floor: int) -> int | None:
-    """The largest source offset of this pipeline's outcomes from a log offset on, also of those that nobody sees.
+def _hidden(site: Site, spot: Spot, hides: tuple[int, int], floor: int) -> int | None:
+    """The largest source offset of this pipeline's outcomes in [last stable offset, end), also of those nobody sees.
 
-    What was written to be aborted, and was forgotten in its turn, is above all of them: nobody may ever see it.
+    None where the first record there, which is the open transaction's, is somebody else's. What was written to be
+    aborted, and was forgotten in its turn, is above all of them: nobody may ever see it.
     """
     raw = {**site.reader, "enable.partition.eof": True, "isolation.level": "read_uncommitted"}
-    parse = dead_letter_tail if spot[0] == site.dead_letters else output_tail
+    at, end = hides
     largest: int | None = None
-    full = True  # else the end was reached; somebody who writes on must not keep this reading
+    deadline = site.clients.now() + READ_S
     consumer = site.clients.consumer(raw)
     try:
-        while full:
-            page = read_on(consumer, {spot: at}, CALL_TIMEOUT_S, PAGE, clients=site.clients)
-            full = len(page) == PAGE
+        while at < end:
+            page = read_on(consumer, {spot: at}, deadline - site.clients.now(), PAGE, clients=site.clients)
+            if not page:
+                break  # what is left are markers
             for message in page:
-                at = (message.offset() or 0) + 1
-                if message.key() == KEY and message.value() is None:
-                    return NOTHING_LEFT
-                tail = parse(message)
-                if tail is not None and tail.epoch >= floor:
-                    largest = tail.offset if largest is None else max(largest, tail.offset)
+                source = _source(message, spot[0] == site.dead_letters, floor)
+                if source == NOTHING_LEFT or (source is None and largest is None):
+                    return source
+                largest = max(largest or 0, source or 0)
+            at = (page[-1].offset() or 0) + 1
     finally:
         consumer.close()
     return largest
+
+
+def _source(message: Message, letters: bool, floor: int) -> int | None:
+    """Which event of this pipeline it is about."""
+    if message.key() == KEY and message.value() is None:
+        return NOTHING_LEFT
+    try:
+        tail = letter_says(message)[0] if letters else output_says(message)
+    except ValueError:
+        return None
+    return tail.offset if tail.epoch >= floor else None
 
 
 @contextmanager

@@ -46,8 +46,8 @@ def read_tails(
         found: dict[Spot, Tail | None] = {}
         todo: dict[Spot, Parse] = {}
         for partition in floors:
-            todo[output, partition] = output_tail
-            todo[dead_letters, partition] = dead_letter_tail
+            todo[output, partition] = _output_tail
+            todo[dead_letters, partition] = _dead_letter_tail
         ends = ranges(consumer, todo, WATERMARK_TIMEOUT_S)
         for partition, begin in begins.items():
             low, high = ends[output, partition]
@@ -91,27 +91,39 @@ def _last_records(
     return last
 
 
-def output_tail(message: Message) -> Tail | None:
-    """What a record of the output says; None for a superseding one, and with a warning for a foreign one."""
-    header = find_header(message.headers()) or b""  # type: ignore[arg-type] # confluent-kafka types values as str | bytes | None
-    if header.endswith(SUPERSEDES):
-        return None  # a million may stand there (P36): not worth more than a look
-    try:
-        outcome = parse_header(header)
-    except ValueError as error:
-        log.warning("foreign_record", topic=message.topic(), offset=message.offset(), why=str(error))
-        return None
+def output_says(message: Message) -> Tail:
+    """What a record of the output says, a superseding one, too. Raises ValueError for a foreign one."""
+    outcome = parse_header(_header(message))
     return Tail(outcome.source.offset, outcome.epoch)
 
 
-def dead_letter_tail(message: Message) -> Tail | None:
-    """What a record of the dead letters says; None as in `output_tail`."""
+def letter_says(message: Message) -> tuple[Tail, bool]:
+    """What a record of the dead letters says, and whether it supersedes. Raises ValueError for a foreign one."""
+    letter = decode_dead_letter(message.value() or b"")
+    return Tail(letter.source.offset, letter.epoch), letter.supersedes
+
+
+def _header(message: Message) -> bytes:
+    return find_header(message.headers()) or b""  # type: ignore[arg-type] # confluent-kafka types values as str | bytes | None
+
+
+def _output_tail(message: Message) -> Tail | None:
+    if _header(message).endswith(SUPERSEDES):
+        return None  # a million may stand there (P36): not worth more than a look
     try:
-        letter = decode_dead_letter(message.value() or b"")
+        return output_says(message)
     except ValueError as error:
         log.warning("foreign_record", topic=message.topic(), offset=message.offset(), why=str(error))
         return None
-    return None if letter.supersedes else Tail(letter.source.offset, letter.epoch)
+
+
+def _dead_letter_tail(message: Message) -> Tail | None:
+    try:
+        tail, supersedes = letter_says(message)
+    except ValueError as error:
+        log.warning("foreign_record", topic=message.topic(), offset=message.offset(), why=str(error))
+        return None
+    return None if supersedes else tail
 
 
 def first_stamped(
@@ -159,7 +171,7 @@ def _outcome_from(clients: Clients, consumer: Consumer, spot: Spot, at: int) -> 
             return None
         if error is not None:
             raise KafkaException(error)
-        tail = output_tail(message) if find_header(message.headers()) else dead_letter_tail(message)  # type: ignore[arg-type] # as in output_tail
+        tail = _output_tail(message) if _header(message) else _dead_letter_tail(message)
         if tail is not None:
             return message.offset() or 0, tail
     raise SessionEnded(f"{spot[0]}/{spot[1]} was not read within {DEADLINE_S:g} s")

@@ -62,7 +62,7 @@ def refuse_new_input(pipeline: Pipeline, found: Mapping[str, object]) -> None:
 def sources(pipeline: Pipeline, spots: Sequence[tuple[str, int]]) -> set[str]:
     """The input topics that the newest batch of each predictions partition names. Raises Unreachable, Denied."""
     with Look(_reader(pipeline)) as look:
-        newest = {spot: high - 1 for spot in spots for low, high in [look.ends(*spot)] if high > low}
+        newest = {spot: high - 1 for spot, (low, high) in look.ranges(spots).items() if high > low}
         read = look.read_on(newest, limit=1)
     records = [record_of(message) for messages in read.values() for message in messages]
     said = (source_topic(find_header(record.headers) or b"") for record in records)

@@ -9,6 +9,7 @@ PARTITION = "tests/unit/test_partition.py::"
 SESSIONS = "tests/unit/test_sessions.py::"
 MACHINE = "tests/unit/test_control_machine.py::"
 FENCING = "tests/unit/test_fencing.py::"
+FORGOTTEN = "tests/unit/test_forgotten.py::"
 TAIL = "tests/unit/test_tail.py::"
 
 BREAKS = (
@@ -177,6 +178,38 @@ BREAKS = (
         "streambg/publishing/tail.py",
         "            ends[output, partition] = (min(max(low, begin), high), high)\n",
         "            ends[output, partition] = (low, high)\n",
+    ),
+    Break(
+        24,
+        "who came to life meanwhile is fenced with what the broker forgot",
+        FORGOTTEN + "test_P24_who_came_to_life_meanwhile_is_not_fenced",
+        "streambg/publishing/forgotten.py",
+        "dead = set(ids) - (members(admin, site.group) - {site.transactional_id})",
+        "dead = set(ids)",
+    ),
+    Break(
+        24,
+        "what was decided for is ended with what was not",
+        FORGOTTEN + "test_P24_only_outcomes_above_settled_are_ended",
+        "streambg/publishing/forgotten.py",
+        "if hides is not None and hides > settled[number]:",
+        "if hides is not None:",
+    ),
+    Break(
+        24,
+        "somebody else's open transaction is taken for one that was forgotten",
+        FORGOTTEN + "test_P24_whose_transaction_hides_what",
+        "streambg/publishing/forgotten.py",
+        "if source == NOTHING_LEFT or (source is None and largest is None):",
+        "if source == NOTHING_LEFT:",
+    ),
+    Break(
+        24,
+        "a partition that the end does not reach is passed",
+        FENCING + "test_P24_what_is_left_open_reaches_every_partition_or_says_which_error_kept_it_from_there",
+        "streambg/publishing/fencing.py",
+        "    if errors:\n        raise KafkaException(errors[0])\n",
+        "",
     ),
     Break(
         25,

@@ -6,8 +6,13 @@ import json
 import math
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
+from evidence_again import evidence
+from waiting import until
+
+from chaos.repeats import bit_equal
 from chaos.scenario import scenario
 from chaos.world import World, wait_s
 from streambg.errors import StreambgError
@@ -33,11 +38,13 @@ ROUNDING = 1e-9
 @scenario(
     "T1",
     "clocks off by an hour, and in steps, each process another",
-    "same value per position and color, 0/0",
+    "same value per position and color, evidence (so the verdict) bit-equal, 0/0",
     counts=(3, 12, 40),
 )
 def wrong_clocks(world: World, count: int) -> bool:
-    """Scorers and publisher. The broker and the senders of commands agree: a command is judged by both (P5)."""
+    """Scorers, publisher, comparator. Broker and senders of commands agree: a command is judged by both (P5)."""
+    world.members.start("comparator", "comparator")
+    until(lambda: evidence(world.run), 60, "the first evidence")
     libraries = f"{_waiting_by_the_fake_clock(world.run.folder)} {_library()}"
     (world.run.folder / "sitecustomize.py").write_text(SLEEP)  # the folder stands first on the processes' path
     for name in world.members.names():
@@ -59,6 +66,7 @@ def wrong_clocks(world: World, count: int) -> bool:
         wait_s(at, STEP_EVERY_S)
         world.recovered(at)
         world.injections += 1
+    world.checks.append(partial(bit_equal, world))
     return _values_right(world)
 
 

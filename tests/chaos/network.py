@@ -32,9 +32,9 @@ def delayed_end(world: World, count: int) -> bool:
     return world.members["publisher.0"].troubles - before >= count
 
 
-@scenario("C3", "TxnOffsetCommit delayed", "0/0", counts=(1, 4, 50), proxied=PUBLISHER)
+@scenario("C3", "TxnOffsetCommit delayed, or its response lost", "0/0", counts=(2, 4, 50), proxied=PUBLISHER)
 def delayed_offsets(world: World, count: int) -> bool:
-    return _held(world, count, TXN_OFFSET_COMMIT)
+    return _held(world, count // 2, TXN_OFFSET_COMMIT) and _lost(world, count - count // 2, TXN_OFFSET_COMMIT)
 
 
 @scenario("C4", "Produce delayed past the end of its session", "0 leaked", counts=(1, 4, 50), proxied=PUBLISHER)
@@ -44,11 +44,15 @@ def delayed_produce(world: World, count: int) -> bool:
 
 @scenario("C2", "response of EndTxn lost", "0/0", counts=(2, 6, 200), proxied=PUBLISHER)
 def lost_response(world: World, count: int) -> bool:
+    return _lost(world, count, END_TXN)
+
+
+def _lost(world: World, count: int, key: int) -> bool:
     for _ in range(count):
         world.pause(1, 2)
         at = time.monotonic()
-        fault = world.proxy.set(Fault(frozenset({END_TXN}), drop_response=True, limit=1))
-        until(partial(getattr, fault, "hits"), 20, "an EndTxn")
+        fault = world.proxy.set(Fault(frozenset({key}), drop_response=True, limit=1))
+        until(partial(getattr, fault, "hits"), 20, f"a request with key {key}")
         world.proxy.lift(fault)
         world.recovered(at + LATE_S)
         world.injections += 1

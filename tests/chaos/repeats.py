@@ -30,11 +30,11 @@ def kill_comparator(world: World, count: int) -> bool:
         world.pause(2, 9)  # before and after a snapshot, one every 5 s
         world.members.kill("comparator")
         world.injections += 1
-    world.checks.append(partial(_bit_equal, world))
+    world.checks.append(partial(bit_equal, world))
     return True
 
 
-def _bit_equal(world: World) -> bool:
+def bit_equal(world: World) -> bool:
     """Positions, fold states, sums, histograms, alarms; and every event was compared from the candidate's first on."""
     run = world.run
     with run.control() as control:

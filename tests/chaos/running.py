@@ -21,6 +21,7 @@ from chaos import (  # noqa: F401 - their rows enter the list
     network,
     nodes,
     places,
+    planting,
     rebalances,
     recreated,
     refusals,

@@ -13,7 +13,7 @@ from chaos.table import cells
 
 pytestmark = pytest.mark.integration
 
-# Row -> seconds beside two others on two cores that had more to do; the longest first. K2, R1, X1, C2, D6 and S2 have
+# Row -> seconds beside two others on two cores that had more to do; the longest first. K2, R1, X1, C2, D6 and Y2 have
 # passed here, too (375 s together), and are left to `make chaos ARGS="--size short"`: with them the whole suite comes
 # too close to the quarter of an hour that it may take.
 ROWS = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import raw_topics
 from checkout import Verb, checkout, gone, pid_in
 from endings import servers_end
 
@@ -36,7 +38,11 @@ def addresses(folder: Path) -> dict[str, str]:
 
 
 def audit(folder: Path) -> Any:
-    verb = Verb(folder, "audit", "--output", "json", **addresses(folder))
+    return asked(folder, "audit")
+
+
+def asked(folder: Path, *words: str) -> Any:
+    verb = Verb(folder, *words, "--output", "json", **addresses(folder))
     code = verb.end()
     assert code == 0, verb.said
     return verb.json()
@@ -90,6 +96,37 @@ def test_what_it_cost_is_measured(played: tuple[dict[str, Any], list[str]]) -> N
     assert all(volume["bytes"] > volume["records"] > 0 for volume in result["topics"].values())
     assert result["compared"] > 0
     assert 0.9 < result["agreement"] <= 1.0
+
+
+def test_status_inspect_and_dead_letters_agree_with_the_raw_topics(
+    played: tuple[dict[str, Any], list[str]], folder: Path
+) -> None:
+    """The topics of the kept servers, read and counted here with nothing of streambg."""
+    bootstrap = addresses(folder)["STREAMBG_BOOTSTRAP"]
+    raw = raw_topics.read(bootstrap, "shuttle", 6, "sensors", "sensor-alerts")
+    status = asked(folder, "status")
+    assert len(status["partitions"]) == 6
+    for lane in status["partitions"]:
+        number = lane["partition"]
+        last = max(offset for partition, offset in raw.given if partition == number)
+        assert (lane["input_end"], lane["settled"], lane["behind"]) == (last + 1, last, 0)
+        assert lane["covered"] == {color: raw.batches[color, number][-1].upto for color in ("blue", "green")}
+        assert lane["epoch"] == raw.came[number, last].epoch == raw.epoch_of(number, last)
+        assert (lane["cutover"], lane["cutover_epoch"]) == raw.cutovers[number][-1]
+    published = Counter((came.color, came.why) for came in raw.came.values() if came.kind == "output")
+    assert {(each["color"], each["why"]): each["count"] for each in status["outcomes"]["by"]} == published
+    assert status["outcomes"]["dead_letters"]["count"] == len(raw.letters) == 6
+    listed = asked(folder, "dead-letters", "list")
+    assert sorted(each["source"] for each in listed) == sorted(f"sensors/{at}@{offset}" for at, offset in raw.letters)
+    kinds = {(came.kind, came.color, came.epoch, came.why): spot for spot, came in sorted(raw.came.items())}
+    for number, offset in kinds.values():
+        told, came = asked(folder, "inspect", f"sensors/{number}@{offset}"), raw.came[number, offset]
+        assert (told["status"] == "published") == (came.kind == "output")
+        assert (told["outcome"]["offset"], told["outcome"]["epoch"]) == (came.log_offset, came.epoch)
+        if came.kind == "output":
+            assert (told["outcome"]["color"], told["outcome"]["why"]) == (came.color, came.why)
+        else:
+            assert told["outcome"]["reasons"] == came.reasons
 
 
 def test_nothing_but_the_kept_servers_is_left(played: tuple[dict[str, Any], list[str]], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from simulation.link import FATES, Armed
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from simulation.judge import Judge
 
 AWAY_S = 9.0
+# An hour, a minute and a half, a millisecond, back and forth, and right: beyond a command's age of 30 s, and within.
+JUMPS_MS = (3_600_000, -3_600_000, 90_000, -90_000, 1, 0)
 CLOGGED_S = (1.0, 5.0, 12.0, 30.0)  # below and above the lease (P6)
 KINDS = ("any", "poll", "produce", "add", "init", "offsets", "end", "end", "committed", "commit", "ends", "begin")
 
@@ -22,6 +25,8 @@ class Faults:
     """The part of the world that breaks it. Each operation takes a number that picks among its variants."""
 
     now: float
+    skew_ms: int
+    counts: Counter[str]
     broker: Broker
     judge: Judge
     processes: list[Any]
@@ -69,6 +74,11 @@ class Faults:
             self.counts["ends forgotten"] += 1
             for process in self.publishers:
                 process.crash()
+
+    def do_jump(self, number: int) -> None:
+        """The calendar is set: by an hour, a minute and a half, a millisecond, back or forth, or right again."""
+        self.skew_ms = JUMPS_MS[number % len(JUMPS_MS)]
+        self.counts["clock jumps"] += 1
 
     def do_crash(self, number: int) -> None:
         """Every fourth one stays away for longer than a session lasts."""

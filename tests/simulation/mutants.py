@@ -63,7 +63,7 @@ def _no_tail(patch: Patch) -> None:
 
 
 def _no_letters(patch: Patch) -> None:
-    patch(tail, "dead_letter_tail", lambda _message: None)
+    patch(tail, "_dead_letter_tail", lambda _message: None)
 
 
 def _covered_is_settled(patch: Patch) -> None:

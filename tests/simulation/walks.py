@@ -64,6 +64,8 @@ crash 1973, grow 6813, spin 3426, spin 9376, mark 4423, tick 1896, spin 4388, sp
 SUPERSEDES = 4
 # Tries in a walk that has any: markers are due for moments only.
 FORGOTTEN = 30
+# Of the calendar, in a walk that has any.
+JUMPS = 6
 # So few that walks of some hundred events reach the limit (P20); a batch has seven rows at the most.
 WAITING_ROWS = 15
 # So few that a color which is ahead is not viewed whole, as with the real limits.
@@ -104,6 +106,10 @@ def walk(seed: int) -> tuple[list[Op], int]:
         own = random.Random(f"forgotten {seed}")
         for _ in range(FORGOTTEN):
             ops.insert(own.randrange(len(begin), len(ops)), ("forgotten_end", own.randrange(10_000)))
+    if seed % 16 in (8, 9):
+        own = random.Random(f"jump {seed}")
+        for _ in range(JUMPS):
+            ops.insert(own.randrange(len(begin), len(ops)), ("jump", own.randrange(10_000)))
     return ops, broken
 
 

@@ -44,6 +44,7 @@ class World(Faults):
     def __init__(self) -> None:
         self.now = self._beaten_at = START_S
         self.counts: Counter[str] = Counter()
+        self.skew_ms = 0  # of the calendar; nothing but times in records and a command's age goes by it
         self.network: list[tuple[str, Callable[[], object]]] = []
         self.broker = Broker(lambda: self.now, self.wall_ms)
         topics, groups = pipeline().topics, pipeline().groups
@@ -67,7 +68,7 @@ class World(Faults):
         self.ops: deque[Op] = deque()
 
     def wall_ms(self) -> int:
-        return START_MS + int((self.now - START_S) * 1_000)
+        return START_MS + int((self.now - START_S) * 1_000) + self.skew_ms
 
     # -- the walk ------------------------------------------------------------------------------------------------
 

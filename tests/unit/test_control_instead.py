@@ -91,5 +91,5 @@ def test_a_rollout_over_more_weight_than_its_first_step_begins_behind_a_shift() 
     assert said.refusal is not None
     first = f"{plan().steps[0].weight / 100:g}"
     assert instead("rollout-start", said.refusal, log.fold.state) == (
-        f"streambg shift {first}, then streambg rollout start"
+        f"streambg shift {first}%, then streambg rollout start"
     )

@@ -171,7 +171,7 @@ def test_a_person_takes_over(verb: str) -> None:
 @pytest.mark.parametrize(
     ("verb", "args", "next_one"),
     [
-        ("shift", {"weight": 100, "candidate": 1}, "another one: streambg shift 0, then streambg rollout start"),
+        ("shift", {"weight": 100, "candidate": 1}, "another one: streambg shift 0%, then streambg rollout start"),
         ("deploy", {}, "another one: streambg rollout start"),
         ("promote", {"candidate": 1}, "the next candidate's: streambg rollout start"),
         ("abort", {}, "the next candidate's: streambg rollout start"),

@@ -206,8 +206,14 @@ def test_after_the_promote_harm_is_what_the_detectors_say() -> None:
     verdict = judged(GATE, quiet, watched=True)
     assert verdict.word == "continue"
     assert verdict.reasons == ("errors: evidence of harm 99,000, acted on at 100,000",)
-    unseen = judged(LABELLED, {**quiet, "correct": merged((0, 1, 0), harm={"blue": 0.0, "green": 0.0})}, watched=True)
-    assert unseen.reasons[0] == "correct: no labels were read", "an evidence of 0 would read like: all is well"
+    counted = {**quiet, "correct": merged((0, 1, 0), harm={"blue": 0.0, "green": 0.0})}
+    for labels in (None, Coverage(0, 40)):
+        unseen = judged(LABELLED, counted, watched=True, by_label=labels)
+        assert unseen.reasons == (
+            "correct: no labels were read",
+            "errors: evidence of harm 99,000, acted on at 200,000",
+        )
+    assert judged(LABELLED, {}, watched=True).reasons == ("correct: no labels were read",)
     loud = {"errors": merged((0, 1, 0), harm={"blue": 0.0, "green": 100_000.0})}
     assert judged(GATE, loud, watched=True).word == "abort"
     again = judged(GATE, {**GOOD, "errors": replace(GOOD["errors"], harm={"blue": 0.0, "green": 1e9})})

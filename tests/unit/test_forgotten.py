@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streambg.publishing import forgotten
+from streambg.publishing import forgotten, tail
+from streambg.publishing.fencing import KEY
 from streambg.publishing.forgotten import Forgotten, ending_forgotten, require_outcomes
-from streambg.publishing.resume import NOTHING_LEFT, Tail
+from streambg.publishing.resume import NOTHING_LEFT
 
 SITE: Any = SimpleNamespace(
     output="out", dead_letters="dead", cutovers="cuts", group="publisher", transactional_id="p.0", clients=None
@@ -32,7 +33,7 @@ POSITION = TopicPartition("predictions", 0)
 def test_P24_only_outcomes_above_settled_are_ended(
     stable: int, hides: int | None, raises: bool, alarms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forgotten, "_open", lambda *_: {("out", 0): stable})
+    monkeypatch.setattr(forgotten, "_open", lambda *_: {("out", 0): (stable, 99)})
     monkeypatch.setattr(forgotten, "_hidden", lambda *_: hides)
     said: list[str] = []
     if raises:
@@ -72,23 +73,62 @@ def test_P24_what_could_not_be_left_open_is_not_called_ended(monkeypatch: pytest
     assert warned == []
 
 
-def test_P24_hidden_millions_are_read_in_pages_and_only_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who goes on writing there must not keep a publisher from starting."""
-    closed: list[bool] = []
-    starts: list[int] = []
+class Log:
+    """Records from log offset 10 on: an outcome of a source offset, `FENCE`, or `STRANGER`."""
 
-    def read_on(_consumer: object, spots: dict[Any, int], _timeout: float, limit: int, **_: object) -> list[Any]:
+    def __init__(self, *records: int) -> None:
+        self.records = records
+        self.starts: list[int] = []
+        self.closed = 0
+
+    def read_on(self, _consumer: object, spots: dict[Any, int], _timeout: float, limit: int, **_: object) -> list[Any]:
         [at] = spots.values()
-        starts.append(at)
-        found = range(at, min(at + limit, 15))
-        return [SimpleNamespace(offset=lambda at=at: at, key=lambda: b"k", value=lambda: b"v") for at in found]
+        self.starts.append(at)
+        found = range(at, min(at + limit, 10 + len(self.records)))
+        return [_message(offset, self.records[offset - 10]) for offset in found]
 
+    def close(self) -> None:
+        self.closed += 1
+
+
+FENCE, STRANGER = -1, -2
+
+
+def _message(at: int, source: int) -> Any:
+    header = (
+        b"nothing of ours" if source == STRANGER else f"in/0@{source} blue m:1 sha256:00000000 epoch=3 route".encode()
+    )
+    return SimpleNamespace(
+        offset=lambda: at,
+        key=lambda: KEY if source == FENCE else b"k",
+        value=lambda: None if source == FENCE else b"v",
+        headers=lambda: [("streambg", header)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("records", "floor", "hides"),
+    [
+        ((90, 91, 92, 93, 94), 3, 94),
+        ((90, 91, 92, 93, 94), 4, None),  # another pipeline's, of before
+        ((90, STRANGER, 91), 3, 91),
+        ((STRANGER, 90, 91), 3, None),  # the open transaction is somebody else's: those behind it are decided
+        ((90, 91, 92, FENCE), 3, NOTHING_LEFT),
+        ((), 3, None),  # markers only
+    ],
+)
+def test_P24_whose_transaction_hides_what(
+    records: tuple[int, ...], floor: int, hides: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In pages, and not beyond the end as it was: who goes on writing there must not keep a publisher from starting."""
+    log = Log(*records)
+    warned: list[str] = []
     monkeypatch.setattr(forgotten, "PAGE", 2)
-    monkeypatch.setattr(forgotten, "read_on", read_on)
-    monkeypatch.setattr(forgotten, "output_tail", lambda message: Tail(100 - message.offset(), 3))
-    clients = SimpleNamespace(consumer=lambda _: SimpleNamespace(close=lambda: closed.append(True)))
+    monkeypatch.setattr(forgotten, "read_on", log.read_on)
+    monkeypatch.setattr(tail, "log", SimpleNamespace(warning=lambda event, **_: warned.append(event)))
+    clients = SimpleNamespace(consumer=lambda _: log, now=lambda: 0.0)
     site: Any = SimpleNamespace(reader={}, dead_letters="dead", clients=clients)
-    assert forgotten._hidden(site, ("out", 0), 10, 3) == 90
-    assert forgotten._hidden(site, ("out", 0), 10, 4) is None, "another pipeline's, of before"
-    assert starts == [10, 12, 14] * 2
-    assert closed == [True, True]
+    assert forgotten._hidden(site, ("out", 0), (10, 15), floor) == hides
+    assert max(log.starts) < 15
+    assert log.closed == 1
+    assert warned == [], "a line for each of millions"
