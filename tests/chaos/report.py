@@ -13,8 +13,8 @@ from chaos.table import Result, best, cells, line, markdown, rows_of
 from streambg import __version__
 from streambg.servers.kafka_config import KAFKA_VERSION
 
-# Kills, zombies, connections, brokers, rebalances, control, data, memory, clocks, liveness, scenarios of a rollout.
-GROUPS = "KZCBRXDMTLY"
+# Kills, zombies, connections, brokers, rebalances, control, data, memory, clocks, verifier, liveness, a rollout's stories.
+GROUPS = "KZCBRXDMTVLY"
 BEGIN, END = "<!-- generated: faults -->", "<!-- end of generated -->"
 
 
