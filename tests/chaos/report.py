@@ -13,7 +13,7 @@ from chaos.table import Result, best, cells, line, markdown, rows_of
 from streambg import __version__
 from streambg.servers.kafka_config import KAFKA_VERSION
 
-# Kills, zombies, connections, brokers, rebalances, control, data, memory, clocks, verifier, liveness, a rollout's stories.
+# Kills, zombies, connections, brokers, rebalances, control, data, memory, time, verifier, liveness, a rollout's story.
 GROUPS = "KZCBRXDMTVLY"
 BEGIN, END = "<!-- generated: faults -->", "<!-- end of generated -->"
 
