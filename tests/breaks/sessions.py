@@ -168,8 +168,8 @@ BREAKS = (
         "a superseding record is a tail",
         TAIL + "test_P25_superseding_records_are_no_tail",
         "streambg/publishing/tail.py",
-        "if header.endswith(SUPERSEDES):",
-        'if header.endswith(SUPERSEDES + b"?"):',
+        "if _header(message).endswith(SUPERSEDES):",
+        'if _header(message).endswith(SUPERSEDES + b"?"):',
     ),
     Break(
         25,

@@ -227,10 +227,11 @@ def test_a_mistyped_input_is_refused_and_not_created(pipeline: Pipeline, admin: 
         producer.produce(pipeline.topics.predictions("blue"), b"", partition=0, headers=[(name, value)])
         producer.flush(20)
         if value == header:
-            roles: tuple[Role | None, ...] = ("scorer.blue", "publisher", "comparator", "controller", "operator", None)
-            for role in roles:
+            processes: tuple[Role, ...] = ("scorer.blue", "publisher", "comparator", "controller")
+            verbs: tuple[Role | None, ...] = ("operator", "audit", None)
+            for role in (*processes, *verbs):
                 with pytest.raises(ConfigError, match=f"reads `{right}`, the file says `{right}z`") as caught:
-                    topicplan.check(wrong, admin, role)
+                    topicplan.check(wrong, admin, role, by_offsets=role in verbs)
             assert f"input: {{topic: {right}}}" in caught.value.way_out
             with pytest.raises(ConfigError, match=f"reads `{right}`"):
                 topicplan.ensure(wrong)
