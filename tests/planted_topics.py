@@ -76,6 +76,8 @@ def audited(topics: Topics, planted: Planted, folder: Path) -> tuple[Any, list[s
     offset = corrupt(recording)
     topics.plant(recording, folder)
     done = streambg(folder, "audit", "--output", "json")
+    if done.returncode not in (0, 1):
+        return {"counts": {}, "events": 0}, [f"exit code {done.returncode}: {done.stderr.strip()}"]
     report = json.loads(done.stdout)
     counts = {Kind(kind): number for kind, number in report["counts"].items() if number}
     wrong = []

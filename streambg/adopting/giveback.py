@@ -75,8 +75,8 @@ def give_back(pipeline: Pipeline, group: str, state: ControlState, backs: Sequen
 def _refuse(hidden: str) -> None:
     raise Gap(
         f"{hidden}: whoever goes on behind them may leave them unseen for ever",
-        way_out="start that slot's publisher again: its next commit shows them, an abort would lose them. Stop it once "
-        "`streambg audit` misses nothing; then again",
+        way_out="start the publishers again: the next commit of who wrote them there shows them, an abort loses them. "
+        "Stop once `streambg audit` misses nothing; then again",
     )
 
 

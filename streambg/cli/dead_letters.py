@@ -57,7 +57,7 @@ def list_(
 ) -> None:
     """How many there are for which reason, and the newest ones."""
     since_ms = since_of(since) if since is not None else 0
-    config = connected_pipeline(pipeline, "audit")
+    config = connected_pipeline(pipeline, "audit", by_offsets=True)
     partitions = verbs.partitions_of_input(config)
     with counted("reading the dead letters") as progress, _log(config) as log:
         found = letters.find(log, config, partitions, since_ms, last, progress)

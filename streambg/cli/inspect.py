@@ -69,7 +69,7 @@ def inspect(
     if follow:
         if position is not None or field is not None:
             raise ConfigError("--follow shows all outcomes, or those of a --key", way_out="leave the rest out")
-        _follow(connected_pipeline(pipeline, "audit"), key, full, output)
+        _follow(connected_pipeline(pipeline, "audit", by_offsets=True), key, full, output)
         return
     if sum(given is not None for given in (position, key, field)) != 1:
         raise ConfigError(

@@ -149,7 +149,8 @@ def _tree(text: str, file: str) -> Any:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         # an open { is noticed on a later line
-        first, last = (each.line if each else 0 for each in (error.context_mark or mark, error.problem_mark or mark))
+        begin = error.context_mark if "flow" in (error.context or "") else mark
+        first, last = (each.line if each else 0 for each in (begin or mark, mark))
         where = "".join(text.splitlines()[first : last + 1])
         hint = "put a value with { or } in quotes" if "${" in where else ""
         raise ConfigError(

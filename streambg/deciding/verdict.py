@@ -329,7 +329,9 @@ def _watch(gate: Gate, findings: Findings) -> Verdict:
     """
     found = _harm(gate, findings)
     labelled = findings.by_label is not None and findings.by_label.matched > 0
-    unseen = tuple(metric.name for metric in gate.deciding if metric.needs_label and not labelled)
+    unseen = tuple(
+        metric.name for metric in gate.deciding if metric.needs_label and not labelled and not found.get(metric.name)
+    )
     if not found and not unseen:
         return Verdict("continue", ("no goal or guardrail can show harm after the promote",))
     alarms = tuple(_alarms(gate, findings))

@@ -50,7 +50,7 @@ class Scenery:
         topics = pipeline.topics
         admin = topicplan.connect(pipeline)
         # an auditor's rights are enough
-        topicplan.check(pipeline, admin, "audit")
+        topicplan.check(pipeline, admin, "audit", by_offsets=True)
         facts = describe(admin, [topics.input])[topics.input]
         self.partitions = facts.partitions
         # the state that each accepted command brought, by its epoch

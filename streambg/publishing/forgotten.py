@@ -42,9 +42,8 @@ PATIENCE_S = 22.0
 ALONE_S = 5.0
 LOOK_AGAIN_S = 0.1
 CALL_TIMEOUT_S = 5
-# Hidden records that are looked at at once, and the time for all of them: there may be millions behind the first.
+# Hidden records that are looked at at once: there may be millions behind the first.
 PAGE = 20_000
-READ_S = 10.0
 
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the client has no types here
 
@@ -99,11 +98,11 @@ def require_outcomes(
     for spot, (stable, end) in _open(site, admin, spots, patience).items():
         topic, number = spot
         elder = topic == site.output and stable < begins[number]  # somebody's of before this pipeline
-        hides = None if elder else _hidden(site, spot, (stable, end), floors[number])
+        ours, hides = (False, None) if elder else _hidden(site, spot, (stable, end), floors[number])
         if hides is not None and hides > settled[number]:
             raise Forgotten(f"{topic}/{number}: a transaction that nobody has open hides log offset {stable} on")
-        log.warning("hidden_outcomes", topic=topic, partition=number, log_offset=stable, source=hides)
-        if hides is not None:
+        log.warning("hidden_outcomes", topic=topic, partition=number, log_offset=stable, source=hides if ours else None)
+        if ours:
             alarm(f"{topic}/{number}: outcomes up to source offset {hides} are committed, and hidden by an open end")
 
 
@@ -126,31 +125,34 @@ def _ends(admin: AdminClient, spots: Iterable[Spot], level: IsolationLevel) -> d
     return {(each.topic, each.partition): future.result().offset for each, future in futures.items()}
 
 
-def _hidden(site: Site, spot: Spot, hides: tuple[int, int], floor: int) -> int | None:
-    """The largest source offset of this pipeline's outcomes in [last stable offset, end), also of those nobody sees.
+def _hidden(site: Site, spot: Spot, hides: tuple[int, int], floor: int) -> tuple[bool, int | None]:
+    """Is the first record in [last stable offset, end), which is an open transaction's, of this pipeline? And the
+    largest source offset of this pipeline's outcomes there, also of those that nobody sees.
 
-    None where the first record there, which is the open transaction's, is somebody else's. What was written to be
-    aborted, and was forgotten in its turn, is above all of them: nobody may ever see it.
+    Of those behind the first one nobody can say whether they are decided: above settled all of them count. What was
+    written to be aborted, and was forgotten in its turn, is above all of them: nobody may ever see it.
     """
     raw = {**site.reader, "enable.partition.eof": True, "isolation.level": "read_uncommitted"}
     at, end = hides
+    first: bool | None = None
     largest: int | None = None
-    deadline = site.clients.now() + READ_S
     consumer = site.clients.consumer(raw)
     try:
         while at < end:
-            page = read_on(consumer, {spot: at}, deadline - site.clients.now(), PAGE, clients=site.clients)
+            page = read_on(consumer, {spot: at}, CALL_TIMEOUT_S, PAGE, clients=site.clients)
             if not page:
                 break  # what is left are markers
             for message in page:
                 source = _source(message, spot[0] == site.dead_letters, floor)
-                if source == NOTHING_LEFT or (source is None and largest is None):
-                    return source
-                largest = max(largest or 0, source or 0)
+                first = source is not None if first is None else first
+                if source == NOTHING_LEFT:
+                    return first, NOTHING_LEFT
+                if source is not None:
+                    largest = source if largest is None else max(largest, source)
             at = (page[-1].offset() or 0) + 1
     finally:
         consumer.close()
-    return largest
+    return first is True, largest
 
 
 def _source(message: Message, letters: bool, floor: int) -> int | None:

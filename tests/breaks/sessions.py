@@ -197,11 +197,11 @@ BREAKS = (
     ),
     Break(
         24,
-        "somebody else's open transaction is taken for one that was forgotten",
+        "what is hidden behind somebody else's open transaction is taken for decided",
         FORGOTTEN + "test_P24_whose_transaction_hides_what",
         "streambg/publishing/forgotten.py",
-        "if source == NOTHING_LEFT or (source is None and largest is None):",
-        "if source == NOTHING_LEFT:",
+        "                if source is not None:\n",
+        "                if source is not None and first:\n",
     ),
     Break(
         24,

@@ -26,7 +26,7 @@ def planted(bootstrap: str, count: int, folder: Path) -> Result:
         counts.update(report["counts"])
         events += report["events"]
         notes += [f"{one[0]}: {why}" for why in wrong]
-    named = [counts.pop(kind) for kind in ("lost", "doubled", "out_of_order")]
+    named = [counts.pop(kind, 0) for kind in ("lost", "doubled", "out_of_order")]
     found = count - len({note.partition(":")[0] for note in notes})
     return Result(
         "V1", PLANTED, count, events, *named, sum(counts.values()), 0.0, None,

@@ -26,6 +26,7 @@ class Faults:
 
     now: float
     skew_ms: int
+    sender_skew_ms: int
     counts: Counter[str]
     broker: Broker
     judge: Judge
@@ -76,8 +77,13 @@ class Faults:
                 process.crash()
 
     def do_jump(self, number: int) -> None:
-        """The calendar is set: by an hour, a minute and a half, a millisecond, back or forth, or right again."""
-        self.skew_ms = JUMPS_MS[number % len(JUMPS_MS)]
+        """Everybody's calendar is set, or that of who sends commands alone."""
+        number, alone = divmod(number, 2)
+        jump = JUMPS_MS[number % len(JUMPS_MS)]
+        if alone:
+            self.sender_skew_ms = jump
+        else:
+            self.skew_ms = jump
         self.counts["clock jumps"] += 1
 
     def do_crash(self, number: int) -> None:

@@ -187,7 +187,7 @@ def _assigned(patch: Patch) -> None:
 
 
 def _hidden_stands(patch: Patch) -> None:
-    patch(forgotten, "_hidden", lambda *_: None)
+    patch(forgotten, "_hidden", lambda *_: (False, None))
 
 
 def _pending_comes_into_force(patch: Patch) -> None:

@@ -153,7 +153,9 @@ class Operator:
 
     def _envelope(self, verb: str, expected: int, **args: Any) -> bytes:
         self._said += 1
-        return envelope(verb, expected, f"c{self._said}", time=self._world.wall_ms(), **args)
+        return envelope(
+            verb, expected, f"c{self._said}", time=self._world.wall_ms() + self._world.sender_skew_ms, **args
+        )
 
     def _command(self, number: int) -> bytes:
         number, which = divmod(number, len(VERBS))

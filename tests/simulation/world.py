@@ -44,7 +44,8 @@ class World(Faults):
     def __init__(self) -> None:
         self.now = self._beaten_at = START_S
         self.counts: Counter[str] = Counter()
-        self.skew_ms = 0  # of the calendar; nothing but times in records and a command's age goes by it
+        # of the calendar, and of who sends commands beside it: times in records and a command's age go by them
+        self.skew_ms = self.sender_skew_ms = 0
         self.network: list[tuple[str, Callable[[], object]]] = []
         self.broker = Broker(lambda: self.now, self.wall_ms)
         topics, groups = pipeline().topics, pipeline().groups

@@ -213,6 +213,10 @@ def test_after_the_promote_harm_is_what_the_detectors_say() -> None:
             "correct: no labels were read",
             "errors: evidence of harm 99,000, acted on at 200,000",
         )
+    early = {"correct": merged((0, 1, 0), harm={"blue": 0.0, "green": 9.0})}
+    assert judged(LABELLED, early, watched=True, by_label=Coverage(0, 0)).reasons == (
+        "correct: evidence of harm 9, acted on at 100,000",
+    ), "labels count before their horizon is over"
     assert judged(LABELLED, {}, watched=True).reasons == ("correct: no labels were read",)
     loud = {"errors": merged((0, 1, 0), harm={"blue": 0.0, "green": 100_000.0})}
     assert judged(GATE, loud, watched=True).word == "abort"

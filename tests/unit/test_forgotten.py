@@ -26,7 +26,9 @@ POSITION = TopicPartition("predictions", 0)
         (50, 7, True, 0),  # above settled: nobody may ever see it
         (50, NOTHING_LEFT, True, 0),
         (50, 6, False, 1),  # settled covers it: it was decided for
-        (50, None, False, 0),  # somebody else's
+        (50, -6, False, 0),  # the same behind somebody else's
+        (50, -7, True, 0),  # nobody can say whether it is decided
+        (50, None, False, 0),  # nothing of this pipeline
         (9, 7, False, 0),  # of before this pipeline began at 10
     ],
 )
@@ -34,7 +36,8 @@ def test_P24_only_outcomes_above_settled_are_ended(
     stable: int, hides: int | None, raises: bool, alarms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forgotten, "_open", lambda *_: {("out", 0): (stable, 99)})
-    monkeypatch.setattr(forgotten, "_hidden", lambda *_: hides)
+    found = (hides is not None and hides > 0, None if hides is None else abs(hides))
+    monkeypatch.setattr(forgotten, "_hidden", lambda *_: found)
     said: list[str] = []
     if raises:
         with pytest.raises(Forgotten, match=f"out/0: .* hides log offset {stable} on: the broker forgot to end it"):
@@ -109,16 +112,17 @@ def _message(at: int, source: int) -> Any:
 @pytest.mark.parametrize(
     ("records", "floor", "hides"),
     [
-        ((90, 91, 92, 93, 94), 3, 94),
-        ((90, 91, 92, 93, 94), 4, None),  # another pipeline's, of before
-        ((90, STRANGER, 91), 3, 91),
-        ((STRANGER, 90, 91), 3, None),  # the open transaction is somebody else's: those behind it are decided
-        ((90, 91, 92, FENCE), 3, NOTHING_LEFT),
-        ((), 3, None),  # markers only
+        ((90, 91, 92, 93, 94), 3, (True, 94)),
+        ((90, 91, 92, 93, 94), 4, (False, None)),  # another pipeline's, of before
+        ((90, STRANGER, 91), 3, (True, 91)),
+        ((STRANGER, 91, 90), 3, (False, 91)),
+        ((90, 91, 92, FENCE), 3, (True, NOTHING_LEFT)),
+        ((STRANGER, FENCE), 3, (False, NOTHING_LEFT)),
+        ((), 3, (False, None)),  # markers only
     ],
 )
 def test_P24_whose_transaction_hides_what(
-    records: tuple[int, ...], floor: int, hides: int | None, monkeypatch: pytest.MonkeyPatch
+    records: tuple[int, ...], floor: int, hides: tuple[bool, int | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In pages, and not beyond the end as it was: who goes on writing there must not keep a publisher from starting."""
     log = Log(*records)
@@ -126,7 +130,7 @@ def test_P24_whose_transaction_hides_what(
     monkeypatch.setattr(forgotten, "PAGE", 2)
     monkeypatch.setattr(forgotten, "read_on", log.read_on)
     monkeypatch.setattr(tail, "log", SimpleNamespace(warning=lambda event, **_: warned.append(event)))
-    clients = SimpleNamespace(consumer=lambda _: log, now=lambda: 0.0)
+    clients = SimpleNamespace(consumer=lambda _: log)
     site: Any = SimpleNamespace(reader={}, dead_letters="dead", clients=clients)
     assert forgotten._hidden(site, ("out", 0), (10, 15), floor) == hides
     assert max(log.starts) < 15
