@@ -20,7 +20,8 @@ from streambg.errors import Gap
 from streambg.process.watch import WATCH
 
 ASK_S = 5.0
-# One small request a process, as often as the control log's end is asked for. What is read in between is believed.
+# One small request a process, as often as the control log's end is asked for. What is read in between is believed, but
+# for commands: a publisher asks before it acts on them.
 EVERY_S = 2.0
 # A broker that has just started may not know a topic yet; one that nobody knows for so long was deleted. With EVERY_S
 # and a broker that is slow to answer, a process halts within 30 s.
@@ -75,6 +76,14 @@ class Identity:
             self._ask(time.monotonic())
         if not self._ids:
             return
+        with WATCH.call("describe_topics", ASK_S):
+            self._judge(time.monotonic())
+
+    def require_still(self) -> None:
+        """What was read so far is of the topics that this process began with: waits for an answer to a question that
+        is asked now. Raises Gap; a broker that does not answer says nothing.
+        """
+        self._ask(time.monotonic())
         with WATCH.call("describe_topics", ASK_S):
             self._judge(time.monotonic())
 

@@ -75,7 +75,7 @@ class Publisher:
         self._topics.require()
         self._follower.wait_caught_up(FOLD_TIMEOUT_S)
         self._place.look()
-        self._session = Session(self._site, self._follower, Meter())
+        self._session = Session(self._site, self._follower, Meter(), self._topics.require_still)
         with self._place.kept(self._session):
             self._session.run(self._stopping)
 

@@ -55,8 +55,12 @@ log = structlog.get_logger("streambg.publisher")
 class Session:
     """Run it until it ends; then make a new one."""
 
-    def __init__(self, site: Site, follower: ControlFollower, meter: Meter) -> None:
+    def __init__(
+        self, site: Site, follower: ControlFollower, meter: Meter, believe: Callable[[], None] = lambda: None
+    ) -> None:
+        """believe: raises Gap where the control log is not the one that this process began with."""
         self.site = site
+        self._believe = believe
         self.partitions: dict[int, Partition] = {}
         self._follower = follower
         self._meter = meter
@@ -137,6 +141,7 @@ class Session:
         # a command waits for no interval: what is open is committed with this step, and so is the first of its epoch
         self._hurry = True
         if not self._transaction.open:
+            self._believe()  # somebody's own commands in a log that was made again must move nothing
             self._state, self._folded = snapshot.state, snapshot.folded
             for partition in self.partitions.values():
                 partition.control(self._state, self._folded)
@@ -296,6 +301,7 @@ class Session:
             facts = read_facts(site, self._admin, self._reader.consumer, numbers, known, alarm, alone=alone)
         CRASH.at("positions-read")
         snapshot = self._follower.wait_caught_up(CALL_TIMEOUT_S)
+        self._believe()
         for fact in facts:
             if resume.needed_epoch(fact) > snapshot.folded:
                 raise Gap(

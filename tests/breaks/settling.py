@@ -209,8 +209,8 @@ BREAKS = (
         "a command takes effect in the middle of a transaction",
         "tests/unit/test_sessions.py::test_P19_a_command_waits_for_the_end_of_the_transaction_that_is_open",
         "streambg/publishing/session.py",
-        "if not self._transaction.open:\n            self._state",
-        "if self._transaction is not None:\n            self._state",
+        "if not self._transaction.open:\n            self._believe()",
+        "if self._transaction is not None:\n            self._believe()",
     ),
     Break(
         19,

@@ -72,6 +72,15 @@ def test_D4_a_session_begins_in_no_other_topic(cluster: Cluster) -> None:
         topics.require()
 
 
+def test_X4_what_was_read_is_of_the_same_topic_only_if_a_question_asked_now_says_so(cluster: Cluster) -> None:
+    topics = Identity({}, {"in": "a new pipeline", "out": "start again"})
+    topics.require_still()
+    topics.look()  # asks, or has asked: an answer of before says nothing
+    cluster.answers["out"] = "c"
+    with pytest.raises(Gap, match="out: it was deleted and made again"):
+        topics.require_still()
+
+
 def test_a_topic_that_nobody_knows_for_long_was_deleted_and_a_broker_that_starts_is_no_proof(cluster: Cluster) -> None:
     topics = Identity({}, {"in": "a new pipeline", "out": "start again"})
     topics.require()

@@ -22,7 +22,7 @@ from streambg.comparing import session as comparing
 from streambg.control import follower as following
 from streambg.control import verbs
 from streambg.control.follower import LEASE_S, ControlFollower
-from streambg.errors import Fenced, SessionEnded, StreambgError, Unreachable
+from streambg.errors import Fenced, Gap, SessionEnded, StreambgError, Unreachable
 from streambg.publishing import session as publishing
 from streambg.records.batch import encode
 from streambg.rollout import controller as rollout
@@ -230,6 +230,7 @@ def test_P24_an_assignment_is_taken_up_in_this_order(publisher: Publisher, monke
     follower.wait_caught_up = says("fold", follower.snapshot())
     reader: Any = session._reader
     reader.consumer = type("Consumer", (), {"consumer_group_metadata": says("group metadata", "generation 7")})()
+    session._believe = says("is it the same log")
     assert session._assume(frozenset({0})) == {}
     assert said == [
         "ask who wrote the positions",
@@ -240,8 +241,22 @@ def test_P24_an_assignment_is_taken_up_in_this_order(publisher: Publisher, monke
         "fold",
         "read positions and tails",
         "fold",
+        "is it the same log",
     ]
     assert session._claim, "the first transaction is a claim"
+
+
+def test_P6_commands_of_a_log_that_was_made_again_move_nothing(publisher: Publisher) -> None:
+    """X4: they may stand exactly where the next ones were expected."""
+
+    def other_log() -> None:
+        raise Gap("it was deleted and made again", way_out="restore it")
+
+    session = publisher(0.0)
+    session._believe = other_log
+    with pytest.raises(Gap):
+        session._look()
+    assert session._folded == -2, "nothing of it is in force"
 
 
 def test_P22_a_commit_carries_the_groups_metadata_of_the_assignment(
