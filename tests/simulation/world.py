@@ -44,8 +44,7 @@ class World(Faults):
     def __init__(self) -> None:
         self.now = self._beaten_at = START_S
         self.counts: Counter[str] = Counter()
-        # of the calendar, and of who sends commands beside it: times in records and a command's age go by them
-        self.skew_ms = self.sender_skew_ms = 0
+        self.sender_skew_ms = 0  # of the calendar of who sends commands: by it goes a command's age (P5)
         self.network: list[tuple[str, Callable[[], object]]] = []
         self.broker = Broker(lambda: self.now, self.wall_ms)
         topics, groups = pipeline().topics, pipeline().groups
@@ -69,7 +68,7 @@ class World(Faults):
         self.ops: deque[Op] = deque()
 
     def wall_ms(self) -> int:
-        return START_MS + int((self.now - START_S) * 1_000) + self.skew_ms
+        return START_MS + int((self.now - START_S) * 1_000)
 
     # -- the walk ------------------------------------------------------------------------------------------------
 
