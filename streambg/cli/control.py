@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +25,7 @@ from streambg.cli.common import (
 from streambg.cli.completing import ColorArgument, Ref
 from streambg.cli.records import args_of, command_of, record_lines
 from streambg.config import Pipeline
+from streambg.config.values import parse_weight
 from streambg.control import verbs
 from streambg.control.commands import VERBS
 from streambg.control.contract import contract
@@ -53,16 +53,14 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Even where the candi
 def weight_of(text: str) -> int:
     """`10`, `10%` or `12.34` as hundredths of a percent. Raises ConfigError; `0.5` may mean a half, and is refused."""
     try:
-        weight = Decimal(text.strip().removesuffix("%")) * 100
-        if weight != weight.to_integral_value() or not 0 <= weight <= 10_000:
-            raise InvalidOperation
-    except InvalidOperation:
+        weight = parse_weight(text.strip())
+    except ValueError:
         raise ConfigError(
             f"{text!r} is no weight", way_out="a weight is 0 to 100 percent with at most two decimals: 10, 10%, 12.34"
         ) from None
     if 0 < weight < 100 and not text.strip().endswith("%"):
         raise ConfigError(f"{text!r} may be a share or percent", way_out=f"for percent write it: {text.strip()}%")
-    return int(weight)
+    return weight
 
 
 def color_of(text: str) -> Color:

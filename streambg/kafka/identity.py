@@ -16,7 +16,8 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from streambg.errors import Gap
+from streambg.errors import Denied, Gap, SessionEnded, Unreachable
+from streambg.kafka.errors import translate
 from streambg.process.watch import WATCH
 
 ASK_S = 5.0
@@ -72,20 +73,27 @@ class Identity:
 
         Raises Gap; a broker that does not answer is the session's matter.
         """
+        now = time.monotonic()
         if not self._asked:
-            self._ask(time.monotonic())
+            self._ask(now)
         if not self._ids:
             return
         with WATCH.call("describe_topics", ASK_S):
-            self._judge(time.monotonic())
+            self._judge(now)
 
-    def require_still(self) -> None:
-        """What was read so far is of the topics that this process began with: waits for an answer to a question that
-        is asked now. Raises Gap; a broker that does not answer says nothing.
+    def require_still(self, topic: str) -> None:
+        """The topic is the one that it was at the first such question: asks now, and waits for the answer.
+
+        Raises Gap where it is another one; where nobody says it, SessionEnded, or Denied.
         """
-        self._ask(time.monotonic())
+        asked = self._describe([topic])[topic]
         with WATCH.call("describe_topics", ASK_S):
-            self._judge(time.monotonic())
+            error = self._hear(topic, asked, time.monotonic())
+        if error is None:
+            return
+        self._lost(error)
+        meant = translate(error, f"asking whether {topic} is still the one that was read")
+        raise meant if isinstance(meant, Denied) else SessionEnded(meant.what)
 
     def partitions(self, *topics: str) -> int | None:
         """How many each of these has, as they said last (P13); None where one has not said it."""
@@ -94,24 +102,39 @@ class Identity:
 
     def _ask(self, now: float) -> None:
         self._due = now + EVERY_S
+        self._asked = self._describe(list(self._ways_out))
+
+    def _describe(self, topics: list[str]) -> dict[str, Future[Any]]:
         self._admin = self._admin or AdminClient(dict(self._config))
-        self._asked = self._admin.describe_topics(TopicCollection(list(self._ways_out)), request_timeout=ASK_S)
+        return self._admin.describe_topics(TopicCollection(topics), request_timeout=ASK_S)
 
     def _judge(self, now: float) -> None:
         asked, self._asked = self._asked, {}
-        for topic, answer in asked.items():
-            try:
-                described = answer.result()
-            except KafkaException as error:
-                self._missing(topic, error.args[0], now)
-                continue
-            found = str(described.topic_id)
-            self._partitions[topic] = len(described.partitions)
-            self._gone_since.pop(topic, None)
-            begun = self._ids.setdefault(topic, found)
-            if begun != found:
-                what = "it was deleted and made again, or this is another cluster"
-                raise self._gap(topic, f"{what}: its id is {found}, was {begun}")
+        for error in [self._hear(topic, answer, now) for topic, answer in asked.items()]:
+            self._lost(error)
+
+    def _hear(self, topic: str, answer: Future[Any], now: float) -> KafkaError | None:
+        """Raises Gap; returns the error that came in the place of an answer."""
+        try:
+            described = answer.result()
+        except KafkaException as error:
+            why: KafkaError = error.args[0]
+            self._missing(topic, why, now)
+            return why
+        found = str(described.topic_id)
+        self._partitions[topic] = len(described.partitions)
+        self._gone_since.pop(topic, None)
+        begun = self._ids.setdefault(topic, found)
+        if begun != found:
+            raise self._gap(
+                topic, f"it was deleted and made again, or this is another cluster: its id is {found}, was {begun}"
+            )
+        return None
+
+    def _lost(self, error: KafkaError | None) -> None:
+        """A client that lost its broker may time out for ever: the next question goes through a new one."""
+        if error is not None and isinstance(translate(error), Unreachable):
+            self._admin = None
 
     def _missing(self, topic: str, error: KafkaError, now: float) -> None:
         """Only what was there can be gone; a right that is missing, or a broker that is away, says nothing."""

@@ -27,8 +27,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, bu
     OffsetSpec,
 )
 
-from streambg.errors import SessionEnded
-from streambg.kafka.looking import Spot, read_on
+from streambg.errors import SessionEnded, Unreachable
+from streambg.kafka.looking import EOF_WAIT_S, READ, Spot
 from streambg.kafka.membership import members
 from streambg.publishing.fencing import KEY, committed_now, leave_open
 from streambg.publishing.resume import NOTHING_LEFT
@@ -42,8 +42,6 @@ PATIENCE_S = 22.0
 ALONE_S = 5.0
 LOOK_AGAIN_S = 0.1
 CALL_TIMEOUT_S = 5
-# Hidden records that are looked at at once: there may be millions behind the first.
-PAGE = 20_000
 
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the client has no types here
 
@@ -92,15 +90,24 @@ def require_outcomes(
 
     settled: of each partition what the committed positions say. Outcomes that they cover were decided for, and are
     left as they are: the next end of a transaction of the same producer there decides, and a commit shows them. Until
-    then each session says so. begins, floors: as in `read_tails`.
+    then each session says so. begins, floors: as in `read_tails`. Where it is not this pipeline's transaction that
+    hides what no position covers, no fencing of ours ends it, and nobody can say what behind it is decided: raises
+    SessionEnded until it has ended.
     """
     spots = [(topic, number) for topic in (site.output, site.dead_letters) for number in settled]
     for spot, (stable, end) in _open(site, admin, spots, patience).items():
         topic, number = spot
-        elder = topic == site.output and stable < begins[number]  # somebody's of before this pipeline
-        ours, hides = (False, None) if elder else _hidden(site, spot, (stable, end), floors[number])
+        begin = begins[number] if topic == site.output else 0
+        first, hides = _hidden(site, spot, (max(stable, begin), end), floors[number])
+        ours = first and stable >= begin  # below it stands somebody's of before this pipeline
         if hides is not None and hides > settled[number]:
-            raise Forgotten(f"{topic}/{number}: a transaction that nobody has open hides log offset {stable} on")
+            if ours:
+                raise Forgotten(f"{topic}/{number}: a transaction that nobody has open hides log offset {stable} on")
+            alarm(f"{topic}/{number}: somebody else's open transaction hides log offset {stable} on")
+            raise SessionEnded(
+                f"{topic}/{number}: nobody can say which outcomes are decided behind log offset {stable}, "
+                "where somebody else's transaction is open"
+            )
         log.warning("hidden_outcomes", topic=topic, partition=number, log_offset=stable, source=hides if ours else None)
         if ours:
             alarm(f"{topic}/{number}: outcomes up to source offset {hides} are committed, and hidden by an open end")
@@ -133,26 +140,40 @@ def _hidden(site: Site, spot: Spot, hides: tuple[int, int], floor: int) -> tuple
     written to be aborted, and was forgotten in its turn, is above all of them: nobody may ever see it.
     """
     raw = {**site.reader, "enable.partition.eof": True, "isolation.level": "read_uncommitted"}
-    at, end = hides
     first: bool | None = None
     largest: int | None = None
     consumer = site.clients.consumer(raw)
     try:
-        while at < end:
-            page = read_on(consumer, {spot: at}, CALL_TIMEOUT_S, PAGE, clients=site.clients)
-            if not page:
-                break  # what is left are markers
-            for message in page:
-                source = _source(message, spot[0] == site.dead_letters, floor)
-                first = source is not None if first is None else first
-                if source == NOTHING_LEFT:
-                    return first, NOTHING_LEFT
-                if source is not None:
-                    largest = source if largest is None else max(largest, source)
-            at = (page[-1].offset() or 0) + 1
+        for message in _records(site, consumer, spot, *hides):
+            source = _source(message, spot[0] == site.dead_letters, floor)
+            first = source is not None if first is None else first
+            if source == NOTHING_LEFT:
+                return first, NOTHING_LEFT
+            if source is not None:
+                largest = source if largest is None else max(largest, source)
     finally:
         consumer.close()
     return first is True, largest
+
+
+def _records(site: Site, consumer: Consumer, spot: Spot, at: int, end: int) -> Iterator[Message]:
+    """Of [at, end), one by one: there may be millions. Raises Unreachable where nothing comes for CALL_TIMEOUT_S."""
+    consumer.assign([TopicPartition(*spot, at)])
+    heard = site.clients.now()
+    while at < end:
+        messages, now = consumer.consume(READ, EOF_WAIT_S), site.clients.now()
+        if messages:
+            heard = now
+        elif now - heard > CALL_TIMEOUT_S:
+            raise Unreachable(f"{spot[0]}/{spot[1]}: nothing came from log offset {at} on for {CALL_TIMEOUT_S} s")
+        for message in messages:
+            error = message.error()
+            at = (message.offset() or 0) + 1
+            if at > end or (error is not None and error.code() == KafkaError._PARTITION_EOF):
+                return  # what is left are markers
+            if error is not None:
+                raise KafkaException(error)
+            yield message
 
 
 def _source(message: Message, letters: bool, floor: int) -> int | None:

@@ -73,11 +73,17 @@ class Publisher:
     def _one_session(self) -> None:
         SESSIONS.inc()
         self._topics.require()
+        if self._session is None:
+            self._believe()  # the first answer says which log it is: from here on it is folded
         self._follower.wait_caught_up(FOLD_TIMEOUT_S)
         self._place.look()
-        self._session = Session(self._site, self._follower, Meter(), self._topics.require_still)
+        self._session = Session(self._site, self._follower, Meter(), self._believe)
         with self._place.kept(self._session):
             self._session.run(self._stopping)
+
+    def _believe(self) -> None:
+        """What is folded is of the log that this process began with (P6)."""
+        self._topics.require_still(self._follower.topic)
 
     def _stopping(self) -> bool:
         """Between two steps, each of which began with a fresh view of the control log (P6)."""

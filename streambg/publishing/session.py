@@ -55,10 +55,10 @@ log = structlog.get_logger("streambg.publisher")
 class Session:
     """Run it until it ends; then make a new one."""
 
-    def __init__(
-        self, site: Site, follower: ControlFollower, meter: Meter, believe: Callable[[], None] = lambda: None
-    ) -> None:
-        """believe: raises Gap where the control log is not the one that this process began with."""
+    def __init__(self, site: Site, follower: ControlFollower, meter: Meter, believe: Callable[[], None]) -> None:
+        """believe: raises Gap where the control log is not the one that this process began with, SessionEnded where
+        nobody says it.
+        """
         self.site = site
         self._believe = believe
         self.partitions: dict[int, Partition] = {}
@@ -142,6 +142,7 @@ class Session:
         self._hurry = True
         if not self._transaction.open:
             self._believe()  # somebody's own commands in a log that was made again must move nothing
+            snapshot.require_lease(self._clients.now())  # the answer may have taken seconds
             self._state, self._folded = snapshot.state, snapshot.folded
             for partition in self.partitions.values():
                 partition.control(self._state, self._folded)

@@ -197,11 +197,19 @@ BREAKS = (
     ),
     Break(
         24,
+        "what is hidden behind an open transaction of before the pipeline is taken for decided",
+        FORGOTTEN + "test_P24_only_outcomes_above_settled_are_ended",
+        "streambg/publishing/forgotten.py",
+        "        if hides is not None and hides > settled[number]:",
+        "        if stable >= begin and hides is not None and hides > settled[number]:",
+    ),
+    Break(
+        24,
         "what is hidden behind somebody else's open transaction is taken for decided",
         FORGOTTEN + "test_P24_whose_transaction_hides_what",
         "streambg/publishing/forgotten.py",
-        "                if source is not None:\n",
-        "                if source is not None and first:\n",
+        "            if source is not None:\n",
+        "            if source is not None and first:\n",
     ),
     Break(
         24,

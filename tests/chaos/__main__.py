@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from chaos.needs import lacking
 from chaos.report import write
 from chaos.running import play
 from chaos.scenario import ALL, FULL, SCALED, SHORT
@@ -53,6 +54,8 @@ def main() -> int:
     console.print(f"seed {chosen.seed}, size {chosen.size}, commit {commit}: {len(due)} of {len(ALL)} rows")
     if len(due) < len(ALL) and not wanted:
         console.print(f"the others stand in {chosen.results}; --again runs them, too")
+    for row, words in lacking(due):
+        console.print(f"{row} will fail: {words}", highlight=False, markup=False)
     for number, row in enumerate(due, 1):
         console.print(f"{row} ({number} of {len(due)}): {ALL[row].fault} ...")
         played = _played(row, COUNTS[chosen.size], chosen.seed, kept)

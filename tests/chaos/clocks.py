@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -17,20 +19,9 @@ from chaos.scenario import scenario
 from chaos.world import World, wait_s
 from streambg.errors import StreambgError
 
-# Debian's package libfaketime; the one for programs with threads.
-LIBRARY = "*/faketime/libfaketimeMT.so.1"
 HOUR_S = 3_600
 STEPS_S = (HOUR_S, -HOUR_S, 0, 90, -90, 1)
-# How often a process looks at what its clock shall say.
-LOOK_S = 1
 STEP_EVERY_S = 5.0
-# libfaketime 0.9.10 refuses to sleep until a monotonic time, and that is how Python sleeps.
-SLEEP = """
-import select, time
-def sleep(seconds):
-    select.select([], [], [], seconds)
-time.sleep = sleep
-"""
 # A score goes through a matrix product whose last bits depend on how many rows it has.
 ROUNDING = 1e-9
 
@@ -45,19 +36,13 @@ def wrong_clocks(world: World, count: int) -> bool:
     """Scorers, publisher, comparator. Broker and senders of commands agree: a command is judged by both (P5)."""
     world.members.start("comparator", "comparator")
     until(lambda: evidence(world.run), 60, "the first evidence")
-    libraries = f"{_waiting_by_the_fake_clock(world.run.folder)} {_library()}"
-    (world.run.folder / "sitecustomize.py").write_text(SLEEP)  # the folder stands first on the processes' path
+    library = settable(world.run.folder)
     for name in world.members.names():
-        member = world.members[name]
-        member.environment = {
-            **member.environment,
-            "LD_PRELOAD": libraries,
-            "FAKETIME_TIMESTAMP_FILE": str(_clock(world, name)),
-            "FAKETIME_CACHE_DURATION": str(LOOK_S),
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_DONT_RESET": "1",
-        }
+        member, clock = world.members[name], _clock(world, name)
         _set(world, name)
+        wrong = {"LD_PRELOAD": str(library), "CLOCK_FILE": str(clock)}
+        _require_off(wrong, int(clock.read_text()))
+        member.environment = {**member.environment, **wrong}
         world.recovered(world.members.terminate(name))
     for _ in range(count):
         at = time.monotonic()
@@ -70,16 +55,10 @@ def wrong_clocks(world: World, count: int) -> bool:
     return _values_right(world)
 
 
-def _library() -> Path:
-    found = sorted(Path("/usr/lib").glob(LIBRARY))
-    if not found:
-        raise StreambgError(f"there is no /usr/lib/{LIBRARY}", way_out="apt install libfaketime")
-    return found[0]
-
-
-def _waiting_by_the_fake_clock(folder: Path) -> Path:
-    made = folder / "cnd_timedwait.so"
-    asked = ["cc", "-shared", "-fPIC", "-pthread", "-o", str(made), str(Path(__file__).with_name("cnd_timedwait.c"))]
+def settable(folder: Path) -> Path:
+    """The library that makes a process's clock one that can be set. Raises StreambgError without a C compiler."""
+    made, source = folder / "set_clock.so", Path(__file__).with_name("set_clock.c")
+    asked = ["cc", "-Wall", "-Werror", "-O1", "-shared", "-fPIC", "-o", str(made), str(source)]
     try:
         done = subprocess.run(asked, capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -89,15 +68,24 @@ def _waiting_by_the_fake_clock(folder: Path) -> Path:
     return made
 
 
+def _require_off(wrong: dict[str, str], seconds: int) -> None:
+    """A Python with this environment has a clock that is off by so much. Raises StreambgError."""
+    asked = [sys.executable, "-c", "import time; print(time.time())"]
+    before = time.time()
+    said = subprocess.run(asked, capture_output=True, text=True, check=True, env={**os.environ, **wrong}).stdout
+    if not before <= float(said) - seconds <= time.time():
+        raise StreambgError(f"a clock that is to be off by {seconds} s is off by {float(said) - before:.1f} s")
+
+
 def _clock(world: World, name: str) -> Path:
     return world.run.folder / f"{name}.clock"
 
 
 def _set(world: World, name: str) -> None:
-    """Another offset for its clock, as libfaketime reads it."""
+    """Another offset for its clock."""
     clock = _clock(world, name)
     part = clock.with_suffix(".part")
-    part.write_text(f"{world.random.choice(STEPS_S):+d}")
+    part.write_text(str(world.random.choice(STEPS_S)))
     part.replace(clock)
 
 

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from waiting import until
 
 from streambg import topicplan
+from streambg.cli.main import app_for
 from streambg.cli.topics import app
 from streambg.config import Pipeline, load
 from streambg.errors import ConfigError, Misconfigured, Unreachable
@@ -206,6 +207,26 @@ def test_a_process_does_not_start_on_unequal_partitions(pipeline: Pipeline, admi
     topicplan.check(pipeline, admin, "comparator")
 
 
+# All of docs/operations.md that count in the input's offsets.
+BY_OFFSETS = (
+    "deploy green m:1",
+    "status",
+    "replay --model m:1 --against published --last 1h",
+    "supersede --color blue --epoch 1",
+    "inspect x/0@1",
+    "inspect --follow",
+    "dead-letters list",
+    "dead-letters show x/0@1",
+    "dead-letters export letters.jsonl",
+    "adopt m:1 --from-group g",
+    "accept-gap 0 --to 5 --yes",
+    "preview --weight 50",
+    "ci validate m:1",
+    "ci deploy m:1",
+    "watch-registry --once",
+)
+
+
 def test_a_mistyped_input_is_refused_and_not_created(pipeline: Pipeline, admin: AdminClient, tmp_path: Path) -> None:
     """What is answered names the input that was read; before the first answer the control log says that it began."""
     topicplan.ensure(pipeline, 1)
@@ -233,6 +254,11 @@ def test_a_mistyped_input_is_refused_and_not_created(pipeline: Pipeline, admin: 
                 with pytest.raises(ConfigError, match=f"reads `{right}`, the file says `{right}z`") as caught:
                     topicplan.check(wrong, admin, role, by_offsets=role in verbs)
             assert f"input: {{topic: {right}}}" in caught.value.way_out
+            for line in BY_OFFSETS:
+                words = [*line.split(), "-p", str(wrong.file)]
+                said = CliRunner().invoke(app_for(words), words).exception
+                assert isinstance(said, ConfigError), (line, said)
+                assert f"reads `{right}`, the file says `{right}z`" in said.what, line
             with pytest.raises(ConfigError, match=f"reads `{right}`"):
                 topicplan.ensure(wrong)
             topicplan.check(pipeline, admin, "publisher")

@@ -172,6 +172,10 @@ class Reports:
         self._counts["alarms"] += 1
 
 
+def _same_log() -> None:
+    """No topic is made again here: that its id is asked for is tests/unit/test_sessions.py's (P6)."""
+
+
 class PublisherProcess(Process):
     def __init__(self, world: World, broker: Broker, slot: int, counts: Counter[str]) -> None:
         self._site = sites.publisher(pipeline(), slot)
@@ -180,7 +184,7 @@ class PublisherProcess(Process):
     def _new_session(self) -> publishing.Session:
         self.follower.wait_caught_up(FOLD_TIMEOUT_S)
         site = replace(self._site, clients=self.clients)
-        return publishing.Session(site, self.follower, Reports(self.counts))
+        return publishing.Session(site, self.follower, Reports(self.counts), _same_log)
 
     def _turn(self) -> None:
         super()._turn()

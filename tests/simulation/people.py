@@ -131,6 +131,7 @@ class Operator:
         live = self.state.live_deployment
         assert live is not None
         self._say("deploy", **self._deploy(live.color, 0))
+        assert self.state.live_deployment != live, "a rescore was refused"
 
     def _unanswered(self, partition: int) -> bool:
         """Does the partition stand where live's batches begin only later, or were a sample?"""

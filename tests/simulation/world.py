@@ -192,6 +192,7 @@ class World(Faults):
 
     def heal(self, broken: int = 0) -> None:
         """Nothing fails any more; what `broken` names stays as it is for ever (liveness)."""
+        self.sender_skew_ms = 0  # else every command is refused as expired, and nobody says anything any more
         for process in self.processes:
             process.link.armed.clear()
             process.link.skips, process.link.stale, process.link.held, process.follower.blocked_until = 0, False, 0, 0.0

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from chaos import __main__ as chaos
+from chaos import needs
 from chaos.disk import small_disk
 from chaos.reader import Seen
 from chaos.report import BEGIN, END, write
@@ -36,6 +37,20 @@ def test_delays_are_those_of_the_events_fed_between_two_moments() -> None:
 def test_a_row_that_breaks_off_has_failed() -> None:
     assert ROW.ok
     assert not broken_off("B4", "a fault", "no nodes").ok
+
+
+def test_what_the_machine_lacks_is_said_before_the_first_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_compiler() -> None:
+        raise StreambgError("there is no C compiler", way_out="apt install gcc")
+
+    monkeypatch.setattr(needs, "NEEDS", {"T1": no_compiler, "B7": no_compiler})
+    monkeypatch.setattr(chaos, "play", lambda row, *_: replace(ROW, row=row))
+    _main(monkeypatch, "--only", "T1", "--only", "B5", "--results", str(tmp_path / "results.jsonl"))
+    said = capsys.readouterr().out
+    assert said.count("will fail") == 1
+    assert said.index("T1 will fail: there is no C compiler\n  way out: apt install gcc") < said.index("T1 (1 of 2)")
 
 
 def test_a_broken_row_does_not_stop_the_others_and_a_run_goes_on_where_it_was(

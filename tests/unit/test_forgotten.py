@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from streambg.errors import SessionEnded, Unreachable
 from streambg.publishing import forgotten, tail
 from streambg.publishing.fencing import KEY
-from streambg.publishing.forgotten import Forgotten, ending_forgotten, require_outcomes
+from streambg.publishing.forgotten import CALL_TIMEOUT_S, Forgotten, ending_forgotten, require_outcomes
 from streambg.publishing.resume import NOTHING_LEFT
 
 SITE: Any = SimpleNamespace(
@@ -20,31 +23,44 @@ ADMIN: Any = None
 POSITION = TopicPartition("predictions", 0)
 
 
+ENDED = "out/0: a transaction that nobody has open hides log offset 50 on: the broker forgot to end it"
+NOT_OURS = "out/0: nobody can say which .* are decided behind log offset {}, where somebody else's transaction is open"
+
+
 @pytest.mark.parametrize(
     ("stable", "hides", "raises", "alarms"),
     [
-        (50, 7, True, 0),  # above settled: nobody may ever see it
-        (50, NOTHING_LEFT, True, 0),
-        (50, 6, False, 1),  # settled covers it: it was decided for
-        (50, -6, False, 0),  # the same behind somebody else's
-        (50, -7, True, 0),  # nobody can say whether it is decided
-        (50, None, False, 0),  # nothing of this pipeline
-        (9, 7, False, 0),  # of before this pipeline began at 10
+        (50, 7, ENDED, 0),  # above settled: nobody may ever see it
+        (50, NOTHING_LEFT, ENDED, 0),
+        (50, 6, None, 1),  # settled covers it: it was decided for
+        (50, -6, None, 0),  # the same behind somebody else's
+        (50, -7, NOT_OURS.format(50), 1),  # nobody can say whether it is decided
+        (50, None, None, 0),  # nothing of this pipeline
+        (9, 7, NOT_OURS.format(9), 1),  # behind one of before this pipeline began at 10
+        (9, 6, None, 0),
+        (9, None, None, 0),
     ],
 )
 def test_P24_only_outcomes_above_settled_are_ended(
-    stable: int, hides: int | None, raises: bool, alarms: int, monkeypatch: pytest.MonkeyPatch
+    stable: int, hides: int | None, raises: str | None, alarms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    looked: list[Any] = []
+
+    def hidden(_site: object, _spot: object, between: tuple[int, int], _floor: int) -> tuple[bool, int | None]:
+        looked.append(between)
+        return hides is not None and hides > 0, None if hides is None else abs(hides)
+
     monkeypatch.setattr(forgotten, "_open", lambda *_: {("out", 0): (stable, 99)})
-    found = (hides is not None and hides > 0, None if hides is None else abs(hides))
-    monkeypatch.setattr(forgotten, "_hidden", lambda *_: found)
+    monkeypatch.setattr(forgotten, "_hidden", hidden)
     said: list[str] = []
     if raises:
-        with pytest.raises(Forgotten, match=f"out/0: .* hides log offset {stable} on: the broker forgot to end it"):
+        with pytest.raises(SessionEnded, match=raises) as ended:
             require_outcomes(SITE, ADMIN, {0: 6}, {0: 10}, {0: 0}, 5.0, said.append)
+        assert isinstance(ended.value, Forgotten) == (raises == ENDED), "no fencing of ours ends somebody else's"
     else:
         require_outcomes(SITE, ADMIN, {0: 6}, {0: 10}, {0: 0}, 5.0, said.append)
     assert len(said) == alarms
+    assert looked == [(max(stable, 10), 99)], "what stands below the pipeline's beginning is not read"
 
 
 def test_P24_who_came_to_life_meanwhile_is_not_fenced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,14 +97,18 @@ class Log:
 
     def __init__(self, *records: int) -> None:
         self.records = records
-        self.starts: list[int] = []
+        self.at = 0
         self.closed = 0
 
-    def read_on(self, _consumer: object, spots: dict[Any, int], _timeout: float, limit: int, **_: object) -> list[Any]:
-        [at] = spots.values()
-        self.starts.append(at)
-        found = range(at, min(at + limit, 10 + len(self.records)))
-        return [_message(offset, self.records[offset - 10]) for offset in found]
+    def assign(self, positions: list[TopicPartition]) -> None:
+        [position] = positions
+        self.at = position.offset
+
+    def consume(self, _count: int, _timeout: float) -> list[Any]:
+        """Two at a time."""
+        found = range(self.at, min(self.at + 2, 10 + len(self.records)))
+        self.at += len(found)
+        return [_message(offset, self.records[offset - 10]) for offset in found] or [_end(self.at)]
 
     def close(self) -> None:
         self.closed += 1
@@ -102,11 +122,16 @@ def _message(at: int, source: int) -> Any:
         b"nothing of ours" if source == STRANGER else f"in/0@{source} blue m:1 sha256:00000000 epoch=3 route".encode()
     )
     return SimpleNamespace(
+        error=lambda: None,
         offset=lambda: at,
         key=lambda: KEY if source == FENCE else b"k",
         value=lambda: None if source == FENCE else b"v",
         headers=lambda: [("streambg", header)],
     )
+
+
+def _end(at: int) -> Any:
+    return SimpleNamespace(error=lambda: KafkaError(KafkaError._PARTITION_EOF), offset=lambda: at)
 
 
 @pytest.mark.parametrize(
@@ -124,15 +149,27 @@ def _message(at: int, source: int) -> Any:
 def test_P24_whose_transaction_hides_what(
     records: tuple[int, ...], floor: int, hides: tuple[bool, int | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In pages, and not beyond the end as it was: who goes on writing there must not keep a publisher from starting."""
+    """Not beyond the end as it was: who goes on writing there must not keep a publisher from starting."""
     log = Log(*records)
     warned: list[str] = []
-    monkeypatch.setattr(forgotten, "PAGE", 2)
-    monkeypatch.setattr(forgotten, "read_on", log.read_on)
     monkeypatch.setattr(tail, "log", SimpleNamespace(warning=lambda event, **_: warned.append(event)))
-    clients = SimpleNamespace(consumer=lambda _: log)
-    site: Any = SimpleNamespace(reader={}, dead_letters="dead", clients=clients)
-    assert forgotten._hidden(site, ("out", 0), (10, 15), floor) == hides
-    assert max(log.starts) < 15
+    assert forgotten._hidden(reading(log), ("out", 0), (10, 15), floor) == hides
+    assert log.at <= 16
     assert log.closed == 1
     assert warned == [], "a line for each of millions"
+
+
+def test_P24_a_reader_waits_for_what_comes_however_long_all_of_it_takes() -> None:
+    """One that hears nothing any more does not."""
+    log, times = Log(*range(90, 140)), count(0.0, CALL_TIMEOUT_S / 2)
+    assert forgotten._hidden(reading(log, lambda: next(times)), ("out", 0), (10, 60), 3) == (True, 139)
+    silent = Log(90, 91)
+    silent.consume = lambda _count, _timeout: []  # type: ignore[method-assign] # says nothing
+    with pytest.raises(Unreachable, match="out/0: nothing came from log offset 10 on for 5 s"):
+        forgotten._hidden(reading(silent, lambda: next(times)), ("out", 0), (10, 60), 3)
+    assert silent.closed == 1
+
+
+def reading(log: Log, now: Callable[[], float] = lambda: 0.0) -> Any:
+    clients = SimpleNamespace(consumer=lambda _: log, now=now)
+    return SimpleNamespace(reader={}, dead_letters="dead", clients=clients)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from streambg.errors import Gap
+from streambg.errors import Denied, Gap, SessionEnded, StreambgError
 from streambg.kafka import identity
 from streambg.kafka.identity import EVERY_S, GONE_S, Identity
 
@@ -74,11 +74,58 @@ def test_D4_a_session_begins_in_no_other_topic(cluster: Cluster) -> None:
 
 def test_X4_what_was_read_is_of_the_same_topic_only_if_a_question_asked_now_says_so(cluster: Cluster) -> None:
     topics = Identity({}, {"in": "a new pipeline", "out": "start again"})
-    topics.require_still()
+    topics.require_still("out")
     topics.look()  # asks, or has asked: an answer of before says nothing
     cluster.answers["out"] = "c"
+    topics.require_still("in")  # asks for the one topic: a command waits for the answer
     with pytest.raises(Gap, match="out: it was deleted and made again"):
-        topics.require_still()
+        topics.require_still("out")
+
+
+@pytest.mark.parametrize(
+    ("says", "raised"),
+    [
+        (KafkaError._TIMED_OUT, SessionEnded),
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, SessionEnded),  # a broker that knows of the old one's end only
+        (KafkaError.UNKNOWN, SessionEnded),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, Denied),
+    ],
+)
+def test_P6_who_does_not_say_that_it_is_the_same_topic_has_not_said_it(
+    cluster: Cluster, says: int, raised: type[StreambgError]
+) -> None:
+    topics = Identity({}, {"in": "a new pipeline", "out": "start again"})
+    topics.require_still("out")
+    cluster.answers["out"] = says
+    with pytest.raises(raised, match="asking whether out is still the one that was read"):
+        topics.require_still("out")
+
+
+@pytest.mark.parametrize(("says", "made"), [(KafkaError._TIMED_OUT, 2), (KafkaError.UNKNOWN_TOPIC_OR_PART, 1)])
+def test_a_client_that_lost_its_broker_is_asked_no_more(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, says: int, made: int
+) -> None:
+    clients: list[Cluster] = []
+    monkeypatch.setattr(identity, "AdminClient", lambda _config: clients.append(cluster) or cluster)
+    topics = Identity({}, {"in": "a new pipeline", "out": "start again"})
+    cluster.answers["out"] = says
+    looks(topics, cluster, EVERY_S)
+    cluster.answers["out"] = "b"
+    looks(topics, cluster, 3 * EVERY_S)
+    assert len(clients) == made
+
+
+def test_D4_questions_for_one_topic_put_off_none_of_those_for_all(cluster: Cluster) -> None:
+    topics = Identity({}, {"in": "a new pipeline", "out": "start again"})
+    looks(topics, cluster, 60.0)
+    before = cluster.asked
+    for _ in range(20):
+        topics.require_still("out")
+        looks(topics, cluster, EVERY_S / 2)
+    assert cluster.asked - before == pytest.approx(20 + 10, abs=2)
+    cluster.answers["in"] = "c"
+    with pytest.raises(Gap, match="in: it was deleted and made again"):
+        looks(topics, cluster, 2 * EVERY_S)
 
 
 def test_a_topic_that_nobody_knows_for_long_was_deleted_and_a_broker_that_starts_is_no_proof(cluster: Cluster) -> None:

@@ -218,7 +218,7 @@ def test_add_list_show_verify(place: str) -> None:
     assert "made up with --seed" in run("verify", "fraud:8").stdout
 
 
-def test_verify_ends_with_12_for_a_batch_dependent_model_and_says_which_event(place: str) -> None:
+def test_verify_ends_with_15_for_a_batch_dependent_model_and_says_which_event(place: str) -> None:
     said("add", "fraud:8", "--format", "python", "--entry", f"{place}:CentredOnItsBatch")
     error = failed("verify", "fraud:8")
     assert error.exit_code == 15

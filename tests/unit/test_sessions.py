@@ -167,7 +167,7 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Publisher:
 
     def made(age: float) -> publishing.Session:
         follower: Any = Follower(age)
-        return publishing.Session(site, follower, meter)
+        return publishing.Session(site, follower, meter, lambda: None)
 
     return made
 
@@ -255,6 +255,16 @@ def test_P6_commands_of_a_log_that_was_made_again_move_nothing(publisher: Publis
     session = publisher(0.0)
     session._believe = other_log
     with pytest.raises(Gap):
+        session._look()
+    assert session._folded == -2, "nothing of it is in force"
+
+
+def test_P6_an_answer_that_took_too_long_is_none(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lease is judged again behind it: what was folded before may be too old by then."""
+    session = publisher(LEASE_S - 1.0)
+    later = time.monotonic() + 2.0
+    session._believe = lambda: monkeypatch.setattr(session._clients, "now", lambda: later)
+    with pytest.raises(SessionEnded, match="the lease is"):
         session._look()
     assert session._folded == -2, "nothing of it is in force"
 
