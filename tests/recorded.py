@@ -154,8 +154,14 @@ class _Partition:
         return True
 
     def _mischief(self, state: ControlState, event: Event, chosen: Color, value: bytes, there_at: int) -> None:
-        """Both could answer, and this publisher does as it likes; slowly, so that all rows stood in the log."""
+        """Both could answer, and this publisher does as it likes; slowly, so that all rows stood in the log, but for
+        `both late`: at once both may have come too late for it, and then it had nothing to go on by.
+        """
         mischief = self.shape.mischief
+        if mischief == "both late":
+            self.now = max(self.now, there_at)
+            self._letter(state, event, {chosen: "late", other(chosen): "late"}, chosen)
+            return
         self.now = max(self.now, there_at + 2_001)
         if mischief in ("none", "late letter"):
             reason = "late" if mischief == "late letter" else "none"

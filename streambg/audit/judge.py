@@ -124,6 +124,8 @@ def judge_letter(case: Case, said_chosen: Color, reasons: Mapping[str, str]) -> 
         return Problem(Kind.WRONG_COLOR, expected, f"a dead letter that says {said_chosen} was chosen")
     if set(reasons) != {chosen, other(chosen)}:
         return _unjustified("a dead letter with the reasons of both colors", f"reasons of {sorted(reasons)}")
+    if all(said == LATE and not _is_own_error(case.answers[color], LATE) for color, said in reasons.items()):
+        return _unjustified("a dead letter by the answer of one color at least (P18)", "`late` of both")
     judgement = _chosen_failed(case, reasons[chosen])
     return judgement if judgement is not None else _stand_in_failed(case, reasons[other(chosen)])
 

@@ -12,7 +12,9 @@ from collections import Counter
 
 from confluent_kafka import Producer
 from pipelines import ROOT
+from raw_topics import visible
 
+from chaos.history import EXPIRES_MS
 from chaos.scenario import scenario
 from chaos.world import World
 from streambg.control import verbs
@@ -118,8 +120,10 @@ def _anything(world: World, control: ControlClient) -> Sent:
 
 @scenario("X3", "malformed, replayed and expired control records", "0 crashes", counts=(200, 1_000, 1_000))
 def garbage(world: World, count: int) -> bool:
+    """Two of them would be right but for their age and for their id: nothing else tells that they do not count."""
     producer = Producer({"bootstrap.servers": world.broker.bootstrap, "linger.ms": 5})
     topic = world.run.pipeline.topics.control
+    unmoved = _late_and_again(world, producer)
     for number in range(count):
         producer.produce(topic, _record(world, number), partition=0)
         if number % 50 == 0:
@@ -128,7 +132,25 @@ def garbage(world: World, count: int) -> bool:
     producer.flush(10)
     world.injections = count
     world.say_something()
-    return all(not world.members[name].ended for name in world.members.names())
+    return unmoved and all(not world.members[name].ended for name in world.members.names())
+
+
+def _late_and_again(world: World, producer: Producer) -> bool:
+    """A weight that expired on its way, and an accepted one's id once more; both expect the epoch in force."""
+    run, topic = world.run, world.run.pipeline.topics.control
+    with world.commanding:
+        run.say("shift", 1_000, force=True)
+        accepted = json.loads(visible(run.pipeline.kafka.bootstrap, topic, 1)[-1].value() or b"")
+        before = _state(world)
+        right = {**accepted, "expected_epoch": before.epoch, "args": {**accepted["args"], "weight": 9_000}}
+        expired = {**right, "id": "late", "time": int(time.time() * 1_000) - 2 * EXPIRES_MS}
+        for each in (right, expired):
+            producer.produce(topic, json.dumps(each).encode(), partition=0)
+        producer.flush(10)
+        refusals = [entry.refusal or "" for entry in verbs.entries(run.pipeline)[-2:]]
+        world.notes.append("; ".join(refusals))
+        told = "was folded already" in refusals[0] and refusals[1].startswith("expired")
+        return told and _state(world) == before
 
 
 def _record(world: World, number: int) -> bytes | None:

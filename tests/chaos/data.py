@@ -9,7 +9,7 @@ import signal
 import time
 from pathlib import Path
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException, Message, Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from pipelines import Running, pipeline
 from raw_topics import visible
@@ -31,6 +31,8 @@ LARGE = 2_000_000
 # More than a stopped scorer has in its queue: it was up to date when it was stopped.
 FETCHED = 500
 KEYS = 300
+POISON = (b"\xff\xfe", b"{}", b'{"id": 1, "f1": NaN, "f2": 1}', None)
+RAISES_AT = (17, 71)  # of every hundred ids, blue's and green's
 
 
 @scenario("D2", "committed positions deleted, publisher down", "resumes from the tail", counts=(1, 2, 5))
@@ -72,15 +74,14 @@ def partitions_added(world: World, count: int) -> bool:
     "1 % of the events are poison, the models raise on 1 %",
     "0/0, no restart",
     counts=(100, 300, 1_000),
-    params={"1": {"raises_at": 17}, "2": {"raises_at": 71}},
+    params={"1": {"raises_at": RAISES_AT[0]}, "2": {"raises_at": RAISES_AT[1]}},
 )
 def poison(world: World, count: int) -> bool:
     """Bytes that are no event, a missing feature, a NaN, nothing at all: each is one dead letter, beside what a color
     cannot answer and the other may not.
     """
     for number in range(count):
-        bad = (b"\xff\xfe", b"{}", b'{"id": 1, "f1": NaN, "f2": 1}', None)[number % 4]
-        world.feeder.put(bad, b"poison")
+        world.feeder.put(POISON[number % len(POISON)], b"poison")
         world.pause(0.05, 0.15)
     world.injections = count
     world.checks.append(lambda: _answered(world, count))
@@ -110,17 +111,29 @@ def _one_stub_each(world: World, large: int) -> bool:
         for name in world.members.names()
         for line in world.members.process(name).log.read_text().splitlines()
     )
+    world.letters = large
     world.notes.append(f"{len(letters)} dead letters, {ended} sessions ended")
-    return len(letters) == large and ended <= 1
+    restarts = sum(len(world.members[name].ended) for name in world.members.names())
+    return len(letters) == large and ended <= 1 and restarts == 0
 
 
 def _answered(world: World, poison: int) -> bool:
-    """A dead letter at least for each poison; the other color for some of the rest; and nobody was started again."""
-    read = world.run.read()
+    """A dead letter for each poison, and beside these only for what a model raises on; the other color for some of the
+    rest; and nobody was started again.
+    """
+    read, run = world.run.read(), world.run
+    given = {
+        (message.partition() or 0, message.offset() or 0): message.value()
+        for message in visible(run.pipeline.kafka.bootstrap, run.pipeline.topics.input, run.partitions)
+    }
+    values = [given[letter.source.partition, letter.source.offset] for letter in read.letters]
+    bad = sum(value in POISON for value in values)
+    fine = sum(value not in POISON and json.loads(value or b"")["id"] % 100 not in RAISES_AT for value in values)
     instead = sum(outcome.why == "error" for outcome in read.outcomes)
-    world.notes.append(f"{len(read.letters):,} dead letters, {instead:,} answers by the other color")
+    world.letters = len(values)
+    world.notes.append(f"{len(values):,} dead letters, {instead:,} answers by the other color")
     restarts = sum(len(world.members[name].ended) for name in world.members.names())
-    return len(read.letters) >= poison and instead > 0 and restarts == 0
+    return bad == poison and fine == 0 and instead > 0 and restarts == 0
 
 
 OVERTAKEN = Halt("D1", "retention takes what a stopped scorer has not read", "halt with the exact gap, then 0/0")
@@ -205,15 +218,15 @@ def gaps_in_the_input(bootstrap: str, count: int, folder: Path) -> Result:
         run.say("shift", 5_000, force=True)
         reader = Reader(run)
         try:
-            written = _in_transactions(run, count)
+            committed = _in_transactions(run, count)
             _settled(run)
             for scorer in scorers:
                 scorer.kill()
-            written += _in_transactions(run, count)
-            until(lambda: len(_visible(run)) < written * 3 // 4, 90, "a quarter is compacted away")
+            committed |= _in_transactions(run, count)
+            until(lambda: len(_visible(run)) < len(committed) * 3 // 4, 90, "a quarter is compacted away")
             run.scorers()
             run.say("promote", force=True)
-            written += _in_transactions(run, count)
+            committed |= _in_transactions(run, count)
             _settled(run)
             owed, seen = _visible(run), reader.seen
             until(lambda: owed <= seen.counts.keys(), 30, "the reader has seen every outcome")
@@ -228,33 +241,39 @@ def gaps_in_the_input(bootstrap: str, count: int, folder: Path) -> Result:
             len(owed - seen.counts.keys()),
             sum(number - 1 for number in seen.counts.values()),
             seen.backwards,
-            seen.epochs_back + (not report.ok),
+            seen.epochs_back + (not report.ok) + len(seen.counts.keys() - committed),
             0.0,
             None,
             "0/0 over the visible events",
             report.ok,
-            f"{written:,} events committed, {len(owed):,} of them still visible, {seen.total:,} outcomes",
+            f"{len(committed):,} events committed, {len(owed):,} of them still visible, {seen.total:,} outcomes",
         )
 
 
-def _in_transactions(run: Running, count: int) -> int:
-    """How many events were committed: 30 a transaction, every third one aborted."""
+def _in_transactions(run: Running, count: int) -> set[tuple[int, int]]:
+    """The source positions that were committed: 30 a transaction, every third one aborted."""
     producer = Producer(
         {"bootstrap.servers": run.pipeline.kafka.bootstrap, "transactional.id": f"{run.pipeline.name}.in"}
     )
     producer.init_transactions(20)
-    committed = 0
+    committed, written = set[tuple[int, int]](), set[tuple[int, int]]()
+
+    def delivered(_error: object, message: Message) -> None:
+        written.add((message.partition() or 0, message.offset() or 0))
+
     for number in range(count):
+        written.clear()
         producer.begin_transaction()
         for event in range(number * 30, (number + 1) * 30):
             value, key = {"id": event, "f1": event % 30 / 30, "f2": 0.5}, event % KEYS
-            producer.produce(run.pipeline.topics.input, json.dumps(value).encode(), b"k%d" % key, key % PARTITIONS)
+            topic, where = run.pipeline.topics.input, key % PARTITIONS
+            producer.produce(topic, json.dumps(value).encode(), b"k%d" % key, where, on_delivery=delivered)
         producer.flush(20)  # an abort that overtakes the registration of its partitions is refused now and then
         if number % 3 == 2:
             producer.abort_transaction(20)
         else:
             producer.commit_transaction(20)
-            committed += 30
+            committed |= written
     return committed
 
 

@@ -53,6 +53,7 @@ def _far_behind(world: World, count: int) -> bool:
     wait_s(before, WINDOW_S)
     watched = {name: world.members[name] for name in ("publisher.0", "comparator")}
     resident = {name: _resident_mb(member) for name, member in watched.items()}
+    pids = [member.pid for member in watched.values()]
     for member in watched.values():
         _forget_peak(member)
     stopped, sent = time.monotonic(), world.run.sent
@@ -70,6 +71,7 @@ def _far_behind(world: World, count: int) -> bool:
     world.notes.append("RSS " + ", ".join(f"{name} {mb:+.0f} MB" for name, mb in growth.items()))
     world.notes.append("p99 {:.0f} ms before, {:.0f} behind, {:.0f} while catching up, {:.0f} after".format(*p99))
     world.injections = 1
+    assert pids == [member.pid for member in watched.values()], "one of them has ended, and its peak is not known"
     # before and after, the machine's own scatter shows
     return max(growth.values()) <= GROWTH_MB and p99[1] <= 1.1 * max(p99[0], p99[3])
 

@@ -15,6 +15,8 @@ from chaos.world import World, wait_s
 LATE_S = 2.5
 # The same where the link is not known to be slow, and well below the 10 s where it is.
 SLOW_S = 3.0
+# What was on its way, and a transaction that ends by its timeout, is out long before.
+CUT_S = 60.0
 PUBLISHER = ("publisher",)
 EVERYBODY = ("publisher", "scorer")
 
@@ -85,8 +87,11 @@ def cut_off(world: World, count: int) -> bool:
     for number in range(count):
         world.pause(1, 3)
         fault = Fault(stop=True) if number % 2 else Fault(COORDINATORS, hold=True)
+        at = time.monotonic()
         world.proxy.set(fault)
-        wait_s(time.monotonic(), 60)
+        wait_s(at, CUT_S)
+        last = max(arrived for arrived, _ in world.reader.seen.arrivals)
+        assert last < at + CUT_S / 2, f"outcomes came {last - at:.0f} s after the cut"
         world.proxy.lift(fault)
         world.recovered(time.monotonic())
         world.injections += 1
@@ -97,6 +102,7 @@ def cut_off(world: World, count: int) -> bool:
 def swizzle(world: World, count: int) -> bool:
     for _ in range(count):
         stopped = world.proxy.connections()
+        assert stopped, "no connection to stop"
         world.random.shuffle(stopped)
         for connection in stopped:
             connection.paused.set()
@@ -174,13 +180,14 @@ def slow_network(world: World, count: int) -> bool:
 )
 def slow_commits(world: World, count: int) -> bool:
     """P21: longer than a call is trusted elsewhere, and known to be so. `count` commits."""
-    troubles = world.members["publisher.0"].troubles
+    publisher = world.members["publisher.0"]
+    troubles, pid = publisher.troubles, publisher.pid
     fault = world.proxy.set(Fault(frozenset({END_TXN}), delay_s=lambda: SLOW_S))
     until(lambda: fault.hits >= count, 3 * SLOW_S * count, f"{count} slow commits")
     world.recovered(time.monotonic())
     world.proxy.lift(fault)
     world.injections = fault.hits
-    return world.members["publisher.0"].troubles == troubles
+    return (publisher.troubles, publisher.pid) == (troubles, pid)
 
 
 @scenario("X5", "control log cut off from the publisher", "session ends <= 12 s", counts=(1, 1, 3), proxied=PUBLISHER)

@@ -23,7 +23,7 @@ class Seen:
     """counts: (partition, source offset) -> visible outcomes; arrivals: (monotonic second, outcomes) of each poll.
 
     moments: (partition, source offset) -> monotonic second of its first outcome. total: of them all. reached: the
-    largest source offset of each partition.
+    largest source offset of each partition; epochs: that of its last outcome.
     """
 
     counts: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -31,6 +31,7 @@ class Seen:
     arrivals: list[tuple[float, int]] = field(default_factory=list)
     total: int = 0
     reached: dict[int, int] = field(default_factory=dict)
+    epochs: dict[int, int] = field(default_factory=dict)
     backwards: int = 0  # outcomes behind a later one of their topic and partition
     epochs_back: int = 0
 
@@ -90,7 +91,8 @@ class Reader:
     def _count(self, topic: str, partition: int, offset: int, epoch: int) -> None:
         seen = self.seen
         seen.counts[partition, offset] += 1
-        seen.reached[partition] = max(offset, seen.reached.get(partition, -1))
+        if offset > seen.reached.get(partition, -1):
+            seen.reached[partition], seen.epochs[partition] = offset, epoch
         last_offset, last_epoch = self._last.get((topic, partition), (-1, -1))
         seen.backwards += offset <= last_offset
         seen.epochs_back += epoch < last_epoch

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from confluent_kafka import Consumer, TopicPartition
 from waiting import until
 
+from chaos.open_ends import hidden
 from chaos.scenario import scenario
 from chaos.world import World, wait_s
-from streambg.kafka import profiles
 from streambg.kafka.profiles import SESSION_TIMEOUT_MS, TRANSACTION_TIMEOUT_MS
 from streambg.process.crash import EXIT_CODE
 
@@ -76,28 +75,11 @@ def dangling_transactions(world: World, count: int) -> bool:
             until(partial(world.members.gone, name), 60, f"the end of {name}")
             assert world.members.exit_code(name) == EXIT_CODE
         at = time.monotonic()
-        hidden = _hidden(world)
-        world.notes.append(f"{hidden} partitions held up")
-        assert hidden, "no transaction was left open"
+        held_up = hidden(world)
+        world.notes.append(f"{held_up} partitions held up")
+        assert held_up, "no transaction was left open"
         world.recovered(at)
         world.injections += 1
         for name in names:
             world.members.begin(name)
     return max(world.recoveries) <= TRANSACTION_TIMEOUT_MS / 1_000 + 11
-
-
-def _hidden(world: World) -> int:
-    """Partitions of the output whose readers wait at an open transaction."""
-    run = world.run
-    ends = []
-    for stable in (True, False):
-        consumer = Consumer(dict(profiles.reader(run.pipeline, "chaos.ends", stable=stable)))
-        try:
-            ends.append([_end(consumer, run.pipeline.topics.output, number) for number in range(run.partitions)])
-        finally:
-            consumer.close()
-    return sum(visible < written for visible, written in zip(*ends, strict=True))
-
-
-def _end(consumer: Consumer, topic: str, number: int) -> int:
-    return int(consumer.get_watermark_offsets(TopicPartition(topic, number), 10)[1])

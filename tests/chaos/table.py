@@ -40,7 +40,8 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        return self.met and self.clean
+        """A fault that never happened shows nothing."""
+        return self.met and self.clean and self.injections > 0
 
     @property
     def clean(self) -> bool:

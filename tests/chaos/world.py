@@ -17,13 +17,15 @@ from waiting import until
 
 from chaos.cluster import Cluster
 from chaos.disk import Disk
+from chaos.history import MOVES_LIVE, spoken, wrongly_accepted
 from chaos.load import Feeder, Load
 from chaos.members import Members
 from chaos.proxy import Proxy
 from chaos.reader import Reader
 from chaos.table import Result, percentile
 from streambg import audit
-from streambg.audit.tally import Kind
+from streambg.audit.report import Report
+from streambg.audit.tally import Check, Kind
 from streambg.control import verbs
 from streambg.control.sender import ControlClient, Sent
 from streambg.control.state import Phase
@@ -37,6 +39,10 @@ from streambg.servers import Launch, LocalKafka
 DRAIN_S = 180.0
 # From a rate to full load: what waited at first is settled, and batches have grown.
 WARM_UP_S = 3.0
+# Of the candidate, before it is promoted: every second command moves the live color.
+WEIGHT = 3_300
+# Events in each partition by which it shows that the last command is in force there.
+LAST_EVENTS = 10
 
 
 class World:
@@ -51,6 +57,7 @@ class World:
         self.injections = 0
         self.notes: list[str] = []
         self.commands: Counter[str] = Counter()  # what became of them
+        self.letters = 0  # so many dead letters are right
         self.commanding = threading.Lock()  # held by whoever says commands: the world, or a scenario in its place
         self.checks: list[Callable[[], bool]] = []  # asked once everything is settled, while all processes live
         self._environments = environments
@@ -58,6 +65,7 @@ class World:
         self._commander = threading.Thread(target=self._command, name="commander", daemon=True)
         self._open = ExitStack()
         self.began = self.ended = 0.0
+        self._first_epoch = -1
         self.broker: LocalKafka
         self.launch: Launch
         self.proxy: Proxy
@@ -79,6 +87,7 @@ class World:
         self._open.callback(self.reader.stop)
         run.feed(self.load.partitions * 10)
         run.drained()
+        self._first_epoch, _ = spoken(run)
         self.began = time.monotonic()
         self.feeder = Feeder(run, self.load.rate, self.reader.seen.reached)
         self._open.callback(self.feeder.stop)
@@ -95,7 +104,7 @@ class World:
         return name
 
     def _command(self) -> None:
-        """Cutovers all the time: weights up, promote, back; whatever is refused or unknown meanwhile is said again."""
+        """Cutovers all the time: a weight, promote, back; whatever is refused or unknown meanwhile is said again."""
         while not self._over.wait(self.load.cutover_s):
             with self.commanding:
                 self.say_something()
@@ -121,8 +130,8 @@ class World:
             return verbs.plain(control, "rollback", said)
         if state.phase is not Phase.CANDIDATE:
             return None
-        if state.weight < 5_000:
-            return verbs.shift(control, config, state.weight + 1_500, said, force=True)
+        if state.weight == 0:
+            return verbs.shift(control, config, WEIGHT, said, force=True)
         return verbs.promote(control, config, said, force=True)
 
     # -- faults --------------------------------------------------------------------------------------------------
@@ -209,28 +218,50 @@ class World:
         self.feeder.finish(events, events / self.load.rate + DRAIN_S)
         self._over.set()
         self._commander.join(60)
-        self.run.drained(DRAIN_S)
+        self._all_out(DRAIN_S)
+        self.ended = time.monotonic()
+        epoch = self._fold_alike()
+        self.run.feed(LAST_EVENTS * self.run.partitions)
+        self._all_out(DRAIN_S)
+        return all([self._in_force(epoch), *(check() for check in self.checks)])  # each one is asked, for its notes
+
+    def _all_out(self, within: float) -> None:
+        self.run.drained(within)
         owed = sum(self.run.ends.values())
         until(lambda: len(self.reader.seen.counts) >= owed, 30, "the reader has seen every outcome")
-        self.ended = time.monotonic()
-        self._fold_alike()
-        return all([check() for check in self.checks])  # noqa: C419 # each one is asked, for its notes
 
-    def _fold_alike(self) -> None:
-        """I8: every process that lives has come to the epoch that a fold from the beginning says."""
+    def _in_force(self, epoch: int) -> bool:
+        """Commands were accepted under the faults, and by the last of them every partition publishes."""
+        _, said = spoken(self.run)
+        self.notes.append(f"live moved {sum(said[verb] for verb in MOVES_LIVE)} times")
+        behind = [number for number in range(self.run.partitions) if self.reader.seen.epochs.get(number) != epoch]
+        if behind:
+            self.notes.append(f"partitions {behind} do not publish by epoch {epoch}")
+        if epoch == self._first_epoch:
+            self.notes.append("no command was accepted")
+        return not behind and epoch > self._first_epoch
+
+    def _fold_alike(self) -> int:
+        """I8: every process that lives has come to the epoch that a fold from the beginning says; which is it?"""
         with self.run.control() as control:
             epoch = control.state().epoch
         for name in self.members.names():
             if self.members[name].alive:
                 self.run.in_force(self.members.process(name), epoch)
+        return epoch
 
     def _result(self, row: str, fault: str, figure: str, met: bool, owed: int) -> Result:
         seen, report = self.reader.seen, audit.run(self.run.pipeline)
-        counts = report.counts
-        final = self.run.read().counts()
-        invisible = sum((seen.counts - final).values())  # seen by the concurrent reader, and not by a final one (I5)
+        counts, read = report.counts, self.run.read()
+        found = [*wrongly_accepted(self.run), *_not_judged(report, self.run.ends)]
+        invisible = sum(
+            (seen.counts - read.counts()).values()
+        )  # seen by the concurrent reader, not by a final one (I5)
         if invisible:
-            self.notes.append(f"{invisible} outcomes were visible and are no longer (I5)")
+            found.append(f"{invisible} outcomes were visible and are no longer (I5)")
+        if len(read.letters) > self.letters:
+            found.append(f"{len(read.letters)} dead letters, {self.letters} are right")
+        self.notes += found
         self.notes.append("commands: " + ", ".join(f"{number} {what}" for what, number in self.commands.items()))
         wrong = sum(
             number for kind, number in counts.items() if kind not in (Kind.LOST, Kind.DOUBLED, Kind.OUT_OF_ORDER)
@@ -243,13 +274,26 @@ class World:
             max(counts[Kind.LOST], owed - len(seen.counts)),
             max(counts[Kind.DOUBLED], sum(number - 1 for number in seen.counts.values())),
             max(counts[Kind.OUT_OF_ORDER], seen.backwards),
-            max(wrong, seen.epochs_back) + invisible + (not report.ok),
+            max(wrong, seen.epochs_back) + invisible + len(found) + (not report.ok),
             self.reader.longest_silence(self.began, self.ended or time.monotonic()),
             percentile(self.recoveries, 0.95),
             figure,
             met,
             "; ".join(dict.fromkeys(self.notes)),
         )
+
+
+def _not_judged(report: Report, ends: Mapping[int, int]) -> Iterator[str]:
+    """What the audit did not look at is not audited: its `ok` says that something was, and nothing was wrong."""
+    there = {each.partition: each for each in report.partitions}
+    for number, end in ends.items():
+        each = there.get(number)
+        if each is None or each.unanchored or each.events != end or each.origin != 0:
+            yield f"partition {number}: not all of its {end} events were audited"
+            continue
+        for found in each.ranges:
+            if found.check is not Check.LATE and (found.first, found.last, found.not_auditable) != (0, end - 1, 0):
+                yield f"partition {number}: {found.check.value} judged from {found.first} to {found.last} of {end}"
 
 
 def wait_s(since: float, seconds: float) -> None:

@@ -82,10 +82,18 @@ def test_P13_the_finding_of_a_wrong_bucket_says_bucket_and_weight() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mischief", "why"), [("error", "error"), ("late", "late"), ("absent", "absent"), ("none", ""), ("late letter", "")]
+    ("mischief", "why"),
+    [
+        ("error", "error"),
+        ("late", "late"),
+        ("absent", "absent"),
+        ("none", ""),
+        ("late letter", ""),
+        ("both late", ""),
+    ],
 )
 def test_P34_a_publisher_that_falls_back_or_dead_letters_at_will_fails(mischief: str, why: str) -> None:
-    """Every answer is there, and stood in the log for longer than the deadline."""
+    """Every answer is there, and stood in the log for longer than the deadline, or (P18) no deadline had begun."""
     recording = standard(mischief=mischief, errors=0.0, silent=0.0, outages=())
     report = audit_records(recording)
     assert counted(report).keys() == {Kind.UNJUSTIFIED}

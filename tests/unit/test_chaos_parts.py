@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from chaos import __main__ as chaos
-from chaos import needs
+from chaos import history, needs
 from chaos.disk import small_disk
 from chaos.reader import Seen
 from chaos.report import BEGIN, END, write
 from chaos.scenario import ALL, FULL, SCALED, SHORT, Scenario, sized
 from chaos.table import Result, broken_off, rows_of
-from chaos.world import World
+from chaos.world import World, _not_judged
+from control_log import envelope
+from recorded import standard
 
+from streambg.audit import audit_records
 from streambg.errors import StreambgError
 
 ROW = Result("B4", "a fault", 1, 100, 0, 0, 0, 0, 1.0, 0.5, "0/0", True)
@@ -128,3 +133,41 @@ def test_B7_without_the_right_to_mount_it_says_so(monkeypatch: pytest.MonkeyPatc
         small_disk(),
     ):
         pass
+
+
+def test_what_is_accepted_against_the_rules_is_found_without_the_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P2, P5: an id that was there, a command that had expired, another epoch than the one in force."""
+    records = [
+        envelope("deploy", -1, "a"),
+        envelope("shift", 0, "b", time=1_000),
+        b"no envelope",
+        envelope("shift", 1, "a"),  # 3: the first one's id
+        envelope("shift", 3, "c", time=1_000 - 30_001),  # 4: expired
+        envelope("shift", 3, "d"),  # 5: in force was 4
+        envelope("shift", 5, "e"),
+    ]
+    accepted = [SimpleNamespace(offset=offset, accepted=offset != 2) for offset in range(len(records))]
+    monkeypatch.setattr(history.verbs, "entries", lambda _pipeline: accepted)
+    messages = [
+        SimpleNamespace(offset=partial(int, at), timestamp=lambda: (2, 1_000), value=partial(bytes, value))
+        for at, value in enumerate(records)
+    ]
+    monkeypatch.setattr(history, "visible", lambda *_: messages)
+    topics = SimpleNamespace(control="control")
+    run: Any = SimpleNamespace(pipeline=SimpleNamespace(kafka=SimpleNamespace(bootstrap=""), topics=topics))
+    found = list(history.wrongly_accepted(run))
+    assert [line.partition(":")[0].rpartition(" ")[2] for line in found] == ["3", "4", "5"]
+    assert "expired 30001 ms" in found[1]
+
+
+def test_what_the_audit_did_not_look_at_is_not_audited() -> None:
+    report = audit_records(standard(gaps=0.0))
+    ends = {each.partition: each.events for each in report.partitions}
+    assert report.ok
+    assert list(_not_judged(report, ends)) == []
+    more = {**ends, 0: ends[0] + 1, 9: 5}
+    assert [line.partition(":")[0] for line in _not_judged(report, more)] == ["partition 0", "partition 9"]
+
+
+def test_a_fault_that_never_happened_shows_nothing() -> None:
+    assert not replace(ROW, injections=0).ok
