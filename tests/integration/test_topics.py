@@ -219,7 +219,7 @@ BY_OFFSETS = (
     "dead-letters show x/0@1",
     "dead-letters export letters.jsonl",
     "adopt m:1 --from-group g",
-    "accept-gap 0 --to 5 --yes",
+    "accept-gap 0 --to 5 --yes --reason why",
     "preview --weight 50",
     "ci validate m:1",
     "ci deploy m:1",
