@@ -119,7 +119,7 @@ def swizzle(world: World, count: int) -> bool:
 @scenario(
     "C7",
     "1 % of the requests reset their connection",
-    ">= 70 % of the throughput without",
+    ">= 70 % of the throughput without, at the run's rate",
     counts=(10, 10, 30),
     proxied=EVERYBODY,
 )

@@ -43,6 +43,8 @@ WARM_UP_S = 3.0
 WEIGHT = 3_300
 # Events in each partition by which it shows that the last command is in force there.
 LAST_EVENTS = 10
+# Why an outcome is not the chosen color's (P15).
+INSTEAD = ("absent", "error", "late")
 
 
 class World:
@@ -262,6 +264,8 @@ class World:
         if len(read.letters) > self.letters:
             found.append(f"{len(read.letters)} dead letters, {self.letters} are right")
         self.notes += found
+        if instead := [f"{number} {why}" for why, number in sorted(report.by_why.items()) if why in INSTEAD]:
+            self.notes.append(f"by the other color: {', '.join(instead)}")
         self.notes.append("commands: " + ", ".join(f"{number} {what}" for what, number in self.commands.items()))
         wrong = sum(
             number for kind, number in counts.items() if kind not in (Kind.LOST, Kind.DOUBLED, Kind.OUT_OF_ORDER)
