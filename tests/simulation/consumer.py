@@ -90,6 +90,12 @@ class SimConsumer:
             self._link.consumers.remove(self)
         self._topics = ()
 
+    @property
+    def replaced(self) -> bool:
+        """It was a member, and others have shared out the partitions without it."""
+        group = self._group
+        return self._state == "member" and self._who.member not in group.members and bool(group.shared_out)
+
     def memberid(self) -> str:
         return self._who.member
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from simulation.link import FATES, Armed
+from simulation.link import FATES, FROZEN_S, LONG, Armed
 from simulation.shape import PUBLISHERS, SCORERS
 from streambg.records.source import COLORS, Color
 
@@ -54,6 +54,15 @@ class Faults:
         dies = Armed("any", number // 16 % 2, "crash") if number // 32 % 3 else None  # before it has sent the rest
         overtaken = Armed("any", number // 2 % 8, "overtaken", then=dies)
         self.publishers[which].link.armed.append(Armed("end", number % 2, "late", number // 96, overtaken))
+
+    def do_freeze(self, number: int) -> None:
+        """It stands still for longer than a session lasts, at one of its next requests or between two of them."""
+        number, which = divmod(number, len(self.processes))
+        number, kind = divmod(number, len(KINDS))
+        number, skip = divmod(number, 4)
+        count, seconds = divmod(number, len(FROZEN_S) - LONG)
+        how = LONG + seconds + count * len(FROZEN_S)
+        self.processes[which].link.armed.append(Armed(KINDS[kind], skip, "freeze", how * 3))
 
     def do_lose(self, number: int) -> None:
         """A scorer's delivery fails after a moment, and those behind it go on (P10)."""

@@ -63,6 +63,11 @@ class Group:
     def preparing(self) -> bool:
         return self._preparing_since is not None
 
+    @property
+    def shared_out(self) -> list[Spot]:
+        """Partitions that are somebody's; none while the rebalance goes on."""
+        return [] if self.preparing else [spot for member in self.members.values() for spot in member.assignment]
+
     # -- membership ----------------------------------------------------------------------------------------------
 
     def join(

@@ -41,8 +41,11 @@ FAULTS = {
     "forget": 1,
     "late_end": 1,
     "lose": 1.5,
+    "freeze": 2,
 }
 LENGTH = (40, 160)
+# An operation's number: a fault divides it by who, which request, when, what and how long, and has many left.
+NUMBERS = 10**9
 # Rare among random ones: the second scorer of blue does not see the control log for 30 s, the first one swaps to a new
 # deployment and dies for longer than a session; so the second takes over partitions of a deployment it cannot know.
 HAND_OVER: list[Op] = [
@@ -91,7 +94,7 @@ def walk(seed: int) -> tuple[list[Op], int]:
         ("say", SHIFT + len(VERBS) * chance.randrange(5)),
     ]
     broken = chance.randrange(10)
-    ops = begin + [(name, chance.randrange(10_000)) for name in names]
+    ops = begin + [(name, chance.randrange(NUMBERS)) for name in names]
     if seed % 8 == 7:  # a rolling upgrade: old and new code fold one log
         ops[10:10] = [("old", chance.randrange(10_000)) for _ in range(3)]
     if seed % 8 == 1:
