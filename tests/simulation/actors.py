@@ -77,6 +77,11 @@ class Process:
         if not self.busy and self.world.now >= self.due:
             self._guarded(self._turn)
 
+    @property
+    def gone(self) -> bool:
+        """Nothing is to be expected of it any more."""
+        return self.blind or self.due == float("inf")
+
     def go_blind(self) -> None:
         self.blind = self.follower.blind = True
 

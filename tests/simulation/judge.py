@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from recorded_topics import Rec, Recording
 
+from simulation.answered import Predictions
 from simulation.log import Log, Record
 from simulation.shape import PARTITIONS
 from streambg.audit import audit_records
@@ -22,7 +23,8 @@ from streambg.control.fold import ControlFold
 from streambg.control.state import Supersession
 from streambg.records.batch import OK, BadBatch, decode
 from streambg.records.cutover import decode_scorer_position
-from streambg.records.source import COLORS
+from streambg.records.source import COLORS, Color
+from streambg.scoring.site import in_force
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -49,6 +51,7 @@ class Judge:
         self._at = {(topic, number): 0 for topic in self._topics() for number in range(PARTITIONS)}
         self._last = dict.fromkeys(self._at, -1)
         self.seen: list[dict[int, Seen]] = [{} for _ in range(PARTITIONS)]
+        self.predictions = Predictions(world)
         self._settled = [-1] * PARTITIONS
         self._committed = [-1] * PARTITIONS
         self._epoch = [-1] * PARTITIONS
@@ -71,6 +74,7 @@ class Judge:
                 records, self._at[spot] = log.read(at, 1_000_000, True)
                 for record in records:
                     self._outcome(spot, record)
+        self.predictions.read()
         self._check_scorers()
         for number in range(PARTITIONS):
             if self._all_visible(number):
@@ -172,14 +176,41 @@ class Judge:
         return -1
 
     def drained(self) -> bool:
-        return all(
-            self._all_visible(number) and self._world.settled(number) >= self.owed(number)
-            for number in range(PARTITIONS)
-        ) and all(
-            len(self._superseded.get((epoch, number), {})) >= len(rows)
-            for number in range(PARTITIONS)
-            for epoch, rows in self._to_supersede(number)
+        return (
+            all(
+                self._all_visible(number) and self._world.settled(number) >= self.owed(number)
+                for number in range(PARTITIONS)
+            )
+            and all(
+                len(self._superseded.get((epoch, number), {})) >= len(rows)
+                for number in range(PARTITIONS)
+                for epoch, rows in self._to_supersede(number)
+            )
+            and not self._behind()
         )
+
+    def _behind(self) -> list[str]:
+        """Whoever stands in a slot answers everything: a candidate, one that is aborted or kept warm, too (P2, P3)."""
+        found = []
+        for color in COLORS:
+            deployment = in_force(self._world.operator.state, color)
+            if deployment is None or all(scorer.gone for scorer in self._world.scorers[color]):
+                continue
+            for number in range(PARTITIONS):
+                reach = self._reach(color, number, deployment.id)
+                if reach < self.owed(number):
+                    found.append(f"{number}: {color} answers up to {reach} of {self.owed(number)}")
+        return found
+
+    def _reach(self, color: Color, number: int, deployment: int) -> int:
+        """How far its answers go. A seed counts as answered up to there (P11); -1: nobody has begun."""
+        found = self.predictions.of(color, number, deployment)
+        if found is not None:
+            return found.covered
+        group = self._world.broker.group(self._world.scorer_groups[color])
+        offset, metadata = group.offsets.get((self._world.topics.input, number), (0, ""))
+        position = decode_scorer_position(metadata)
+        return offset - 1 if position is not None and position.deployment == deployment else -1
 
     def _to_supersede(self, number: int) -> Iterator[tuple[int, dict[int, Seen]]]:
         """P36: by (epoch) what each command owes here; one whose range is not settled holds up those behind it."""
@@ -228,6 +259,7 @@ class Judge:
 
     def standing(self) -> str:
         lines = [f"{n}: settled {self._world.settled(n)} of {self.owed(n)}" for n in range(PARTITIONS)]
+        lines += self._behind()
         for process in self._world.publishers:
             parts = process.session.partitions if process.session else {}
             lines += [
