@@ -58,5 +58,6 @@ class Predictions:
     def _fold(self, color: Color, number: int, at: int, batch: Batch) -> None:
         found = self._answered.get((color, number, batch.deployment))
         if found is None:
+            self._world.judge.begins(color, number, batch)
             found = self._answered[color, number, batch.deployment] = Answered(batch.after, batch.after, batch.after)
         found.take(at, batch)

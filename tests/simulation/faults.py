@@ -129,6 +129,6 @@ class Faults:
             return
         for process in members[which]:
             process.crash()
-        self.broker.group(groups[which]).offsets.clear()
         if which == 0:
             self.judge.forget()
+        self.broker.group(groups[which]).offsets.clear()

@@ -20,11 +20,10 @@ from simulation.shape import PARTITIONS
 from streambg.audit import audit_records
 from streambg.audit.sources import Role
 from streambg.control.fold import ControlFold
-from streambg.control.state import Supersession
-from streambg.records.batch import OK, BadBatch, decode
+from streambg.control.state import Standing, Supersession
+from streambg.records.batch import OK, BadBatch, Batch, decode
 from streambg.records.cutover import decode_scorer_position
 from streambg.records.source import COLORS, Color
-from streambg.scoring.site import in_force
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -54,6 +53,7 @@ class Judge:
         self.predictions = Predictions(world)
         self._settled = [-1] * PARTITIONS
         self._committed = [-1] * PARTITIONS
+        self._reached = [-1] * PARTITIONS  # the same, and nobody can delete it
         self._epoch = [-1] * PARTITIONS
         self._deployments: dict[tuple[str, int], int] = {}
         self._to_come: dict[tuple[int, int], dict[int, Seen]] = {}  # the same, as the commands want it
@@ -74,6 +74,7 @@ class Judge:
                 records, self._at[spot] = log.read(at, 1_000_000, True)
                 for record in records:
                     self._outcome(spot, record)
+        self._reached = [max(self._reached[n], self._world.settled(n)) for n in range(PARTITIONS)]
         self.predictions.read()
         self._check_scorers()
         for number in range(PARTITIONS):
@@ -81,7 +82,8 @@ class Judge:
                 self._check_settled(number)
 
     def forget(self) -> None:
-        """Somebody deleted the committed positions."""
+        """Somebody deletes the committed positions."""
+        self._reached = [max(self._reached[n], self._world.settled(n)) for n in range(PARTITIONS)]
         self._committed = [-1] * PARTITIONS
 
     def _all_visible(self, number: int) -> bool:
@@ -123,6 +125,20 @@ class Judge:
         assert offset not in found, f"P36: {number}@{offset} is superseded twice by epoch {seen.epoch}"
         assert offset > max(found, default=-1), f"P36: {number}@{offset} comes behind {max(found)}"
         found[offset] = seen
+
+    def begins(self, color: Color, number: int, batch: Batch) -> None:
+        """P11: a deployment leaves out nothing that is still to be published. What lies below its first answers is
+        unanswered, and where it is live by then may wait for ever.
+        """
+        history = self._world.operator.history
+        deployment = history[batch.deployment].slots[color]
+        assert deployment is not None
+        if deployment.start:
+            limit = deployment.start.get(number, 0) - 1
+        else:
+            gap_end = max(state.gap_end(number) for state in history[batch.deployment :])
+            limit = max(self._reached[number], history[-1].start_of(number) - 1, gap_end - 1)
+        assert batch.after <= limit, f"P11: {number}: {color} begins above {batch.after}, settled is {limit}"
 
     def _check_scorers(self) -> None:
         """P11: no color goes back to an older deployment."""
@@ -193,8 +209,10 @@ class Judge:
         """Whoever stands in a slot answers everything: a candidate, one that is aborted or kept warm, too (P2, P3)."""
         found = []
         for color in COLORS:
-            deployment = in_force(self._world.operator.state, color)
-            if deployment is None or all(scorer.gone for scorer in self._world.scorers[color]):
+            deployment = self._world.operator.state.slots[color]
+            if deployment is None or deployment.standing is Standing.RETIRED:
+                continue
+            if all(scorer.gone for scorer in self._world.scorers[color]):
                 continue
             for number in range(PARTITIONS):
                 reach = self._reach(color, number, deployment.id)

@@ -103,6 +103,11 @@ class Link:
         self.consumers: list[SimConsumer] = []
         self.producers: list[SimProducer] = []
 
+    def heal(self) -> None:
+        """Nothing befalls it any more."""
+        self.armed.clear()
+        self.skips, self.stale, self.held = 0, False, 0
+
     # -- requests ------------------------------------------------------------------------------------------------
 
     def call(

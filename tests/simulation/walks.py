@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from simulation.healing import CHOICES, CORE
 from simulation.people import VERBS
-from simulation.world import CORE, Op, World
+from simulation.world import Op, World
 from streambg.process.frame import GC_THRESHOLDS
 from streambg.publishing import answers, partition, republishing
 
@@ -93,7 +94,7 @@ def walk(seed: int) -> tuple[list[Op], int]:
         ("say", DEPLOY + len(VERBS) * (1 + 2 * chance.randrange(12))),
         ("say", SHIFT + len(VERBS) * chance.randrange(5)),
     ]
-    broken = chance.randrange(10)
+    broken = chance.randrange(4 * CHOICES)
     ops = begin + [(name, chance.randrange(NUMBERS)) for name in names]
     if seed % 8 == 7:  # a rolling upgrade: old and new code fold one log
         ops[10:10] = [("old", chance.randrange(10_000)) for _ in range(3)]
