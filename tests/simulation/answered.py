@@ -55,6 +55,19 @@ class Predictions:
         """None where it has answered nothing there."""
         return self._answered.get((color, number, deployment))
 
+    def waiting(self, color: Color, number: int, in_force: int, folded: int, settled: int, end: int) -> list[int]:
+        """Rows of each accepted batch below the log offset `end` that wait for settling: above `settled`, of the
+        deployment in force, or of one that is still to be folded.
+        """
+        counted = [
+            sum(offset > settled for offset in rows)
+            for (own_color, own_number, id), answered in self._answered.items()
+            if (own_color, own_number) == (color, number) and (id == in_force or id > folded)
+            for at, rows in (answered.taken if answered.covered > settled else ())
+            if at < end
+        ]
+        return [rows for rows in counted if rows]
+
     def _fold(self, color: Color, number: int, at: int, batch: Batch) -> None:
         found = self._answered.get((color, number, batch.deployment))
         if found is None:

@@ -175,6 +175,13 @@ class SimConsumer:
         self._at_end.discard((partition.topic, partition.partition))
         self._ready.clear()
 
+    def read_to(self, spot: Spot) -> int:
+        """The log offset that it hands out next; 0 where it reads nothing of this."""
+        return self._positions.get(spot, 0)
+
+    def is_paused(self, spot: Spot) -> bool:
+        return spot in self._paused
+
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         self._paused.update(spots(partitions))
 

@@ -16,7 +16,7 @@ from recorded_topics import Rec, Recording
 
 from simulation.answered import Predictions
 from simulation.log import Log, Record
-from simulation.shape import PARTITIONS
+from simulation.shape import PARTITIONS, WAITING_ROWS
 from streambg.audit import audit_records
 from streambg.audit.sources import Role
 from streambg.control.fold import ControlFold
@@ -26,6 +26,7 @@ from streambg.records.cutover import decode_scorer_position
 from streambg.records.source import COLORS, Color
 
 if TYPE_CHECKING:
+    from simulation.actors import PublisherProcess
     from simulation.world import World
 
 _HEADER = re.compile(rb"([^/ ]+)/(\d+)@(\d+) (blue|green) (\S+) (\S+) epoch=(\d+) (route|absent|error|late|supersedes)")
@@ -77,6 +78,8 @@ class Judge:
         self._reached = [max(self._reached[n], self._world.settled(n)) for n in range(PARTITIONS)]
         self.predictions.read()
         self._check_scorers()
+        for publisher in self._world.publishers:
+            self._check_waiting(publisher)
         for number in range(PARTITIONS):
             if self._all_visible(number):
                 self._check_settled(number)
@@ -150,6 +153,18 @@ class Judge:
                 before = self._deployments.get((color, spot[1]), -1)
                 assert position.deployment >= before, f"P11: {color}/{spot[1]} goes back to {position}, was {before}"
                 self._deployments[color, spot[1]] = position.deployment
+
+    def _check_waiting(self, publisher: PublisherProcess) -> None:
+        """I7: of a color that runs ahead no more is read (P20), by what the log and the client say."""
+        reader, session = publisher.reader, publisher.session
+        for number, partition in session.partitions.items() if reader is not None else ():
+            for color in COLORS:
+                spot, slot = (self._world.topics.predictions(color), number), session._state.slots[color]
+                in_force, end = slot.id if slot is not None else -1, reader.read_to(spot)
+                rows = self.predictions.waiting(color, number, in_force, session._folded, partition.settled, end)
+                full = len(rows) > 1 and sum(rows) >= WAITING_ROWS
+                assert not full or reader.is_paused(spot), f"I7: {publisher.name} reads on where {rows} wait: {spot}"
+                self._world.counts["paused"] += reader.is_paused(spot)
 
     def _check_settled(self, number: int) -> None:
         """Everything up to the committed settled position has its outcome, and the right one as far as is cheap."""

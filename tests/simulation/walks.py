@@ -11,6 +11,7 @@ import structlog
 
 from simulation.healing import CHOICES, CORE
 from simulation.people import VERBS
+from simulation.shape import WAITING_ROWS
 from simulation.world import Op, World
 from streambg.process.frame import GC_THRESHOLDS
 from streambg.publishing import answers, partition, republishing
@@ -70,8 +71,6 @@ SUPERSEDES = 4
 FORGOTTEN = 30
 # Of the calendar, in a walk that has any.
 JUMPS = 6
-# So few that walks of some hundred events reach the limit (P20); a batch has seven rows at the most.
-WAITING_ROWS = 15
 # So few that a color which is ahead is not viewed whole, as with the real limits.
 BEYOND = 4
 # So few are superseded at once that a range of some ten takes several transactions (P36).
