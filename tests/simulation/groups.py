@@ -156,7 +156,10 @@ class Group:
         self.pending.setdefault(producer, {}).update(offsets)
 
     def _may_commit(self, who: Membership) -> None:
-        if who.generation >= 0 or who.member:
+        """Who names no member and no instance always may; who names no generation, while the group is empty."""
+        if who.generation < 0 and not self.members:
+            return
+        if who.generation >= 0 or who.member or who.instance:
             self._check(who.member, who.instance, who.generation)
 
     def end_transaction(self, producer: int, commit: bool) -> None:

@@ -99,6 +99,8 @@ class Link:
         self.limit = 1_000  # records that one poll may bring
         self.skips = 0  # records that the consumer will leave out without a word (P23)
         self.stale = False  # the next `consume` learns of a rebalance behind the records it hands out (P23)
+        self.cut_until = 0.0  # nothing reaches the coordinator of its group
+        self.lost_joins = 0  # of its next joins the group will know, and nobody else
         self.held = 0  # polls until an idempotent producer's records are delivered
         self.consumers: list[SimConsumer] = []
         self.producers: list[SimProducer] = []
@@ -106,7 +108,11 @@ class Link:
     def heal(self) -> None:
         """Nothing befalls it any more."""
         self.armed.clear()
-        self.skips, self.stale, self.held = 0, False, 0
+        self.skips, self.stale, self.held, self.cut_until, self.lost_joins = 0, False, 0, 0.0, 0
+
+    @property
+    def cut(self) -> bool:
+        return self.world.now < self.cut_until
 
     # -- requests ------------------------------------------------------------------------------------------------
 
@@ -210,6 +216,13 @@ class Link:
 
     def _later(self, kind: str, do: Callable[[], object]) -> None:
         self.world.later(f"{self.name}: {kind}", do)
+
+    def until_uncut(self, timeout: float) -> None:
+        """A request to the group's coordinator waits until there is one."""
+        if self.cut:
+            self._pass(min(timeout, self.cut_until - self.world.now), 3)
+        if self.cut:
+            raise timed_out("no coordinator")
 
     def _pass(self, seconds: float, number: int) -> None:
         """Wait, while up to five operations run."""

@@ -44,6 +44,7 @@ FAULTS = {
     "late_end": 1,
     "lose": 1.5,
     "freeze": 2,
+    "cut": 1.5,
 }
 LENGTH = (40, 160)
 # An operation's number: a fault divides it by who, which request, when, what and how long, and has many left.
