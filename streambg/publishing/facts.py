@@ -54,7 +54,8 @@ def read_facts(
     begins = {number: state.output_begin(number) or 0 for number in numbers}
     tails: dict[int, Tail | None] = dict.fromkeys(numbers)
     if state.live is not None:
-        require_outcomes(site, admin, settled, begins, floors, patience, alarm)
+        told = {number: settlements.superseded_to(number) for number in numbers}
+        require_outcomes(site, admin, settled, told, begins, floors, patience, alarm)
         tails = read_tails(site.reader, site.output, site.dead_letters, floors, begins, site.clients)
     stamped = {
         number: first_stamped(

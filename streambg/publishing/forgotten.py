@@ -81,6 +81,7 @@ def require_outcomes(
     site: Site,
     admin: AdminClient,
     settled: Mapping[int, int],
+    superseded: Mapping[int, tuple[int, int]],
     begins: Mapping[int, int],
     floors: Mapping[int, int],
     patience: float,
@@ -90,15 +91,16 @@ def require_outcomes(
 
     settled: of each partition what the committed positions say. Outcomes that they cover were decided for, and are
     left as they are: the next end of a transaction of the same producer there decides, and a commit shows them. Until
-    then each session says so. begins, floors: as in `read_tails`. Where it is not this pipeline's transaction that
-    hides what no position covers, no fencing of ours ends it, and nobody can say what behind it is decided: raises
-    SessionEnded until it has ended.
+    then each session says so. superseded: the same of superseding records, (epoch, source offset) as told among the
+    cutovers; what lies beyond is written again, and must not be seen twice (P36). begins, floors: as in `read_tails`.
+    Where it is not this pipeline's transaction that hides what no position covers, no fencing of ours ends it, and
+    nobody can say what behind it is decided: raises SessionEnded until it has ended.
     """
     spots = [(topic, number) for topic in (site.output, site.dead_letters) for number in settled]
     for spot, (stable, end) in _open(site, admin, spots, patience).items():
         topic, number = spot
         begin = begins[number] if topic == site.output else 0
-        first, hides = _hidden(site, spot, (max(stable, begin), end), floors[number])
+        first, hides = _hidden(site, spot, (max(stable, begin), end), floors[number], superseded[number])
         ours = first and stable >= begin  # below it stands somebody's of before this pipeline
         if hides is not None and hides > settled[number]:
             if ours:
@@ -132,12 +134,15 @@ def _ends(admin: AdminClient, spots: Iterable[Spot], level: IsolationLevel) -> d
     return {(each.topic, each.partition): future.result().offset for each, future in futures.items()}
 
 
-def _hidden(site: Site, spot: Spot, hides: tuple[int, int], floor: int) -> tuple[bool, int | None]:
+def _hidden(
+    site: Site, spot: Spot, hides: tuple[int, int], floor: int, superseded: tuple[int, int]
+) -> tuple[bool, int | None]:
     """Is the first record in [last stable offset, end), which is an open transaction's, of this pipeline? And the
     largest source offset of this pipeline's outcomes there, also of those that nobody sees.
 
     Of those behind the first one nobody can say whether they are decided: above settled all of them count. What was
-    written to be aborted, and was forgotten in its turn, is above all of them: nobody may ever see it.
+    written to be aborted, and was forgotten in its turn, is above all of them, and so is what supersedes and is not
+    told of (P36): nobody may ever see it.
     """
     raw = {**site.reader, "enable.partition.eof": True, "isolation.level": "read_uncommitted"}
     first: bool | None = None
@@ -145,7 +150,7 @@ def _hidden(site: Site, spot: Spot, hides: tuple[int, int], floor: int) -> tuple
     consumer = site.clients.consumer(raw)
     try:
         for message in _records(site, consumer, spot, *hides):
-            source = _source(message, spot[0] == site.dead_letters, floor)
+            source = _source(message, spot[0] == site.dead_letters, floor, superseded)
             first = source is not None if first is None else first
             if source == NOTHING_LEFT:
                 return first, NOTHING_LEFT
@@ -176,15 +181,17 @@ def _records(site: Site, consumer: Consumer, spot: Spot, at: int, end: int) -> I
             yield message
 
 
-def _source(message: Message, letters: bool, floor: int) -> int | None:
+def _source(message: Message, letters: bool, floor: int, superseded: tuple[int, int]) -> int | None:
     """Which event of this pipeline it is about."""
     if message.key() == KEY and message.value() is None:
         return NOTHING_LEFT
     try:
-        tail = letter_says(message)[0] if letters else output_says(message)
+        tail, supersedes = letter_says(message) if letters else output_says(message)
     except ValueError:
         return None
-    return tail.offset if tail.epoch >= floor else None
+    if tail.epoch < floor:
+        return None
+    return NOTHING_LEFT if supersedes and (tail.epoch, tail.offset) > superseded else tail.offset
 
 
 @contextmanager

@@ -91,10 +91,10 @@ def _last_records(
     return last
 
 
-def output_says(message: Message) -> Tail:
-    """What a record of the output says, a superseding one, too. Raises ValueError for a foreign one."""
+def output_says(message: Message) -> tuple[Tail, bool]:
+    """What a record of the output says, and whether it supersedes. Raises ValueError for a foreign one."""
     outcome = parse_header(_header(message))
-    return Tail(outcome.source.offset, outcome.epoch)
+    return Tail(outcome.source.offset, outcome.epoch), outcome.why == "supersedes"
 
 
 def letter_says(message: Message) -> tuple[Tail, bool]:
@@ -111,7 +111,7 @@ def _output_tail(message: Message) -> Tail | None:
     if _header(message).endswith(SUPERSEDES):
         return None  # a million may stand there (P36): not worth more than a look
     try:
-        return output_says(message)
+        return output_says(message)[0]
     except ValueError as error:
         log.warning("foreign_record", topic=message.topic(), offset=message.offset(), why=str(error))
         return None
@@ -199,6 +199,11 @@ class Settlements:
         """Of the last `supersede` that was begun there."""
         notes = self.superseded.get(partition, {})
         return notes[max(notes)] if notes else None
+
+    def superseded_to(self, partition: int) -> tuple[int, int]:
+        """(epoch, source offset) up to where superseding records are committed there (P36)."""
+        last = self.last_superseded(partition)
+        return (last.epoch, last.superseded) if last is not None else (-1, -1)
 
 
 def read_settlements(

@@ -213,6 +213,14 @@ BREAKS = (
     ),
     Break(
         24,
+        "what supersedes and is written again is taken for decided",
+        FORGOTTEN + "test_P24_whose_transaction_hides_what",
+        "streambg/publishing/forgotten.py",
+        "    return NOTHING_LEFT if supersedes and (tail.epoch, tail.offset) > superseded else tail.offset\n",
+        "    return tail.offset\n",
+    ),
+    Break(
+        24,
         "a partition that the end does not reach is passed",
         FENCING + "test_P24_what_is_left_open_reaches_every_partition_or_says_which_error_kept_it_from_there",
         "streambg/publishing/fencing.py",

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException
 
 from simulation.broker import Broker
 from simulation.clients import SimClients
+from simulation.consumer import SimConsumer
 from simulation.follower import SimFollower
 from simulation.link import Crashed, Link, World
 from streambg.config import Pipeline, load
@@ -22,7 +23,7 @@ from streambg.process import sites
 from streambg.process.pauses import Pauses
 from streambg.publishing import session as publishing
 from streambg.records.batch import ERROR, OK
-from streambg.records.source import COLORS, Color
+from streambg.records.source import Color
 from streambg.scoring import session as scoring
 from streambg.scoring.batching import Polled, Scored, sampled
 from streambg.scoring.site import ended, in_force
@@ -76,6 +77,11 @@ class Process:
     def step(self) -> None:
         if not self.busy and self.world.now >= self.due:
             self._guarded(self._turn)
+
+    @property
+    def gone(self) -> bool:
+        """Nothing is to be expected of it any more."""
+        return self.blind or self.due == float("inf")
 
     def go_blind(self) -> None:
         self.blind = self.follower.blind = True
@@ -186,14 +192,10 @@ class PublisherProcess(Process):
         site = replace(self._site, clients=self.clients)
         return publishing.Session(site, self.follower, Reports(self.counts), _same_log)
 
-    def _turn(self) -> None:
-        super()._turn()
-        if self.session is not None:
-            for number, partition in self.session.partitions.items():
-                for color in COLORS:
-                    full, paused = partition.overfull(color), (color, number) in self.session._reader.paused
-                    assert paused or not full, f"I7: {self.name} goes on reading {color}/{number} (P20)"
-                    self.counts["paused"] += paused
+    @property
+    def reader(self) -> SimConsumer | None:
+        """Of both colors' answers; None between two sessions and while it stands still within a turn."""
+        return None if self.busy or self.session is None else self.session._reader.consumer
 
     def _finish(self) -> None:
         if self.session._transaction.open:

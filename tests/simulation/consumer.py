@@ -17,7 +17,7 @@ from confluent_kafka import (
 
 from simulation.broker import Broker
 from simulation.groups import Membership
-from simulation.link import Link
+from simulation.link import RETRY_S, Link
 from simulation.log import BrokerError, Offsets, Record, Spot
 
 LOG_APPEND_TIME = 2
@@ -74,7 +74,8 @@ class SimConsumer:
         self._state = "out"  # of the group: out, joining, member
         self._who = Membership(self._group.name, -1, "", self._instance)
         self._owned: list[Spot] = []
-        self._heard_at = self._polled_at = link.world.now
+        self._heard_at = self._answered_at = self._polled_at = link.world.now
+        self._joins_at = 0.0
         self._fatal: KafkaError | None = None
         self._closed = False
 
@@ -90,6 +91,12 @@ class SimConsumer:
             self._link.consumers.remove(self)
         self._topics = ()
 
+    @property
+    def replaced(self) -> bool:
+        """It was a member, and others have shared out the partitions without it."""
+        group = self._group
+        return self._state == "member" and self._who.member not in group.members and bool(group.shared_out)
+
     def memberid(self) -> str:
         return self._who.member
 
@@ -98,32 +105,50 @@ class SimConsumer:
 
     def beat(self) -> None:
         """In the background, as long as the process polls often enough."""
-        member = self._group.members.get(self._who.member)
-        if member is not None and self._link.world.now - self._polled_at <= self._poll_limit_s:
-            member.alive_at = self._link.world.now
+        member, now = self._group.members.get(self._who.member), self._link.world.now
+        if member is not None and not self._link.cut and now - self._polled_at <= self._poll_limit_s:
+            member.alive_at = self._answered_at = now
 
     def _serve(self, at_once: bool = False) -> None:
         """What the group has to say: heartbeat, join, callbacks."""
         now = self._link.world.now
         if not self._topics or self._fatal is not None:
             return
+        if self._link.cut:
+            self._give_up(now)
+            return
         if self._state == "member" and (at_once or now - self._heard_at >= self._beat_s):
             self._heard_at = now
             try:
                 self._group.heartbeat(self._who.member, self._instance, self._who.generation, now)
+                self._answered_at = now
             except BrokerError as error:
                 self._out(error)
-        if self._state == "out" and self._fatal is None and self._topics:
-            try:
-                id = self._group.join(
-                    self._who.member, self._instance, self._client_id, self._topics, self._session_s, now
-                )
-                self._who = Membership(self._group.name, self._who.generation, id, self._instance)
-                self._state = "joining"
-            except BrokerError as error:
-                self._out(error)
+        if self._state == "out" and self._fatal is None and self._topics and now >= self._joins_at:
+            self._join(now)
         if self._state == "joining":
             self._take_part()
+
+    def _give_up(self, now: float) -> None:
+        """A member that hears nothing of its coordinator for a session takes its partitions for lost."""
+        if self._state == "member" and now - self._answered_at > self._session_s:
+            self._link.world.counts["expelled itself"] += 1
+            self._out(BrokerError("UNKNOWN_MEMBER_ID"))
+
+    def _join(self, now: float) -> None:
+        who = self._who
+        try:
+            id = self._group.join(who.member, self._instance, self._client_id, self._topics, self._session_s, now)
+        except BrokerError as error:
+            self._out(error)
+            return
+        if self._link.lost_joins:  # a member that nobody knows of; the next join takes its place
+            self._link.lost_joins -= 1
+            self._link.world.counts["joins answered to nobody"] += 1
+            self._joins_at = now + RETRY_S
+            return
+        self._who = Membership(who.group, who.generation, id, self._instance)
+        self._state, self._answered_at = "joining", now
 
     def _take_part(self) -> None:
         if self._who.member not in self._group.members:
@@ -133,7 +158,8 @@ class SimConsumer:
         if assigned is None:
             return
         self._who = Membership(self._group.name, self._group.generation, self._who.member, self._instance)
-        self._state, self._owned, self._heard_at = "member", list(assigned), self._link.world.now
+        self._state, self._owned = "member", list(assigned)
+        self._heard_at = self._answered_at = self._link.world.now
         self._call("assign", self._owned)
 
     def _out(self, error: BrokerError) -> None:
@@ -168,6 +194,13 @@ class SimConsumer:
         self._positions[partition.topic, partition.partition] = partition.offset
         self._at_end.discard((partition.topic, partition.partition))
         self._ready.clear()
+
+    def read_to(self, spot: Spot) -> int:
+        """The log offset that it hands out next; 0 where it reads nothing of this."""
+        return self._positions.get(spot, 0)
+
+    def is_paused(self, spot: Spot) -> bool:
+        return spot in self._paused
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         self._paused.update(spots(partitions))
@@ -269,7 +302,10 @@ class SimConsumer:
     def commit(self, offsets: Sequence[TopicPartition], asynchronous: bool = True) -> None:
         wanted: Offsets = {(one.topic, one.partition): (one.offset, one.metadata or "") for one in offsets}
         who = self._who
+        if self._link.cut and asynchronous:
+            return  # its callback would say so, and streambg asks for none
         try:
+            self._link.until_uncut(10.0)
             self._link.call("commit", lambda: self._group.commit(who, wanted), 10.0, retries=not asynchronous)
         except KafkaException:
             if not asynchronous:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from simulation.link import FATES, Armed
+from simulation.link import FATES, FROZEN_S, LONG, Armed
 from simulation.shape import PUBLISHERS, SCORERS
 from streambg.records.source import COLORS, Color
 
@@ -18,6 +18,7 @@ AWAY_S = 9.0
 # An hour, a minute and a half, a millisecond, back and forth, and right: beyond a command's age of 30 s, and within.
 JUMPS_MS = (3_600_000, -3_600_000, 90_000, -90_000, 1, 0)
 CLOGGED_S = (1.0, 5.0, 12.0, 30.0)  # below and above the lease (P6)
+CUT_S = (2.0, 5.0, 8.0, 14.0)  # below and above a session (6 s)
 KINDS = ("any", "poll", "produce", "add", "init", "offsets", "end", "end", "committed", "commit", "ends", "begin")
 
 
@@ -54,6 +55,25 @@ class Faults:
         dies = Armed("any", number // 16 % 2, "crash") if number // 32 % 3 else None  # before it has sent the rest
         overtaken = Armed("any", number // 2 % 8, "overtaken", then=dies)
         self.publishers[which].link.armed.append(Armed("end", number % 2, "late", number // 96, overtaken))
+
+    def do_freeze(self, number: int) -> None:
+        """It stands still for longer than a session lasts, at one of its next requests or between two of them."""
+        number, which = divmod(number, len(self.processes))
+        number, kind = divmod(number, len(KINDS))
+        number, skip = divmod(number, 4)
+        count, seconds = divmod(number, len(FROZEN_S) - LONG)
+        how = LONG + seconds + count * len(FROZEN_S)
+        self.processes[which].link.armed.append(Armed(KINDS[kind], skip, "freeze", how * 3))
+
+    def do_cut(self, number: int) -> None:
+        """A member loses the coordinator of its group, and goes on with all else: it is expelled, and neither knows of
+        it before its own patience ends nor stops what is under way (P21, P22). Or a join is answered to nobody.
+        """
+        seconds, which = divmod(number, len(self.processes))
+        link = self.processes[which].link
+        if seconds % 4 == 3:
+            link.lost_joins += 1
+        link.cut_until = self.now + CUT_S[seconds // 4 % len(CUT_S)]
 
     def do_lose(self, number: int) -> None:
         """A scorer's delivery fails after a moment, and those behind it go on (P10)."""
@@ -120,6 +140,6 @@ class Faults:
             return
         for process in members[which]:
             process.crash()
-        self.broker.group(groups[which]).offsets.clear()
         if which == 0:
             self.judge.forget()
+        self.broker.group(groups[which]).offsets.clear()

@@ -63,6 +63,11 @@ class Group:
     def preparing(self) -> bool:
         return self._preparing_since is not None
 
+    @property
+    def shared_out(self) -> list[Spot]:
+        """Partitions that are somebody's; none while the rebalance goes on."""
+        return [] if self.preparing else [spot for member in self.members.values() for spot in member.assignment]
+
     # -- membership ----------------------------------------------------------------------------------------------
 
     def join(
@@ -151,7 +156,10 @@ class Group:
         self.pending.setdefault(producer, {}).update(offsets)
 
     def _may_commit(self, who: Membership) -> None:
-        if who.generation >= 0 or who.member:
+        """Who names no member and no instance always may; who names no generation, while the group is empty."""
+        if who.generation < 0 and not self.members:
+            return
+        if who.generation >= 0 or who.member or who.instance:
             self._check(who.member, who.instance, who.generation)
 
     def end_transaction(self, producer: int, commit: bool) -> None:

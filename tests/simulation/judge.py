@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING
 
 from recorded_topics import Rec, Recording
 
+from simulation.answered import Predictions
 from simulation.log import Log, Record
-from simulation.shape import PARTITIONS
+from simulation.shape import PARTITIONS, WAITING_ROWS
 from streambg.audit import audit_records
 from streambg.audit.sources import Role
 from streambg.control.fold import ControlFold
-from streambg.control.state import Supersession
-from streambg.records.batch import OK, BadBatch, decode
+from streambg.control.state import Standing, Supersession
+from streambg.records.batch import OK, BadBatch, Batch, decode
 from streambg.records.cutover import decode_scorer_position
-from streambg.records.source import COLORS
+from streambg.records.source import COLORS, Color
 
 if TYPE_CHECKING:
+    from simulation.actors import PublisherProcess
     from simulation.world import World
 
 _HEADER = re.compile(rb"([^/ ]+)/(\d+)@(\d+) (blue|green) (\S+) (\S+) epoch=(\d+) (route|absent|error|late|supersedes)")
@@ -49,8 +51,10 @@ class Judge:
         self._at = {(topic, number): 0 for topic in self._topics() for number in range(PARTITIONS)}
         self._last = dict.fromkeys(self._at, -1)
         self.seen: list[dict[int, Seen]] = [{} for _ in range(PARTITIONS)]
+        self.predictions = Predictions(world)
         self._settled = [-1] * PARTITIONS
         self._committed = [-1] * PARTITIONS
+        self._reached = [-1] * PARTITIONS  # the same, and nobody can delete it
         self._epoch = [-1] * PARTITIONS
         self._deployments: dict[tuple[str, int], int] = {}
         self._to_come: dict[tuple[int, int], dict[int, Seen]] = {}  # the same, as the commands want it
@@ -71,13 +75,18 @@ class Judge:
                 records, self._at[spot] = log.read(at, 1_000_000, True)
                 for record in records:
                     self._outcome(spot, record)
+        self._reached = [max(self._reached[n], self._world.settled(n)) for n in range(PARTITIONS)]
+        self.predictions.read()
         self._check_scorers()
+        for publisher in self._world.publishers:
+            self._check_waiting(publisher)
         for number in range(PARTITIONS):
             if self._all_visible(number):
                 self._check_settled(number)
 
     def forget(self) -> None:
-        """Somebody deleted the committed positions."""
+        """Somebody deletes the committed positions."""
+        self._reached = [max(self._reached[n], self._world.settled(n)) for n in range(PARTITIONS)]
         self._committed = [-1] * PARTITIONS
 
     def _all_visible(self, number: int) -> bool:
@@ -120,6 +129,20 @@ class Judge:
         assert offset > max(found, default=-1), f"P36: {number}@{offset} comes behind {max(found)}"
         found[offset] = seen
 
+    def begins(self, color: Color, number: int, batch: Batch) -> None:
+        """P11: a deployment leaves out nothing that is still to be published. What lies below its first answers is
+        unanswered, and where it is live by then may wait for ever.
+        """
+        history = self._world.operator.history
+        deployment = history[batch.deployment].slots[color]
+        assert deployment is not None
+        if deployment.start:
+            limit = deployment.start.get(number, 0) - 1
+        else:
+            gap_end = max(state.gap_end(number) for state in history[batch.deployment :])
+            limit = max(self._reached[number], history[-1].start_of(number) - 1, gap_end - 1)
+        assert batch.after <= limit, f"P11: {number}: {color} begins above {batch.after}, settled is {limit}"
+
     def _check_scorers(self) -> None:
         """P11: no color goes back to an older deployment."""
         for color in COLORS:
@@ -130,6 +153,18 @@ class Judge:
                 before = self._deployments.get((color, spot[1]), -1)
                 assert position.deployment >= before, f"P11: {color}/{spot[1]} goes back to {position}, was {before}"
                 self._deployments[color, spot[1]] = position.deployment
+
+    def _check_waiting(self, publisher: PublisherProcess) -> None:
+        """I7: of a color that runs ahead no more is read (P20), by what the log and the client say."""
+        reader, session = publisher.reader, publisher.session
+        for number, partition in session.partitions.items() if reader is not None else ():
+            for color in COLORS:
+                spot, slot = (self._world.topics.predictions(color), number), session._state.slots[color]
+                in_force, end = slot.id if slot is not None else -1, reader.read_to(spot)
+                rows = self.predictions.waiting(color, number, in_force, session._folded, partition.settled, end)
+                full = len(rows) > 1 and sum(rows) >= WAITING_ROWS
+                assert not full or reader.is_paused(spot), f"I7: {publisher.name} reads on where {rows} wait: {spot}"
+                self._world.counts["paused"] += reader.is_paused(spot)
 
     def _check_settled(self, number: int) -> None:
         """Everything up to the committed settled position has its outcome, and the right one as far as is cheap."""
@@ -172,14 +207,43 @@ class Judge:
         return -1
 
     def drained(self) -> bool:
-        return all(
-            self._all_visible(number) and self._world.settled(number) >= self.owed(number)
-            for number in range(PARTITIONS)
-        ) and all(
-            len(self._superseded.get((epoch, number), {})) >= len(rows)
-            for number in range(PARTITIONS)
-            for epoch, rows in self._to_supersede(number)
+        return (
+            all(
+                self._all_visible(number) and self._world.settled(number) >= self.owed(number)
+                for number in range(PARTITIONS)
+            )
+            and all(
+                len(self._superseded.get((epoch, number), {})) >= len(rows)
+                for number in range(PARTITIONS)
+                for epoch, rows in self._to_supersede(number)
+            )
+            and not self._behind()
         )
+
+    def _behind(self) -> list[str]:
+        """Whoever stands in a slot answers everything: a candidate, one that is aborted or kept warm, too (P2, P3)."""
+        found = []
+        for color in COLORS:
+            deployment = self._world.operator.state.slots[color]
+            if deployment is None or deployment.standing is Standing.RETIRED:
+                continue
+            if all(scorer.gone for scorer in self._world.scorers[color]):
+                continue
+            for number in range(PARTITIONS):
+                reach = self._reach(color, number, deployment.id)
+                if reach < self.owed(number):
+                    found.append(f"{number}: {color} answers up to {reach} of {self.owed(number)}")
+        return found
+
+    def _reach(self, color: Color, number: int, deployment: int) -> int:
+        """How far its answers go. A seed counts as answered up to there (P11); -1: nobody has begun."""
+        found = self.predictions.of(color, number, deployment)
+        if found is not None:
+            return found.covered
+        group = self._world.broker.group(self._world.scorer_groups[color])
+        offset, metadata = group.offsets.get((self._world.topics.input, number), (0, ""))
+        position = decode_scorer_position(metadata)
+        return offset - 1 if position is not None and position.deployment == deployment else -1
 
     def _to_supersede(self, number: int) -> Iterator[tuple[int, dict[int, Seen]]]:
         """P36: by (epoch) what each command owes here; one whose range is not settled holds up those behind it."""
@@ -228,6 +292,7 @@ class Judge:
 
     def standing(self) -> str:
         lines = [f"{n}: settled {self._world.settled(n)} of {self.owed(n)}" for n in range(PARTITIONS)]
+        lines += self._behind()
         for process in self._world.publishers:
             parts = process.session.partitions if process.session else {}
             lines += [

@@ -6,6 +6,7 @@ process waits or stands still, the walk goes on: the next operations run inside 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -28,8 +29,11 @@ RETRY_S = 2.1
 AGAIN = ("CONCURRENT_TRANSACTIONS", "UNSTABLE_OFFSET_COMMIT")
 FENCED = ("PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH")
 
-# How long a process stands still: a moment, less than a session (6 s), more than that, more than a transaction (10 s).
-FROZEN_S = (0.2, 3.0, 8.0, 13.0)
+# How long a process stands still: a moment, less than a session (6 s), more than that, more than a transaction (10 s),
+# more than the group's patience with who does not poll (15 s).
+FROZEN_S = (0.2, 3.0, 8.0, 13.0, 20.0)
+LONG = 2  # from this one on: longer than a session, and who wakes up may find somebody else in its place
+LONGEST = 48  # operations meanwhile, at the most; whoever takes over needs about ten turns
 
 FATES = ("crash", "freeze", "request lost", "answer lost", "late", "unreachable", "overtaken")
 
@@ -42,6 +46,7 @@ class World(Protocol):
     """What a link needs of the world."""
 
     now: float
+    counts: Counter[str]
 
     def tick(self, seconds: float) -> None: ...
     def play(self, count: int) -> None:
@@ -94,9 +99,20 @@ class Link:
         self.limit = 1_000  # records that one poll may bring
         self.skips = 0  # records that the consumer will leave out without a word (P23)
         self.stale = False  # the next `consume` learns of a rebalance behind the records it hands out (P23)
+        self.cut_until = 0.0  # nothing reaches the coordinator of its group
+        self.lost_joins = 0  # of its next joins the group will know, and nobody else
         self.held = 0  # polls until an idempotent producer's records are delivered
         self.consumers: list[SimConsumer] = []
         self.producers: list[SimProducer] = []
+
+    def heal(self) -> None:
+        """Nothing befalls it any more."""
+        self.armed.clear()
+        self.skips, self.stale, self.held, self.cut_until, self.lost_joins = 0, False, 0, 0.0, 0
+
+    @property
+    def cut(self) -> bool:
+        return self.world.now < self.cut_until
 
     # -- requests ------------------------------------------------------------------------------------------------
 
@@ -128,7 +144,7 @@ class Link:
         if armed is not None and armed.fate == "crash":
             self._die()
         if armed is not None:
-            self._freeze(armed.number)
+            self._freeze(armed.number // 3)  # as behind a request
 
     def alive(self) -> None:
         if self.dead:
@@ -201,6 +217,13 @@ class Link:
     def _later(self, kind: str, do: Callable[[], object]) -> None:
         self.world.later(f"{self.name}: {kind}", do)
 
+    def until_uncut(self, timeout: float) -> None:
+        """A request to the group's coordinator waits until there is one."""
+        if self.cut:
+            self._pass(min(timeout, self.cut_until - self.world.now), 3)
+        if self.cut:
+            raise timed_out("no coordinator")
+
     def _pass(self, seconds: float, number: int) -> None:
         """Wait, while up to five operations run."""
         self.world.tick(seconds)
@@ -208,15 +231,25 @@ class Link:
         self.alive()
 
     def _freeze(self, number: int) -> None:
-        """SIGSTOP: no heartbeat either, for up to 24 operations; often for longer than a session lasts."""
-        number, seconds = divmod(number, len(FROZEN_S))
-        count = 1 + number % 24
+        """SIGSTOP: no heartbeat either, while operations run; often for longer than a session lasts."""
+        number, which = divmod(number, len(FROZEN_S))
+        seconds, count, done = FROZEN_S[which], 1 + number % LONGEST, self.world.counts["transactions"]
         self.frozen = True
         for _ in range(count):
-            self.world.tick(FROZEN_S[seconds] / count)
+            self.world.tick(seconds / count)
             self.world.play(1)
         self.frozen = False
+        if which >= LONG:
+            self._count_zombies(self.world.counts["transactions"] - done)
         self.alive()
+
+    def _count_zombies(self, published: int) -> None:
+        """Who stood still for long, who of them finds somebody else in its place, and what was published meanwhile."""
+        counts, role = self.world.counts, "publisher" if self.producers else "scorer"
+        counts[f"{role} frozen for long"] += 1
+        if any(consumer.replaced for consumer in self.consumers):
+            counts[f"{role} replaced while frozen"] += 1
+            counts["publisher overtaken while frozen"] += role == "publisher" and published > 0
 
     def _die(self) -> None:
         self.dead = True

@@ -10,7 +10,7 @@ from control_log import digest, envelope
 from simulation.log import Log
 from simulation.shape import PARTITIONS
 from streambg.control.fold import ControlFold, Entry
-from streambg.control.state import ControlState
+from streambg.control.state import ControlState, Phase
 from streambg.records.batch import BadBatch, Head, decode, decode_head
 from streambg.records.coverage import Coverage
 from streambg.records.source import COLORS, other
@@ -26,6 +26,7 @@ RULES = [
     for live_failed in ("dead-letter", "candidate")
     for late_live in (None, 500)
 ]
+FOR_LIVE = RULES[-1]  # the candidate answers where live does not, or not in time
 VERBS = (
     *("deploy", "deploy", "shift", "shift", "shift", "promote", "promote", "rollback", "abort", "retire", "pause"),
     "accept-gap",
@@ -118,6 +119,40 @@ class Operator:
         """The walk may have deployed nothing."""
         if self.state.live is None:
             self.say(0)
+
+    def say_something(self, number: int, *, harmless: bool) -> None:
+        """Whoever is live stays it, for nobody knows here who is gone. harmless: nor is anything deployed."""
+        state = self.state
+        if harmless or number % 4 == 0:
+            self._say("resume" if state.paused else "pause")
+        elif number % 4 == 1:
+            self.rescore()
+        elif number % 4 == 2 or state.candidate is None:
+            assert state.live is not None
+            self._say("deploy", **self._deploy(other(state.live), 3 * number))
+        else:
+            self.shift(WEIGHTS[number % len(WEIGHTS)])
+
+    def may_stand_in(self) -> None:
+        """A candidate with some weight that may answer for live, behind a deadline (P16, P18)."""
+        if self.state.paused:
+            self._say("resume")
+        assert self.state.live is not None
+        rules = RULES.index(FOR_LIVE)
+        self._say("deploy", **self._deploy(other(self.state.live), rules) | {"gives_up_rollback": True})
+        self.shift(WEIGHTS[2])
+        assert self.state.fallback_to_other, "nobody may stand in for live"
+
+    def shift(self, weight: int) -> None:
+        candidate = self.state.candidate
+        assert candidate is not None
+        self._say("shift", weight=weight, candidate=candidate.id)
+
+    def promote(self) -> None:
+        candidate = self.state.candidate
+        assert candidate is not None
+        self._say("promote", candidate=candidate.id)
+        assert self.state.phase is Phase.WARM, "a promote was refused"
 
     def rescore_if_owed(self) -> bool:
         """P29: what live says nobody answered, and so waits for ever, takes a rescore."""

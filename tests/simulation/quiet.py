@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from simulation.actors import pipeline
@@ -17,6 +18,7 @@ class Quiet:
 
     def __init__(self, name: str) -> None:
         self.now = 1_000.0
+        self.counts: Counter[str] = Counter()
         self.name = name
         self.broker = Broker(lambda: self.now, lambda: int(self.now * 1_000))
         self.pipeline = pipeline()

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from simulation.healing import CHOICES, CORE
 from simulation.people import VERBS
-from simulation.world import CORE, Op, World
+from simulation.shape import WAITING_ROWS
+from simulation.world import Op, World
 from streambg.process.frame import GC_THRESHOLDS
 from streambg.publishing import answers, partition, republishing
 
@@ -41,8 +43,12 @@ FAULTS = {
     "forget": 1,
     "late_end": 1,
     "lose": 1.5,
+    "freeze": 2,
+    "cut": 1.5,
 }
 LENGTH = (40, 160)
+# An operation's number: a fault divides it by who, which request, when, what and how long, and has many left.
+NUMBERS = 10**9
 # Rare among random ones: the second scorer of blue does not see the control log for 30 s, the first one swaps to a new
 # deployment and dies for longer than a session; so the second takes over partitions of a deployment it cannot know.
 HAND_OVER: list[Op] = [
@@ -66,8 +72,6 @@ SUPERSEDES = 4
 FORGOTTEN = 30
 # Of the calendar, in a walk that has any.
 JUMPS = 6
-# So few that walks of some hundred events reach the limit (P20); a batch has seven rows at the most.
-WAITING_ROWS = 15
 # So few that a color which is ahead is not viewed whole, as with the real limits.
 BEYOND = 4
 # So few are superseded at once that a range of some ten takes several transactions (P36).
@@ -90,8 +94,8 @@ def walk(seed: int) -> tuple[list[Op], int]:
         ("say", DEPLOY + len(VERBS) * (1 + 2 * chance.randrange(12))),
         ("say", SHIFT + len(VERBS) * chance.randrange(5)),
     ]
-    broken = chance.randrange(10)
-    ops = begin + [(name, chance.randrange(10_000)) for name in names]
+    broken = chance.randrange(4 * CHOICES)
+    ops = begin + [(name, chance.randrange(NUMBERS)) for name in names]
     if seed % 8 == 7:  # a rolling upgrade: old and new code fold one log
         ops[10:10] = [("old", chance.randrange(10_000)) for _ in range(3)]
     if seed % 8 == 1:

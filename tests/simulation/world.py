@@ -7,13 +7,13 @@ again. Nothing else decides anything: the same list gives the same run.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from simulation.actors import PublisherProcess, ScorerProcess, pipeline
 from simulation.broker import Broker
 from simulation.comparing import Comparing
 from simulation.faults import Faults
+from simulation.healing import Healing
 from simulation.judge import Judge
 from simulation.log import BrokerError
 from simulation.people import Operator
@@ -28,14 +28,6 @@ START_MS = 1_760_000_000_000
 TICKS_S = (0.005, 0.02, 0.05, 0.05, 0.1, 0.3, 0.7, 2.5, 7.0)
 BEAT_S = 0.1  # how often the clients' own threads and the broker look at the time: no timeout here is below 0.5 s
 LIMITS = (1, 2, 3, 5, 8, 1_000)
-# Once nothing fails any more, the input must be drained within so many turns of all, 0.1 s each: a session timeout, a
-# transaction timeout and the longest pauses add up to 30 s.
-HEAL_TURNS = 500
-HEAL_TURN_S = 0.1
-# So many turns without progress, and a person looks (P29).
-PATIENCE_TURNS = 60
-# `broken` from here on: only a core heals, and the number says which (`World._all_but_a_core`).
-CORE = 100
 
 
 class World(Faults):
@@ -78,8 +70,11 @@ class World(Faults):
         while self.ops:
             self._next()
             self.judge.look()
-        self.heal(broken)
+        Healing(self, broken).run()
         self.judge.final()
+        self.judge_evidence()
+
+    def judge_evidence(self) -> None:
         for comparing in self.comparing:
             comparing.judge()
 
@@ -100,7 +95,7 @@ class World(Faults):
         if self.ops:
             self._next()
         else:
-            self._all_turn()
+            self.all_turn()
 
     def tick(self, seconds: float) -> None:
         self.now += seconds
@@ -139,13 +134,11 @@ class World(Faults):
     def do_spin(self, number: int) -> None:
         """Everybody in turn, somebody else first each time; some do not look at the control log."""
         self.tick(0.02)
-        self._all_turn(number)
+        self.all_turn(number)
 
-    def _all_turn(self, number: int = 0, broken: Sequence[Any] = ()) -> None:
+    def all_turn(self, number: int = 0) -> None:
         first = number % len(self.processes)
         for index, process in enumerate(self.processes[first:] + self.processes[:first]):
-            if process in broken:
-                continue
             process.link.limit = LIMITS[(number + index) % len(LIMITS)] if number else LIMITS[-1]
             if not number or (number >> index) % 4:
                 process.follow()
@@ -187,75 +180,6 @@ class World(Faults):
 
     def do_compare(self, number: int) -> None:
         self.comparing[number % PARTITIONS].turn(number // PARTITIONS)
-
-    # -- and all is well again -----------------------------------------------------------------------------------
-
-    def heal(self, broken: int = 0) -> None:
-        """Nothing fails any more; what `broken` names stays as it is for ever (liveness)."""
-        self.sender_skew_ms = 0  # else every command is refused as expired, and nobody says anything any more
-        for process in self.processes:
-            process.link.armed.clear()
-            process.link.skips, process.link.stale, process.link.held, process.follower.blocked_until = 0, False, 0, 0.0
-        while self.network:
-            self.do_deliver(0)
-        self.operator.something_live()
-        dead, blind = self._broken(broken)
-        for process in dead:
-            process.crash()
-            process.due = float("inf")
-        for process in blind:
-            process.go_blind()
-        if blind:
-            self.operator.rescore()  # what they do not see: who is live answers under another deployment now
-            for number in range(PARTITIONS):
-                self.do_grow(number)
-        reached, quiet = -2, 0
-        for turn in range(HEAL_TURNS):
-            self.tick(HEAL_TURN_S)
-            self._all_turn(0, dead)
-            self.judge.look()
-            if self.judge.drained():
-                self.counts["healed"] += 1
-                self.counts["turns to heal"] += turn
-                return
-            settled = sum(self.settled(number) for number in range(PARTITIONS))
-            reached, quiet = settled, quiet + 1 if settled == reached else 0
-            if quiet >= PATIENCE_TURNS and self.operator.rescore_if_owed():
-                quiet = 0
-        raise AssertionError(f"I6: not drained: {self.judge.standing()}")
-
-    def _broken(self, number: int) -> tuple[list[Any], list[Any]]:
-        """Liveness: who is dead and who cannot read the control log, for ever. Whoever is live keeps one scorer, and
-        one publisher is left.
-        """
-        live = self.operator.state.live
-        assert live is not None
-        if number >= CORE:
-            return self._all_but_a_core(number - CORE)
-        choices: list[list[Any]] = [
-            [],
-            [self.publishers[0]],
-            [self.publishers[1]],
-            [self.scorers[live][number % SCORERS]],
-            self.scorers["green" if live == "blue" else "blue"],
-        ]
-        return choices[number % len(choices)], []
-
-    def _all_but_a_core(self, number: int) -> tuple[list[Any], list[Any]]:
-        """One publisher and one scorer of the live color go on; of the others any number, but not none, is gone: dead,
-        or alive without the control log (P6).
-        """
-        assert self.operator.state.live is not None
-        number, publisher = divmod(number, PUBLISHERS)
-        number, scorer = divmod(number, SCORERS)
-        core = (self.publishers[publisher], self.scorers[self.operator.state.live][scorer])
-        others = [process for process in self.processes if process not in core]
-        blind, which = divmod(number, 2 ** len(others) - 1)
-        gone = [(index, process) for index, process in enumerate(others) if (which + 1) >> index & 1]
-        return (
-            [process for index, process in gone if not blind >> index & 1],
-            [process for index, process in gone if blind >> index & 1],
-        )
 
     def settled(self, partition: int) -> int:
         """By the committed positions."""

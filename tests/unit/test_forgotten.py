@@ -21,6 +21,7 @@ SITE: Any = SimpleNamespace(
 )
 ADMIN: Any = None
 POSITION = TopicPartition("predictions", 0)
+TOLD = (3, 91)  # superseded up to here, by the command at epoch 3
 
 
 ENDED = "out/0: a transaction that nobody has open hides log offset 50 on: the broker forgot to end it"
@@ -46,7 +47,7 @@ def test_P24_only_outcomes_above_settled_are_ended(
 ) -> None:
     looked: list[Any] = []
 
-    def hidden(_site: object, _spot: object, between: tuple[int, int], _floor: int) -> tuple[bool, int | None]:
+    def hidden(_site: object, _spot: object, between: tuple[int, int], *_: object) -> tuple[bool, int | None]:
         looked.append(between)
         return hides is not None and hides > 0, None if hides is None else abs(hides)
 
@@ -55,10 +56,10 @@ def test_P24_only_outcomes_above_settled_are_ended(
     said: list[str] = []
     if raises:
         with pytest.raises(SessionEnded, match=raises) as ended:
-            require_outcomes(SITE, ADMIN, {0: 6}, {0: 10}, {0: 0}, 5.0, said.append)
+            require_outcomes(SITE, ADMIN, {0: 6}, {0: TOLD}, {0: 10}, {0: 0}, 5.0, said.append)
         assert isinstance(ended.value, Forgotten) == (raises == ENDED), "no fencing of ours ends somebody else's"
     else:
-        require_outcomes(SITE, ADMIN, {0: 6}, {0: 10}, {0: 0}, 5.0, said.append)
+        require_outcomes(SITE, ADMIN, {0: 6}, {0: TOLD}, {0: 10}, {0: 0}, 5.0, said.append)
     assert len(said) == alarms
     assert looked == [(max(stable, 10), 99)], "what stands below the pipeline's beginning is not read"
 
@@ -93,7 +94,7 @@ def test_P24_what_could_not_be_left_open_is_not_called_ended(monkeypatch: pytest
 
 
 class Log:
-    """Records from log offset 10 on: an outcome of a source offset, `FENCE`, or `STRANGER`."""
+    """Records from log offset 10 on: an outcome of a source offset, superseding where negative; `FENCE`, `STRANGER`."""
 
     def __init__(self, *records: int) -> None:
         self.records = records
@@ -118,9 +119,9 @@ FENCE, STRANGER = -1, -2
 
 
 def _message(at: int, source: int) -> Any:
-    header = (
-        b"nothing of ours" if source == STRANGER else f"in/0@{source} blue m:1 sha256:00000000 epoch=3 route".encode()
-    )
+    why = "route" if source > 0 else "supersedes"
+    header = f"in/0@{abs(source)} blue m:1 sha256:00000000 epoch=3 {why}".encode()
+    header = b"nothing of ours" if source == STRANGER else header
     return SimpleNamespace(
         error=lambda: None,
         offset=lambda: at,
@@ -143,6 +144,8 @@ def _end(at: int) -> Any:
         ((STRANGER, 91, 90), 3, (False, 91)),
         ((90, 91, 92, FENCE), 3, (True, NOTHING_LEFT)),
         ((STRANGER, FENCE), 3, (False, NOTHING_LEFT)),
+        ((-90, -91), 3, (True, 91)),  # superseding, and told of: decided for
+        ((-90, -91, -92), 3, (True, NOTHING_LEFT)),
         ((), 3, (False, None)),  # markers only
     ],
 )
@@ -153,7 +156,7 @@ def test_P24_whose_transaction_hides_what(
     log = Log(*records)
     warned: list[str] = []
     monkeypatch.setattr(tail, "log", SimpleNamespace(warning=lambda event, **_: warned.append(event)))
-    assert forgotten._hidden(reading(log), ("out", 0), (10, 15), floor) == hides
+    assert forgotten._hidden(reading(log), ("out", 0), (10, 15), floor, TOLD) == hides
     assert log.at <= 16
     assert log.closed == 1
     assert warned == [], "a line for each of millions"
@@ -162,11 +165,11 @@ def test_P24_whose_transaction_hides_what(
 def test_P24_a_reader_waits_for_what_comes_however_long_all_of_it_takes() -> None:
     """One that hears nothing any more does not."""
     log, times = Log(*range(90, 140)), count(0.0, CALL_TIMEOUT_S / 2)
-    assert forgotten._hidden(reading(log, lambda: next(times)), ("out", 0), (10, 60), 3) == (True, 139)
+    assert forgotten._hidden(reading(log, lambda: next(times)), ("out", 0), (10, 60), 3, TOLD) == (True, 139)
     silent = Log(90, 91)
     silent.consume = lambda _count, _timeout: []  # type: ignore[method-assign] # says nothing
     with pytest.raises(Unreachable, match="out/0: nothing came from log offset 10 on for 5 s"):
-        forgotten._hidden(reading(silent, lambda: next(times)), ("out", 0), (10, 60), 3)
+        forgotten._hidden(reading(silent, lambda: next(times)), ("out", 0), (10, 60), 3, TOLD)
     assert silent.closed == 1
 
 
