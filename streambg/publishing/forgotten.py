@@ -170,7 +170,10 @@ def _records(site: Site, consumer: Consumer, spot: Spot, at: int, end: int) -> I
         if messages:
             heard = now
         elif now - heard > CALL_TIMEOUT_S:
-            raise Unreachable(f"{spot[0]}/{spot[1]}: nothing came from log offset {at} on for {CALL_TIMEOUT_S} s")
+            raise Unreachable(
+                f"{spot[0]}/{spot[1]}: nothing came from log offset {at} on for {CALL_TIMEOUT_S} s",
+                way_out="is the broker up, and may this process read the topic?",
+            )
         for message in messages:
             error = message.error()
             at = (message.offset() or 0) + 1
