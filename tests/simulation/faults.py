@@ -31,6 +31,7 @@ class Faults:
     broker: Broker
     judge: Judge
     processes: list[Any]
+    succeeded: list[Any]
     publishers: list[PublisherProcess]
     scorers: dict[Color, list[ScorerProcess]]
     publishers_group: str
@@ -136,7 +137,7 @@ class Faults:
         groups = [self.publishers_group, *self.scorer_groups.values()]
         members = [self.publishers, *self.scorers.values()]
         which = max(0, number % 5 - 2)
-        if any(process.busy for process in members[which]):
+        if any(process.busy for process in (*members[which], *self.succeeded)):
             return
         for process in members[which]:
             process.crash()
