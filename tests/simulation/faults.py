@@ -68,7 +68,8 @@ class Faults:
 
     def do_cut(self, number: int) -> None:
         """A member loses the coordinator of its group, and goes on with all else: it is expelled, and neither knows of
-        it before its own patience ends nor stops what is under way (P21, P22). Or a join is answered to nobody.
+        it before its own patience ends nor stops what is under way (P21, P22). Now and then a join is answered to
+        nobody as well.
         """
         seconds, which = divmod(number, len(self.processes))
         link = self.processes[which].link

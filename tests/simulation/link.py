@@ -251,7 +251,7 @@ class Link:
 
     def _count_zombies(self, published: int) -> None:
         """Who stood still for long, who of them finds somebody else in its place, and what was published meanwhile."""
-        counts, role = self.world.counts, "publisher" if self.producers else "scorer"
+        counts, role = self.world.counts, self.name.partition("-")[0]
         counts[f"{role} frozen for long"] += 1
         if any(consumer.replaced for consumer in self.consumers):
             counts[f"{role} replaced while frozen"] += 1
