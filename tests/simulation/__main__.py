@@ -94,18 +94,18 @@ def _many(seeds: range, workers: int, seeded: Walk) -> int:
 def _mutants() -> int:
     survivors = 0
     for mutant in MUTANTS:
-        found = next((seed for seed in range(SEARCH) if _finds(mutant, seed)), None)
+        found = next(((seed, told) for seed in range(SEARCH) if (told := _finds(mutant, seed)) is not None), None)
         survivors += found is None
-        print(f"{mutant.rule:4} {mutant.name}: {f'seed {found}' if found is not None else 'NOT FOUND'}", flush=True)
+        words = f"seed {found[0]}: {found[1][:80]}" if found is not None else "NOT FOUND"
+        print(f"{mutant.rule:4} {mutant.name}: {words}", flush=True)
     return 1 if survivors else 0
 
 
-def _finds(mutant: Mutant, seed: int) -> bool:
-    """Does the seed fail with the mutant, and only with it?"""
+def _finds(mutant: Mutant, seed: int) -> str | None:
+    """What the seed says of the mutant, where it says nothing without it."""
     with applied(mutant):
-        if failure(seed) is None:
-            return False
-    return failure(seed) is None
+        told = failure(seed)
+    return told if mutant.explains(told) and failure(seed) is None else None
 
 
 if __name__ == "__main__":

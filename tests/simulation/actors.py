@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,6 +55,7 @@ class Process:
         self.busy = False
         self.old = False  # it runs the code before the newest format, until that stops it
         self.blind = False  # it cannot read the control log, for ever
+        self.succeeded = False  # another process has its slot by now: it is not started again
         self.due = 0.0
         self.session: Any = None
         self._pauses = Pauses()
@@ -81,7 +83,7 @@ class Process:
     @property
     def gone(self) -> bool:
         """Nothing is to be expected of it any more."""
-        return self.blind or self.due == float("inf")
+        return self.blind or self.due == inf
 
     def go_blind(self) -> None:
         self.blind = self.follower.blind = True
@@ -101,6 +103,9 @@ class Process:
     def _gone(self, why: str) -> None:
         self.counts[why] += 1
         self.link.dead = True
+        if self.succeeded:
+            self.due = inf
+            return
         self.due = self.world.now + RESTARTS_S[self.counts[why] % len(RESTARTS_S)]
         self._start()
 
@@ -119,6 +124,9 @@ class Process:
             self._gone("gap")  # whoever starts it again, starts it again
         except (SessionEnded, Unreachable):
             self.counts["session ended"] += 1
+            if self.succeeded:  # before it joins again it looks, and finds the other one (P21)
+                self._gone("fenced")
+                return
             self.due = self.world.now + self._pauses.after(self.world.now - self._since)
         finally:
             self.busy = False
@@ -209,12 +217,12 @@ class ScorerProcess(Process):
     def __init__(self, world: World, broker: Broker, color: Color, slot: int, counts: Counter[str]) -> None:
         self._site = sites.scorer(pipeline(), color, slot)
         self._loading = LOADING_TURNS
-        self._incarnations = 0
         super().__init__(world, broker, f"scorer-{color}-{slot}", counts)
 
     def _start(self) -> None:
         super()._start()
-        self._incarnations += 1
+        self.counts["scorers started"] += 1
+        self._nonce = f"{self.name}.{self.counts['scorers started']}"
 
     def _new_session(self) -> scoring.Session | None:
         self.follower.wait_caught_up(FOLD_TIMEOUT_S)
@@ -223,8 +231,7 @@ class ScorerProcess(Process):
             return None
         self._loading = LOADING_TURNS
         site = replace(self._site, clients=self.clients)
-        nonce = f"{self.name}.{self._incarnations}"
-        return scoring.Session(site, self.follower, Answers(deployment.id, nonce), Reports(self.counts))
+        return scoring.Session(site, self.follower, Answers(deployment.id, self._nonce), Reports(self.counts))
 
     def _turn(self) -> None:
         if self.session is not None and self._swap_due():

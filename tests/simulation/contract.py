@@ -26,6 +26,7 @@ from simulation.bench import (
     short,
     until,
 )
+from streambg.kafka import profiles
 from streambg.kafka.errors import is_fenced
 
 
@@ -214,6 +215,26 @@ def pending_positions(bench: Bench) -> Any:
     return seen
 
 
+def no_generation(bench: Bench) -> Any:
+    """Who never joined may commit in a transaction; not under the instance id of a member, or of nobody."""
+    topic, made = bench.create("t", 1), producer(bench, "a")
+    one = member(bench, "g", "0", [topic])
+    until(bench, [one], lambda: len(one.assigned) == 1)
+    seen = []
+    for instance in ("", "0", "1"):
+        asked = profiles.reader(bench.pipeline, "contract", group=f"{bench.name}.g")
+        asked |= {"group.instance.id": f"{bench.name}.{instance}"} if instance else {}
+        nobody = bench.clients.consumer(asked)
+        who = nobody.consumer_group_metadata()
+        nobody.close()
+        made.begin_transaction()
+        position = [TopicPartition(topic, 0, 1, metadata="m")]
+        seen.append(outcome(lambda who=who, position=position: made.send_offsets_to_transaction(position, who, CALL_S)))
+        made.abort_transaction(CALL_S)
+    one.consumer.close()
+    return seen
+
+
 SCENARIOS: dict[str, tuple[Callable[[Bench], Any], Any]] = {
     "visibility": (
         visibility,
@@ -242,6 +263,7 @@ SCENARIOS: dict[str, tuple[Callable[[Bench], Any], Any]] = {
         ],
     ),
     "stale generation": (stale_generation, ["ok", "ILLEGAL_GENERATION", "ok", 3, "not mine"]),
+    "no generation": (no_generation, ["ok", "fenced", "UNKNOWN_MEMBER_ID"]),
     "static member": (static_member, [["t/0"], [], "fenced", True]),
     "pending positions": (
         pending_positions,

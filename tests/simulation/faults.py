@@ -31,6 +31,7 @@ class Faults:
     broker: Broker
     judge: Judge
     processes: list[Any]
+    succeeded: list[Any]
     publishers: list[PublisherProcess]
     scorers: dict[Color, list[ScorerProcess]]
     publishers_group: str
@@ -67,7 +68,8 @@ class Faults:
 
     def do_cut(self, number: int) -> None:
         """A member loses the coordinator of its group, and goes on with all else: it is expelled, and neither knows of
-        it before its own patience ends nor stops what is under way (P21, P22). Or a join is answered to nobody.
+        it before its own patience ends nor stops what is under way (P21, P22). Now and then a join is answered to
+        nobody as well.
         """
         seconds, which = divmod(number, len(self.processes))
         link = self.processes[which].link
@@ -136,7 +138,7 @@ class Faults:
         groups = [self.publishers_group, *self.scorer_groups.values()]
         members = [self.publishers, *self.scorers.values()]
         which = max(0, number % 5 - 2)
-        if any(process.busy for process in members[which]):
+        if any(process.busy for process in (*members[which], *self.succeeded)):
             return
         for process in members[which]:
             process.crash()

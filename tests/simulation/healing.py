@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from simulation.shape import PARTITIONS, PUBLISHERS, SCORERS
@@ -16,9 +17,6 @@ TURNS = 500
 TURN_S = 0.1
 # So many turns without progress, and a person looks (P29).
 PATIENCE_TURNS = 60
-# Life goes on: somebody says something, and there are events again.
-COMMAND_TURN = 6
-EVENTS_TURN = 12
 # `broken` from here on: only a core heals, and the number says which (`Healing._all_but_a_core`).
 CORE = 100
 # `broken` modulo this many: who is gone for ever.
@@ -43,13 +41,17 @@ class Healing:
         dead, blind = self._gone()
         for process in dead:
             process.crash()
-            process.due = float("inf")
+            process.due = inf
         for process in blind:
             process.go_blind()
         if blind:
             world.operator.rescore()  # what they do not see: who is live answers under another deployment now
         self._grow()
-        self._until_drained(at_least=EVENTS_TURN)
+        self._until_drained()
+        world.judge_evidence()  # behind the next command the pair may be another one
+        world.operator.say_something(self._broken, harmless=self._stands_in)
+        self._grow()
+        self._until_drained()
         world.counts["healed"] += 1
 
     def _calm(self) -> None:
@@ -58,6 +60,8 @@ class Healing:
         for process in world.processes:
             process.link.heal()
             process.follower.blocked_until = 0.0
+        for process in world.succeeded:
+            process.crash()
         while world.network:
             world.do_deliver(0)
 
@@ -76,19 +80,14 @@ class Healing:
         for number in range(PARTITIONS):
             self._world.do_grow(number + PARTITIONS * (3 if self._stands_in else 4))
 
-    def _until_drained(self, at_least: int = 0) -> None:
+    def _until_drained(self) -> None:
         world = self._world
         reached, quiet = -2, 0
         for turn in range(TURNS):
-            if at_least and turn == COMMAND_TURN:
-                world.judge_evidence()  # the pair may be another one then
-                world.operator.say_something(self._broken, harmless=self._stands_in)
-            if at_least and turn == EVENTS_TURN:
-                self._grow()
             world.tick(TURN_S)
             world.all_turn()
             world.judge.look()
-            if turn >= at_least and world.judge.drained():
+            if world.judge.drained():
                 world.counts["turns to heal"] += turn
                 return
             settled = sum(world.settled(number) for number in range(PARTITIONS))

@@ -61,6 +61,9 @@ class World(Protocol):
     def deliver(self) -> None:
         """It arrives now."""
 
+    def succeed(self, link: Link) -> None:
+        """Whoever keeps the processes up takes this one for gone, and starts another one in its slot."""
+
 
 @dataclass(slots=True)
 class Armed:
@@ -233,9 +236,12 @@ class Link:
     def _freeze(self, number: int) -> None:
         """SIGSTOP: no heartbeat either, while operations run; often for longer than a session lasts."""
         number, which = divmod(number, len(FROZEN_S))
-        seconds, count, done = FROZEN_S[which], 1 + number % LONGEST, self.world.counts["transactions"]
+        number, length = divmod(number, LONGEST)
+        seconds, count, done = FROZEN_S[which], 1 + length, self.world.counts["transactions"]
         self.frozen = True
-        for _ in range(count):
+        for turn in range(count):
+            if turn == count // 4 and which >= LONG and number % 3 == 0:
+                self.world.succeed(self)
             self.world.tick(seconds / count)
             self.world.play(1)
         self.frozen = False
@@ -245,7 +251,7 @@ class Link:
 
     def _count_zombies(self, published: int) -> None:
         """Who stood still for long, who of them finds somebody else in its place, and what was published meanwhile."""
-        counts, role = self.world.counts, "publisher" if self.producers else "scorer"
+        counts, role = self.world.counts, self.name.partition("-")[0]
         counts[f"{role} frozen for long"] += 1
         if any(consumer.replaced for consumer in self.consumers):
             counts[f"{role} replaced while frozen"] += 1

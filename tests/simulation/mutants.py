@@ -2,7 +2,7 @@
 
 A process on a real broker takes one too (chaos/broken.py).
 
-`python -m simulation mutants` searches again, for instance after the walks have changed.
+`python -m simulation --mutants` searches again, for instance after the walks have changed.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from streambg.control import fold
 from streambg.control.moves import Rejected
 from streambg.control.state import ControlState, Deployment, Phase, Standing
 from streambg.kafka import coreader
-from streambg.publishing import answers, facts, forgotten, resume, tail, transaction
+from streambg.publishing import answers, facts, forgotten, partition, resume, tail, transaction
 from streambg.publishing import session as publishing
 from streambg.publishing.superseding import Progress, Stored
 from streambg.records.coverage import Coverage, Take
 from streambg.records.coverage import Standing as BatchStanding
 from streambg.records.cutover import ScorerPosition
-from streambg.scoring import seeding
+from streambg.scoring import positions, seeding
 from streambg.scoring import session as scoring
 
 Patch = Callable[[Any, str, Any], None]
@@ -31,12 +31,21 @@ Patch = Callable[[Any, str, Any], None]
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`rule`: what it breaks; `seed`: one that finds it (and finds nothing wrong without it)."""
+    """`rule`: what it breaks; `seed`: one that finds it (and finds nothing wrong without it).
+
+    says: the invariants, or rules, one of which must say so: a patch that no longer fits the product raises other
+    errors.
+    """
 
     name: str
     rule: str
     seed: int
+    says: tuple[str, ...]
     apply: Callable[[Patch], None]
+
+    def explains(self, told: str | None) -> bool:
+        """Is this failure of a walk what the mutant does?"""
+        return told is not None and told.startswith(tuple(f"AssertionError: {one}: " for one in self.says))
 
 
 @contextmanager
@@ -269,25 +278,73 @@ def _supersedes_unread(patch: Patch) -> None:
     patch(Stored, "take", wrong)
 
 
+# -- what is owed, whoever is gone ---------------------------------------------------------------------------------
+
+
+def _seeded_too_high(patch: Patch) -> None:
+    start = seeding.start
+
+    def wrong(partition: int, deployment: Any, *more: Any) -> Any:
+        found = start(partition, deployment, *more)
+        begins = isinstance(found, seeding.Seed) and not deployment.start
+        return seeding.Seed(found.offset + 1) if begins else found
+
+    patch(seeding, "start", wrong)
+
+
+def _aborted_stops(patch: Patch) -> None:
+    right = positions.in_force
+
+    def wrong(state: ControlState, color: Any) -> Any:
+        found = right(state, color)
+        return found if found is None or found.standing is Standing.SCORING else None
+
+    patch(scoring, "in_force", wrong)
+    patch(positions, "in_force", wrong)
+
+
+def _no_deadline_for_live(patch: Patch) -> None:
+    right = partition.Partition.deadline
+
+    def wrong(self: Any) -> Any:
+        found = right(self)
+        return None if found is not None and found[0].side == "live" else found
+
+    patch(partition.Partition, "deadline", wrong)
+
+
+def _reads_on(patch: Patch) -> None:
+    patch(coreader.CoReader, "pause", lambda self, color, number: self._paused.add((color, number)))
+
+
+def _untold_is_decided(patch: Patch) -> None:
+    patch(tail.Settlements, "superseded_to", lambda *_: (2**62, 0))
+
+
 MUTANTS = (
-    Mutant("no output-tail resume", "P25", 5, _no_tail),
-    Mutant("tail without dead letters", "P25", 23, _no_letters),
-    Mutant("covered := settled on restart", "P26", 51, _covered_is_settled),
-    Mutant("position past unread coverage", "P26", 0, _position_past_unread),
-    Mutant("a deploy that is no epoch", "P1", 0, _deploy_no_epoch),
-    Mutant("a batch of an unfolded deployment dropped", "P12", 334, _unfolded_dropped),
-    Mutant("seeding on 'another' instead of 'smaller'", "P11", 1, _seeds_on_another),
-    Mutant("a batch with after > covered accepted", "P8", 3, _hole_accepted),
-    Mutant("fallback to an aborted candidate", "P16", 0, _aborted_falls_back),
-    Mutant("committing positions of unassigned partitions", "P22", 6, _unassigned_committed),
-    Mutant("a cutover outside the transaction", "P19", 4, _cutover_outside),
-    Mutant("no new producer after a suspicious commit", "P21", 651, _no_suspicion),
-    Mutant("assign() for subscribe()", "P22", 0, _assigned),
-    Mutant("predictions need not be dense", "P23", 213, _not_dense),
-    Mutant("superseding begins anew at every takeover", "P36", 6, _supersedes_anew),
-    Mutant("superseding past answers that were not read", "P36", 2, _supersedes_unread),
-    Mutant("what an open transaction hides is not looked at", "P24", 154, _hidden_stands),
-    Mutant("forgotten positions come into force", "P24", 572, _pending_comes_into_force),
-    Mutant("late without another look before a slow commit", "P34", 61, _late_stands),
-    Mutant("a commit that passes an undelivered batch", "P10", 290, _commits_undelivered),
+    Mutant("no output-tail resume", "P25", 1, ("I1", "I6"), _no_tail),
+    Mutant("tail without dead letters", "P25", 8, ("I1", "I6"), _no_letters),
+    Mutant("covered := settled on restart", "P26", 23, ("I1", "I6", "audit"), _covered_is_settled),
+    Mutant("position past unread coverage", "P26", 3, ("I1", "I6", "audit"), _position_past_unread),
+    Mutant("a deploy that is no epoch", "P1", 0, ("P1", "I4"), _deploy_no_epoch),
+    Mutant("a batch of an unfolded deployment dropped", "P12", 460, ("I1", "I6", "audit"), _unfolded_dropped),
+    Mutant("seeding on 'another' instead of 'smaller'", "P11", 9, ("P11",), _seeds_on_another),
+    Mutant("a batch with after > covered accepted", "P8", 30, ("I1", "audit"), _hole_accepted),
+    Mutant("fallback to an aborted candidate", "P16", 19, ("audit",), _aborted_falls_back),
+    Mutant("committing positions of unassigned partitions", "P22", 1, ("I1",), _unassigned_committed),
+    Mutant("a cutover outside the transaction", "P19", 3, ("audit", "I6"), _cutover_outside),
+    Mutant("no new producer after a suspicious commit", "P21", 208, ("I1",), _no_suspicion),
+    Mutant("assign() for subscribe()", "P22", 0, ("I1",), _assigned),
+    Mutant("predictions need not be dense", "P23", 125, ("I1", "I6", "audit"), _not_dense),
+    Mutant("superseding begins anew at every takeover", "P36", 2, ("P36",), _supersedes_anew),
+    Mutant("superseding past answers that were not read", "P36", 2, ("P36", "I6"), _supersedes_unread),
+    Mutant("what an open transaction hides is not looked at", "P24", 28, ("I1", "I6", "P36"), _hidden_stands),
+    Mutant("forgotten positions come into force", "P24", 62, ("I1",), _pending_comes_into_force),
+    Mutant("late without another look before a slow commit", "P34", 61, ("audit",), _late_stands),
+    Mutant("a commit that passes an undelivered batch", "P10", 9, ("I1", "I6", "audit"), _commits_undelivered),
+    Mutant("a deployment seeded above what is to be published", "P11", 0, ("P11",), _seeded_too_high),
+    Mutant("an aborted candidate stops scoring", "P3", 19, ("I6",), _aborted_stops),
+    Mutant("no deadline for live", "P18", 1, ("I6",), _no_deadline_for_live),
+    Mutant("a color that runs ahead is read on", "P20", 7, ("I7",), _reads_on),
+    Mutant("what supersedes and is not told of is taken for decided", "P24", 362, ("I6", "P36"), _untold_is_decided),
 )

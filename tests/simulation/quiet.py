@@ -55,6 +55,8 @@ class Quiet:
 
     def deliver(self) -> None: ...
 
+    def succeed(self, link: Link) -> None: ...
+
 
 class _EachItsOwn(SimClients):
     """Every client of a scenario is a process of its own."""

@@ -65,7 +65,7 @@ def test_every_mutant_is_found(mutant: Mutant) -> None:
     """By its seed, which is right without it; `python -m simulation --mutants` looks for these seeds again."""
     with applied(mutant):
         told = failure(mutant.seed)
-    assert told is not None, f"seed {mutant.seed} finds nothing wrong with: {mutant.name}"
+    assert mutant.explains(told), f"seed {mutant.seed} says of {mutant.name}: {told}"
     # the first ones are walked above
     assert mutant.seed < SEEDS or failure(mutant.seed) is None, "it is the mutant that is found"
 

@@ -63,8 +63,16 @@ HAND_OVER: list[Op] = [
 # color answers (P34). One of 10,000 random walks did this; this is what was left of it when it was shrunk.
 SLOW_COMMIT = """
 say 0, grow 13, spin 0, spin 0, say 156, say 50, spin 2009, spin 7381, spin 935, spin 734, say 6853, spin 1492,
-spin 707, say_late 8489, spin 2312, publisher_fault 9271, publisher_fault 2088, grow 1684, tick 5442, deliver 4269,
+spin 707, say_late 8489, spin 2312, publisher_fault 32791, publisher_fault 2088, grow 1684, tick 5442, deliver 4269,
 crash 1973, grow 6813, spin 3426, spin 9376, mark 4423, tick 1896, spin 4388, spin 5252, step 4954, spin 7282
+"""
+# And the rarest: positions whose end was forgotten come into force with a later commit of their producer, when another
+# publisher has the partition and has gone on (P24). One of 10,000 random walks; shrunk as well.
+OLD_POSITIONS = """
+say 0, grow 13, spin 0, say 84, skip 380314945, publisher_fault 529027632, spin 729704965, say_late 958489280,
+tick 164902669, spin 133354456, say 281073618, spin 253139923, spin 378995605, tick 328912478, crash 12936178,
+spin 70859019, spin 535876425, deliver 452873969, spin 750542570, spin 141168906, forgotten_end 5082, tick 840772770,
+tick 692328255, grow 539546272, spin 308093030, tick 735104047, spin 594506304, forgotten_end 9150
 """
 # So many commands in a walk that has any (P36): one is often still under way when the next one comes.
 SUPERSEDES = 4
@@ -102,6 +110,8 @@ def walk(seed: int) -> tuple[list[Op], int]:
         ops[10:10] = HAND_OVER
     if seed % 256 == 61:
         ops[: len(begin)] = from_text(SLOW_COMMIT)
+    if seed % 256 == 62:
+        return from_text(OLD_POSITIONS), 22
     if seed % 4 == 2:  # by a chance of its own, so that the rest of the walk stays what it was
         own = random.Random(f"supersede {seed}")
         for _ in range(SUPERSEDES):

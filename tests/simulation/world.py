@@ -15,6 +15,7 @@ from simulation.comparing import Comparing
 from simulation.faults import Faults
 from simulation.healing import Healing
 from simulation.judge import Judge
+from simulation.link import Link
 from simulation.log import BrokerError
 from simulation.people import Operator
 from simulation.shape import PARTITIONS, PUBLISHERS, SCORERS
@@ -56,8 +57,13 @@ class World(Faults):
             color: [ScorerProcess(self, self.broker, color, slot, self.counts) for slot in range(SCORERS)]
             for color in COLORS
         }
-        self.processes = [*self.publishers, *(one for color in COLORS for one in self.scorers[color])]
+        self.processes: list[PublisherProcess | ScorerProcess] = []
+        self.succeeded: list[PublisherProcess | ScorerProcess] = []  # each stood still, and another one has its slot
+        self._line_up()
         self.ops: deque[Op] = deque()
+
+    def _line_up(self) -> None:
+        self.processes = [*self.publishers, *(one for color in COLORS for one in self.scorers[color])]
 
     def wall_ms(self) -> int:
         return START_MS + int((self.now - START_S) * 1_000)
@@ -101,14 +107,34 @@ class World(Faults):
         self.now += seconds
         for publisher in self.publishers:
             publisher.link.send()
+        for process in self.succeeded:
+            process.link.send()
         if self.now - self._beaten_at >= BEAT_S:
             self._beaten_at = self.now
-            for process in self.processes:
+            for process in (*self.processes, *self.succeeded):
                 process.link.beat()
             self.broker.tick()
 
     def later(self, what: str, do: Callable[[], object]) -> None:
         self.network.append((what, do))
+
+    def succeed(self, link: Link) -> None:
+        """Whoever is in this slot stands still, is taken for gone, and will wake up (Z1)."""
+        for slot, publisher in enumerate(self.publishers):
+            if publisher.link is link:
+                self._give_way(publisher)
+                self.publishers[slot] = PublisherProcess(self, self.broker, slot, self.counts)
+        for color, scorers in self.scorers.items():
+            for slot, scorer in enumerate(scorers):
+                if scorer.link is link:
+                    self._give_way(scorer)
+                    scorers[slot] = ScorerProcess(self, self.broker, color, slot, self.counts)
+        self._line_up()
+
+    def _give_way(self, process: PublisherProcess | ScorerProcess) -> None:
+        self.counts["slots given away while frozen"] += 1
+        process.succeeded = True
+        self.succeeded.append(process)
 
     # -- operations: the world goes its way ----------------------------------------------------------------------
 
@@ -142,6 +168,9 @@ class World(Faults):
             process.link.limit = LIMITS[(number + index) % len(LIMITS)] if number else LIMITS[-1]
             if not number or (number >> index) % 4:
                 process.follow()
+            process.step()
+        for process in list(self.succeeded):
+            process.follow()
             process.step()
         while (number % 3 or not number) and self.broker.transactions.write_mark(0):
             pass
