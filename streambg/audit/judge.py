@@ -12,7 +12,7 @@ from streambg.audit.answers import Answer, State
 from streambg.audit.route import Route
 from streambg.audit.tally import Check, Kind
 from streambg.records.outcome import Why
-from streambg.records.source import Color, other
+from streambg.records.source import COLORS, Color, other
 
 # a finding shows enough of a value to recognise it
 SHOWN_BYTES = 80
@@ -122,9 +122,9 @@ def judge_letter(case: Case, said_chosen: Color, reasons: Mapping[str, str]) -> 
     if said_chosen != chosen:
         expected = f"{chosen} ({case.chosen_why})"
         return Problem(Kind.WRONG_COLOR, expected, f"a dead letter that says {said_chosen} was chosen")
-    if set(reasons) != {chosen, other(chosen)}:
+    if set(reasons) != set(COLORS):
         return _unjustified("a dead letter with the reasons of both colors", f"reasons of {sorted(reasons)}")
-    if all(said == LATE and not _is_own_error(case.answers[color], LATE) for color, said in reasons.items()):
+    if all(reasons[color] == LATE and not _is_own_error(case.answers[color], LATE) for color in COLORS):
         return _unjustified("a dead letter by the answer of one color at least (P18)", "`late` of both")
     judgement = _chosen_failed(case, reasons[chosen])
     return judgement if judgement is not None else _stand_in_failed(case, reasons[other(chosen)])

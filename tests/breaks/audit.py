@@ -48,8 +48,8 @@ BREAKS = (
         "the audit believes a dead letter by two colors that were late",
         CORRUPTIONS + "test_P34_a_publisher_that_falls_back_or_dead_letters_at_will_fails",
         "streambg/audit/judge.py",
-        "    if all(said == LATE and not",
-        "    if all(said == NONE == LATE and not",
+        "    if all(reasons[color] == LATE and not",
+        "    if all(reasons[color] == NONE == LATE and not",
     ),
     Break(
         34,
