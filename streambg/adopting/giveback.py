@@ -18,6 +18,7 @@ from streambg.process import sites
 from streambg.publishing import resume
 from streambg.publishing.facts import read_facts
 from streambg.publishing.fencing import fence_the_dead
+from streambg.publishing.forgotten import Undecided
 from streambg.publishing.resume import Facts
 
 # Above every offset: which predictions are left does not matter to who goes on without them.
@@ -41,7 +42,8 @@ def first_unanswered(facts: Facts, state: ControlState) -> int:
 def survey(pipeline: Pipeline, group: str, state: ControlState) -> list[Back]:
     """End what publishers of this pipeline have open, then read where they stand.
 
-    Raises Refused while a publisher or the old service is a member of its group; Gap, Unreachable, Denied, Forgotten.
+    Raises Refused while a publisher or the old service is a member of its group, or somebody else's open transaction
+    hides what was published; Gap, Unreachable, Denied, Forgotten.
     """
     if state.phase is Phase.EMPTY:
         raise Refused(
@@ -59,6 +61,8 @@ def survey(pipeline: Pipeline, group: str, state: ControlState) -> list[Back]:
     try:
         numbers = range(len(reader.list_topics(site.input, groups.COMMITTED_TIMEOUT_S).topics[site.input].partitions))
         facts = read_facts(site, admin, reader, numbers, state, _refuse, alone=True)
+    except Undecided as error:
+        raise Refused(error.what, way_out=f"{error.way_out}; then again") from None
     finally:
         reader.close()
     before = groups.committed(config, group, site.input, len(numbers))

@@ -132,9 +132,11 @@ class Identity:
         return None
 
     def _lost(self, error: KafkaError | None) -> None:
-        """A client that lost its broker may time out for ever: the next question goes through a new one."""
+        """A client that lost its broker may time out for ever: the next question goes through a new one, and what the
+        old one was asked is never answered.
+        """
         if error is not None and isinstance(translate(error), Unreachable):
-            self._admin = None
+            self._admin, self._asked = None, {}
 
     def _missing(self, topic: str, error: KafkaError, now: float) -> None:
         """Only what was there can be gone; a right that is missing, or a broker that is away, says nothing."""

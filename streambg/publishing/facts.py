@@ -35,7 +35,7 @@ def read_facts(
 
     state: says which records of the output can be ours (P25). Before the first deploy none is.
     alarm: told of what is committed and stays hidden (`require_outcomes`). alone: every other publisher is dead and
-    fenced, so that no transaction can be open. Raises Forgotten where one stays so.
+    fenced, so that no transaction of this pipeline can be open. Raises Forgotten where one stays so, and Undecided.
     """
     positions = [TopicPartition(site.predictions[color], number) for number in sorted(numbers) for color in COLORS]
     committed: dict[tuple[str, int], Committed] = {}

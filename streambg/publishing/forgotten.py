@@ -57,6 +57,17 @@ class Forgotten(SessionEnded):
         )
 
 
+class Undecided(SessionEnded):
+    """Behind somebody else's open transaction stand outcomes of ours that no position covers."""
+
+    def __init__(self, spot: Spot, stable: int) -> None:
+        super().__init__(
+            f"{spot[0]}/{spot[1]}: somebody else's open transaction hides log offset {stable} on, and nobody can say "
+            "which outcomes behind it are decided",
+            way_out="wait for its end, or end it: `kafka-transactions.sh find-hanging` names it, `abort` ends it",
+        )
+
+
 def stable_positions(
     site: Site, consumer: Consumer, positions: Sequence[TopicPartition], patience: float
 ) -> list[TopicPartition]:
@@ -93,8 +104,8 @@ def require_outcomes(
     left as they are: the next end of a transaction of the same producer there decides, and a commit shows them. Until
     then each session says so. superseded: the same of superseding records, (epoch, source offset) as told among the
     cutovers; what lies beyond is written again, and must not be seen twice (P36). begins, floors: as in `read_tails`.
-    Where it is not this pipeline's transaction that hides what no position covers, no fencing of ours ends it, and
-    nobody can say what behind it is decided: raises SessionEnded until it has ended.
+    Where it is not this pipeline's transaction that hides what no position covers, no fencing of ours ends it: raises
+    Undecided until it has ended.
     """
     spots = [(topic, number) for topic in (site.output, site.dead_letters) for number in settled]
     for spot, (stable, end) in _open(site, admin, spots, patience).items():
@@ -105,11 +116,7 @@ def require_outcomes(
         if hides is not None and hides > settled[number]:
             if ours:
                 raise Forgotten(f"{topic}/{number}: a transaction that nobody has open hides log offset {stable} on")
-            alarm(f"{topic}/{number}: somebody else's open transaction hides log offset {stable} on")
-            raise SessionEnded(
-                f"{topic}/{number}: nobody can say which outcomes are decided behind log offset {stable}, "
-                "where somebody else's transaction is open"
-            )
+            raise Undecided(spot, stable)
         log.warning("hidden_outcomes", topic=topic, partition=number, log_offset=stable, source=hides if ours else None)
         if ours:
             alarm(f"{topic}/{number}: outcomes up to source offset {hides} are committed, and hidden by an open end")
@@ -205,13 +212,16 @@ def ending_forgotten(
     position: TopicPartition,
     alarm: Callable[[str], None],
 ) -> Iterator[None]:
-    """What raises Forgotten within is told, and so prepared that the next session's fencing ends it.
+    """What raises Forgotten within is told, and so prepared that the next session's fencing ends it; Undecided is told.
 
     ids: of whom it may be. Each gets a transaction that reaches everywhere a publisher writes, and is left open: what
     is hidden in a partition that somebody else has by now would come into sight with a later commit.
     """
     try:
         yield
+    except Undecided as error:
+        alarm(error.what)
+        raise
     except Forgotten as error:
         alarm(error.what)
         try:

@@ -74,7 +74,8 @@ class Publisher:
         SESSIONS.inc()
         self._topics.require()
         if self._session is None:
-            self._believe()  # the first answer says which log it is: from here on it is folded
+            self._follower.snapshot()  # raises what ended it: a log that nobody knows is no session's matter
+            self._believe()  # the first answer says which log it is
         self._follower.wait_caught_up(FOLD_TIMEOUT_S)
         self._place.look()
         self._session = Session(self._site, self._follower, Meter(), self._believe)

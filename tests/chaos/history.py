@@ -1,4 +1,4 @@
-"""What the control log says of itself, read with nothing of the fold: which commands may have counted (P2, P5)."""
+"""What the control log says of itself: commands that the fold accepted against its rules (P1, P5)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOVES_LIVE = ("promote", "rollback")
 def wrongly_accepted(run: Running) -> Iterator[str]:
     """Publisher and audit fold with the same code: what it accepts against the rules, neither of them would notice.
 
-    By id, expiry and epoch alone; what else a command must be is not looked at.
+    By id, expiry and epoch alone, in the raw records; what else a command must be is not looked at.
     """
     accepted = {entry.offset for entry in verbs.entries(run.pipeline) if entry.accepted}
     ids, epoch = set[str](), -1

@@ -56,7 +56,7 @@ def killed(row: str, name: str, _bootstrap: str, count: int, folder: Path) -> Re
         length = ("--events", str(EVENTS.get(name, USUAL_EVENTS)), "--rate", str(RATES.get(name, USUAL_RATE)))
         verb = Verb(place, "demo", "--scenario", name, *length, "--keep", "--output", "json")
         try:
-            kills, stages = _kill_in_every_stage(verb, redis, count)
+            kills = _kill_in_every_stage(verb, redis, count)
             code = verb.end(DEMO_S)
         finally:
             verb.close()
@@ -66,10 +66,10 @@ def killed(row: str, name: str, _bootstrap: str, count: int, folder: Path) -> Re
         kafka = detached.read_state(home).get("kafka")
         assert kafka is not None
         looked, wrong = differences(load(file, environment(**{BOOTSTRAP: kafka.address})))
-    return _result(row, name, (kills, stages), told, looked, wrong, code == 0)
+    return _result(row, name, kills, told, looked, wrong, code == 0)
 
 
-def _kill_in_every_stage(verb: Verb, redis: LocalRedis, rounds: int) -> tuple[int, str]:
+def _kill_in_every_stage(verb: Verb, redis: LocalRedis, rounds: int) -> tuple[int, int, int]:
     """Until the demo has ended; how many were killed, and in how many of the stages."""
     killed, hit, stages = 0, set[int](), 0
 
@@ -79,7 +79,7 @@ def _kill_in_every_stage(verb: Verb, redis: LocalRedis, rounds: int) -> tuple[in
     while True:
         until(news, DEMO_S, "the rollout's next stage, or the demo's end")
         if len(_active(verb)) == stages:
-            return killed, f"kills in {len(hit)} of {stages} stages"
+            return killed, len(hit), stages
         stages = len(_active(verb))
         for _ in range(rounds):
             since_ms = int(time.time() * 1_000)
@@ -125,21 +125,24 @@ def _over(verb: Verb) -> bool:
 
 
 def _result(
-    row: str, name: str, kills: tuple[int, str], told: Mapping[str, Any], looked: int, wrong: list[str], ended: bool
+    row: str,
+    name: str,
+    kills: tuple[int, int, int],
+    told: Mapping[str, Any],
+    looked: int,
+    wrong: list[str],
+    ended: bool,
 ) -> Result:
     counts: Mapping[str, int] = told["audit"]["counts"]
     others = sum(number for kind, number in counts.items() if kind not in ("lost", "doubled", "out_of_order"))
     decided = [each for each in told["decisions"] if each["by"] == "rollout controller"]
     last = f"{decided[-1]['verb']} after {decided[-1]['events']:,} events" if decided else "nothing was decided"
-    notes = [
-        kills[1],
-        f"{last}; {looked} verdicts and decisions, {len(wrong)} otherwise",
-        *told["problems"],
-        *wrong[:3],
-    ]
+    killed, hit, stages = kills
+    said = [f"kills in {hit} of {stages} stages", f"{last}; {looked} verdicts and decisions, {len(wrong)} otherwise"]
+    notes = [*said, *told["problems"], *wrong[:3]]
     return Result(
-        row, _fault(name), kills[0], told["events"], counts["lost"], counts["doubled"], counts["out_of_order"],
-        others + len(wrong), 0.0, None, FIGURE, ended and looked > 0, "; ".join(notes),
+        row, _fault(name), killed, told["events"], counts["lost"], counts["doubled"], counts["out_of_order"],
+        others + len(wrong), 0.0, None, FIGURE, ended and looked > 0 and hit >= stages - 1, "; ".join(notes),
     )  # fmt: skip
 
 

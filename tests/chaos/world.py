@@ -278,7 +278,7 @@ class World:
             max(counts[Kind.LOST], owed - len(seen.counts)),
             max(counts[Kind.DOUBLED], sum(number - 1 for number in seen.counts.values())),
             max(counts[Kind.OUT_OF_ORDER], seen.backwards),
-            max(wrong, seen.epochs_back) + invisible + len(found) + (not report.ok),
+            max(wrong, seen.epochs_back) + len(found) + (not report.ok),
             self.reader.longest_silence(self.began, self.ended or time.monotonic()),
             percentile(self.recoveries, 0.95),
             figure,

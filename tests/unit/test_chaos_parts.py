@@ -136,7 +136,7 @@ def test_B7_without_the_right_to_mount_it_says_so(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_is_accepted_against_the_rules_is_found_without_the_fold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """P2, P5: an id that was there, a command that had expired, another epoch than the one in force."""
+    """P1, P5: an id that was there, a command that had expired, another epoch than the one in force."""
     records = [
         envelope("deploy", -1, "a"),
         envelope("shift", 0, "b", time=1_000),

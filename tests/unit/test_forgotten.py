@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from streambg.errors import SessionEnded, Unreachable
 from streambg.publishing import forgotten, tail
 from streambg.publishing.fencing import KEY
-from streambg.publishing.forgotten import CALL_TIMEOUT_S, Forgotten, ending_forgotten, require_outcomes
+from streambg.publishing.forgotten import CALL_TIMEOUT_S, Forgotten, Undecided, ending_forgotten, require_outcomes
 from streambg.publishing.resume import NOTHING_LEFT
 
 SITE: Any = SimpleNamespace(
@@ -25,7 +25,7 @@ TOLD = (3, 91)  # superseded up to here, by the command at epoch 3
 
 
 ENDED = "out/0: a transaction that nobody has open hides log offset 50 on: the broker forgot to end it"
-NOT_OURS = "out/0: nobody can say which .* are decided behind log offset {}, where somebody else's transaction is open"
+NOT_OURS = "out/0: somebody else's open transaction hides log offset {} on, and nobody can say which .* are decided"
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,9 @@ NOT_OURS = "out/0: nobody can say which .* are decided behind log offset {}, whe
         (50, NOTHING_LEFT, ENDED, 0),
         (50, 6, None, 1),  # settled covers it: it was decided for
         (50, -6, None, 0),  # the same behind somebody else's
-        (50, -7, NOT_OURS.format(50), 1),  # nobody can say whether it is decided
+        (50, -7, NOT_OURS.format(50), 0),  # nobody can say whether it is decided
         (50, None, None, 0),  # nothing of this pipeline
-        (9, 7, NOT_OURS.format(9), 1),  # behind one of before this pipeline began at 10
+        (9, 7, NOT_OURS.format(9), 0),  # behind one of before this pipeline began at 10
         (9, 6, None, 0),
         (9, None, None, 0),
     ],
@@ -77,6 +77,14 @@ def test_P24_who_came_to_life_meanwhile_is_not_fenced(monkeypatch: pytest.Monkey
         raise Forgotten("positions are pending")
     assert left == [{"p.0", "p.2"}], "its own, which is the asker's, and the dead one"
     assert said == ["positions are pending: the broker forgot to end it"]
+
+
+def test_P24_somebody_elses_transaction_is_told_and_nobody_is_fenced_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forgotten, "leave_open", lambda *_: pytest.fail("it ends nothing"))
+    said: list[str] = []
+    with pytest.raises(Undecided), ending_forgotten(SITE, ADMIN, {"p.0"}, POSITION, said.append):
+        raise Undecided(("out", 0), 50)
+    assert "out/0: somebody else's open transaction hides log offset 50 on" in said[0]
 
 
 def test_P24_what_could_not_be_left_open_is_not_called_ended(monkeypatch: pytest.MonkeyPatch) -> None:

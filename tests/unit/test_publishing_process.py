@@ -28,10 +28,14 @@ def test_P6_a_session_asks_for_the_control_log_that_the_process_began_with(monke
     publisher: Any = object.__new__(Publisher)
     publisher._site, publisher._session = SimpleNamespace(), None
     publisher._topics = SimpleNamespace(require=lambda: said.append("the ids of before"), require_still=said.append)
-    publisher._follower = SimpleNamespace(topic="p.control", wait_caught_up=lambda _timeout: said.append("fold"))
+    publisher._follower = SimpleNamespace(
+        topic="p.control",
+        snapshot=lambda: said.append("what ended the fold"),
+        wait_caught_up=lambda _timeout: said.append("fold"),
+    )
     publisher._place = SimpleNamespace(look=lambda: None, kept=lambda _session: nullcontext())
     publisher._one_session()
-    assert said == ["the ids of before", "p.control", "fold", "run", "p.control"]
+    assert said == ["the ids of before", "what ended the fold", "p.control", "fold", "run", "p.control"]
     said.clear()
     publisher._one_session()
     assert said == ["the ids of before", "fold", "run", "p.control"]
