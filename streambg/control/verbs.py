@@ -274,7 +274,9 @@ def partitions_of_input(pipeline: Pipeline, client: AdminClient | None = None) -
 
 
 def _partitions(pipeline: Pipeline, topic: str, client: AdminClient | None = None) -> int:
-    found = admin.describe(client or AdminClient({**profiles.admin(pipeline, CLIENT), **QUIET}), [topic])
+    if client is None:
+        client = AdminClient({**profiles.admin(pipeline, CLIENT), **QUIET})
+    found = admin.describe(client, [topic])
     if topic not in found:
         raise Misconfigured(f"the topic {topic} does not exist", way_out="streambg topics apply")
     return found[topic].partitions

@@ -105,7 +105,8 @@ class Identity:
         self._asked = self._describe(list(self._ways_out))
 
     def _describe(self, topics: list[str]) -> dict[str, Future[Any]]:
-        self._admin = self._admin or AdminClient(dict(self._config))
+        if self._admin is None:  # by identity: a client with nothing in its queue is as false as an empty list
+            self._admin = AdminClient(dict(self._config))
         return self._admin.describe_topics(TopicCollection(topics), request_timeout=ASK_S)
 
     def _judge(self, now: float) -> None:

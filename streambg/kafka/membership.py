@@ -141,7 +141,8 @@ class Place:
             return
         if self._asked is None and now >= self._due:
             self._due = now + SHARE_EVERY_S
-            self._admin = self._admin or AdminClient(self._config)
+            if self._admin is None:  # a client with nothing in its queue is false
+                self._admin = AdminClient(self._config)
             self._asked = self._admin.describe_consumer_groups([self._group], request_timeout=TIMEOUT_S)[self._group]
         if self._asked is None or not self._asked.done():
             return

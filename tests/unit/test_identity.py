@@ -22,6 +22,10 @@ class Cluster:
         self.asked = 0
         self.silent = False
 
+    def __len__(self) -> int:
+        """As the real one's: what its queue holds, and so it is false."""
+        return 0
+
     def describe_topics(self, topics: Any, request_timeout: float) -> dict[str, Future[Any]]:
         self.asked += 1
         return {topic: self._answer(topic) for topic in topics.topic_names}
@@ -113,6 +117,19 @@ def test_a_client_that_lost_its_broker_is_asked_no_more(
     cluster.answers["out"] = "b"
     looks(topics, cluster, 3 * EVERY_S)
     assert len(clients) == made
+
+
+def test_a_question_that_is_under_way_keeps_its_client(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its client it would be gone, and the next session waited for its answer until the watch ended the process
+    (D4c, D7).
+    """
+    clients: list[Cluster] = []
+    monkeypatch.setattr(identity, "AdminClient", lambda _config: clients.append(cluster) or cluster)
+    topics = Identity({}, {"in": "a new pipeline", "out": "start again"})
+    topics.look()
+    topics.require_still("out")
+    looks(topics, cluster, 3 * EVERY_S)
+    assert len(clients) == 1
 
 
 def test_D4_questions_for_one_topic_put_off_none_of_those_for_all(cluster: Cluster) -> None:
