@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from pipelines import ROOT
 from raw_topics import visible
 
-from chaos.history import EXPIRES_MS
+from chaos.judging import EXPIRES_MS
 from chaos.scenario import scenario
 from chaos.world import World
 from streambg.control import verbs

@@ -12,12 +12,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from confluent_kafka import KafkaException
+from outcomes import Read
 from pipelines import Running, pipeline
 from waiting import until
 
 from chaos.cluster import Cluster
 from chaos.disk import Disk
-from chaos.history import MOVES_LIVE, spoken, wrongly_accepted
+from chaos.judging import MOVES_LIVE, not_judged, spoken, wrongly_accepted
 from chaos.load import Feeder, Load
 from chaos.members import Members
 from chaos.proxy import Proxy
@@ -25,13 +26,13 @@ from chaos.reader import Reader
 from chaos.table import Result, percentile
 from streambg import audit
 from streambg.audit.report import Report
-from streambg.audit.tally import Check, Kind
+from streambg.audit.tally import Kind
 from streambg.control import verbs
 from streambg.control.sender import ControlClient, Sent
 from streambg.control.state import Phase
 from streambg.control.verbs import Said
-from streambg.errors import StreambgError
-from streambg.process.crash import SESSION_END, VARIABLE
+from streambg.errors import Fenced, StreambgError
+from streambg.process.crash import EXIT_CODE, SESSION_END, VARIABLE
 from streambg.records.source import COLORS
 from streambg.servers import Launch, LocalKafka
 
@@ -43,6 +44,8 @@ WARM_UP_S = 3.0
 WEIGHT = 3_300
 # Events in each partition by which it shows that the last command is in force there.
 LAST_EVENTS = 10
+# Exit codes that are not worth a word: an armed end, and somebody else has the place.
+MEANT = (EXIT_CODE, Fenced.exit_code)
 # Why an outcome is not the chosen color's (P15).
 INSTEAD = ("absent", "error", "late")
 
@@ -253,20 +256,9 @@ class World:
         return epoch
 
     def _result(self, row: str, fault: str, figure: str, met: bool, owed: int) -> Result:
-        seen, report = self.reader.seen, audit.run(self.run.pipeline)
-        counts, read = report.counts, self.run.read()
-        found = [*wrongly_accepted(self.run), *_not_judged(report, self.run.ends)]
-        invisible = sum(
-            (seen.counts - read.counts()).values()
-        )  # seen by the concurrent reader, not by a final one (I5)
-        if invisible:
-            found.append(f"{invisible} outcomes were visible and are no longer (I5)")
-        if len(read.letters) > self.letters:
-            found.append(f"{len(read.letters)} dead letters, {self.letters} are right")
-        self.notes += found
-        if instead := [f"{number} {why}" for why, number in sorted(report.by_why.items()) if why in INSTEAD]:
-            self.notes.append(f"by the other color: {', '.join(instead)}")
-        self.notes.append("commands: " + ", ".join(f"{number} {what}" for what, number in self.commands.items()))
+        seen, report, read = self.reader.seen, audit.run(self.run.pipeline), self.run.read()
+        counts, amiss = report.counts, list(self._amiss(report, read))
+        self.notes += [*amiss, *self._remarks(report)]
         wrong = sum(
             number for kind, number in counts.items() if kind not in (Kind.LOST, Kind.DOUBLED, Kind.OUT_OF_ORDER)
         )
@@ -278,7 +270,7 @@ class World:
             max(counts[Kind.LOST], owed - len(seen.counts)),
             max(counts[Kind.DOUBLED], sum(number - 1 for number in seen.counts.values())),
             max(counts[Kind.OUT_OF_ORDER], seen.backwards),
-            max(wrong, seen.epochs_back) + len(found) + (not report.ok),
+            max(wrong, seen.epochs_back) + len(amiss) + (not report.ok),
             self.reader.longest_silence(self.began, self.ended or time.monotonic()),
             percentile(self.recoveries, 0.95),
             figure,
@@ -286,18 +278,27 @@ class World:
             "; ".join(dict.fromkeys(self.notes)),
         )
 
+    def _amiss(self, report: Report, read: Read) -> Iterator[str]:
+        """What is wrong beside the audit's findings."""
+        yield from wrongly_accepted(self.run)
+        yield from not_judged(report, self.run.ends)
+        invisible = sum((self.reader.seen.counts - read.counts()).values())
+        if invisible:  # the concurrent reader saw them, a final one does not
+            yield f"{invisible} outcomes were visible and are no longer (I5)"
+        if len(read.letters) > self.letters:
+            yield f"{len(read.letters)} dead letters, {self.letters} are right"
+        for name in self.members.names():
+            if StreambgError.exit_code in self.members[name].ended:  # a traceback's, too
+                yield f"{name} crashed"
 
-def _not_judged(report: Report, ends: Mapping[int, int]) -> Iterator[str]:
-    """What the audit did not look at is not audited: its `ok` says that something was, and nothing was wrong."""
-    there = {each.partition: each for each in report.partitions}
-    for number, end in ends.items():
-        each = there.get(number)
-        if each is None or each.unanchored or each.events != end or each.origin != 0:
-            yield f"partition {number}: not all of its {end} events were audited"
-            continue
-        for found in each.ranges:
-            if found.check is not Check.LATE and (found.first, found.last, found.not_auditable) != (0, end - 1, 0):
-                yield f"partition {number}: {found.check.value} judged from {found.first} to {found.last} of {end}"
+    def _remarks(self, report: Report) -> Iterator[str]:
+        ended = Counter((name, code) for name in self.members.names() for code in self.members[name].ended)
+        yield from (
+            f"{name} ended with {code}, {times} x" for (name, code), times in ended.items() if code not in MEANT
+        )
+        if instead := [f"{number} {why}" for why, number in sorted(report.by_why.items()) if why in INSTEAD]:
+            yield f"by the other color: {', '.join(instead)}"
+        yield "commands: " + ", ".join(f"{number} {what}" for what, number in self.commands.items())
 
 
 def wait_s(since: float, seconds: float) -> None:

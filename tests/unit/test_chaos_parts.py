@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from chaos import __main__ as chaos
-from chaos import history, needs
+from chaos import judging, needs
 from chaos.disk import small_disk
 from chaos.reader import Seen
 from chaos.report import BEGIN, END, write
 from chaos.scenario import ALL, FULL, SCALED, SHORT, Scenario, sized
 from chaos.table import Result, broken_off, rows_of
-from chaos.world import World, _not_judged
+from chaos.world import World
 from control_log import envelope
 from recorded import standard
 
@@ -147,15 +147,15 @@ def test_what_is_accepted_against_the_rules_is_found_without_the_fold(monkeypatc
         envelope("shift", 5, "e"),
     ]
     accepted = [SimpleNamespace(offset=offset, accepted=offset != 2) for offset in range(len(records))]
-    monkeypatch.setattr(history.verbs, "entries", lambda _pipeline: accepted)
+    monkeypatch.setattr(judging.verbs, "entries", lambda _pipeline: accepted)
     messages = [
         SimpleNamespace(offset=partial(int, at), timestamp=lambda: (2, 1_000), value=partial(bytes, value))
         for at, value in enumerate(records)
     ]
-    monkeypatch.setattr(history, "visible", lambda *_: messages)
+    monkeypatch.setattr(judging, "visible", lambda *_: messages)
     topics = SimpleNamespace(control="control")
     run: Any = SimpleNamespace(pipeline=SimpleNamespace(kafka=SimpleNamespace(bootstrap=""), topics=topics))
-    found = list(history.wrongly_accepted(run))
+    found = list(judging.wrongly_accepted(run))
     assert [line.partition(":")[0].rpartition(" ")[2] for line in found] == ["3", "4", "5"]
     assert "expired 30001 ms" in found[1]
 
@@ -164,9 +164,9 @@ def test_what_the_audit_did_not_look_at_is_not_audited() -> None:
     report = audit_records(standard(gaps=0.0))
     ends = {each.partition: each.events for each in report.partitions}
     assert report.ok
-    assert list(_not_judged(report, ends)) == []
+    assert list(judging.not_judged(report, ends)) == []
     more = {**ends, 0: ends[0] + 1, 9: 5}
-    assert [line.partition(":")[0] for line in _not_judged(report, more)] == ["partition 0", "partition 9"]
+    assert [line.partition(":")[0] for line in judging.not_judged(report, more)] == ["partition 0", "partition 9"]
 
 
 def test_a_fault_that_never_happened_shows_nothing() -> None:
