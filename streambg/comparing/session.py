@@ -165,6 +165,8 @@ class Session:
 
     def _assume(self, partitions: frozenset[int]) -> Mapping[Position, int]:
         """Where to read from, inside the rebalance: as many as can be placed in time, the others from the end."""
+        if not partitions:
+            return {}
         self._look()
         self._fresh, self._begins = True, []
         self._unplaced = dict.fromkeys(partitions, 0.0)

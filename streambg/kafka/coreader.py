@@ -34,8 +34,9 @@ class Fetched:
 class CoReader:
     """One consumer on both predictions topics.
 
-    `on_assign(partitions)` runs inside `poll` and returns the first offset to read for every (color, partition);
-    what it raises comes out of `poll`. `on_drop()` runs on revoke and on lost partitions; lost ones end the session.
+    `on_assign(partitions)` runs inside `poll` and returns the first offset to read for every (color, partition), also
+    where there are more members than partitions and this one has none; what it raises comes out of `poll`. `on_drop()`
+    runs on revoke and on lost partitions; lost ones end the session.
     `config` carries group.id, group.instance.id and the assignor.
     """
 
@@ -170,7 +171,7 @@ class CoReader:
                 f"not co-assigned: blue {sorted(found['blue'])}, green {sorted(found['green'])} (P13)",
                 way_out="it joins again with fresh metadata; both predictions topics need the same partitions",
             )
-        return self._on_assign(frozenset(found["blue"])) if assigned else {}
+        return self._on_assign(frozenset(found["blue"]))
 
     def _dropped(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         self._expected, self._paused = {}, set()

@@ -8,5 +8,6 @@ superseding.py  what a recorded command wants published again
 deadlines.py    late colors, partitions that stand still
 resume.py       where to go on after an assignment
 transaction.py  the producer and its open transaction
-tail.py, fencing.py, facts.py, gap.py, republishing.py, session.py, process.py   the edge: Kafka, the loop
+assignment.py, facts.py, tail.py, fencing.py, forgotten.py   the edge: Kafka, before the first answer
+session.py, republishing.py, gap.py, process.py              the edge: Kafka, the loop
 """

@@ -35,12 +35,15 @@ from streambg.publishing.resume import NOTHING_LEFT
 from streambg.publishing.site import Site
 from streambg.publishing.tail import letter_says, output_says
 
-# Who is alive may have a transaction open where it published before: it ends with its session, or 10 s later by the
-# broker, which looks every 10 s.
-PATIENCE_S = 22.0
+# Whoever is alive ends what it had open with its own assignment, which comes with ours; whoever died since we asked is
+# fenced by the next session. Less than max.poll.interval.ms (15 s), with room: the wait is within an assignment, and
+# the group expels a member that does not take part in the next one.
+PATIENCE_S = 10.0
 # Where everybody else is dead, and fenced, nothing can be open: this is for a slow broker.
 ALONE_S = 5.0
 LOOK_AGAIN_S = 0.1
+# Pending positions look like a broker that is away: between two tries it is asked for what does not wait.
+POSITIONS_TRIES = 2
 CALL_TIMEOUT_S = 5
 
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the client has no types here
@@ -49,7 +52,7 @@ log = structlog.get_logger("streambg.publisher")
 
 
 class Forgotten(SessionEnded):
-    """A transaction stands open that nobody can have open."""
+    """A transaction stands open that nobody who is alive ends."""
 
     def __init__(self, what: str) -> None:
         super().__init__(
@@ -68,24 +71,22 @@ class Undecided(SessionEnded):
         )
 
 
-def stable_positions(
-    site: Site, consumer: Consumer, positions: Sequence[TopicPartition], patience: float
-) -> list[TopicPartition]:
+def stable_positions(site: Site, consumer: Consumer, positions: Sequence[TopicPartition]) -> list[TopicPartition]:
     """The committed positions once no transaction is pending on them. Raises Forgotten where one stays so."""
-    for wait_s in (patience, ALONE_S):
+    for _ in range(POSITIONS_TRIES):
         try:
-            return consumer.committed(list(positions), wait_s)
+            return consumer.committed(list(positions), PATIENCE_S / POSITIONS_TRIES)
         except KafkaException as error:
             if error.args[0].code() != KafkaError._TIMED_OUT:
                 raise
         committed_now(site, positions)  # raises where it is the broker that is away
-    raise Forgotten(f"positions are pending for {patience:g} s by a transaction that nobody has open")
+    raise Forgotten(f"positions are pending for {PATIENCE_S:g} s by a transaction that nobody ends")
 
 
 def require_cutovers(site: Site, admin: AdminClient, patience: float) -> None:
     """Raises Forgotten where a transaction stays open over cutover records, which all publishers read and write."""
     if _open(site, admin, [(site.cutovers, 0)], patience):
-        raise Forgotten(f"a transaction that nobody has open hides records of {site.cutovers}")
+        raise Forgotten(f"a transaction that nobody ends hides records of {site.cutovers}")
 
 
 def require_outcomes(
@@ -115,7 +116,7 @@ def require_outcomes(
         ours = first and stable >= begin  # below it stands somebody's of before this pipeline
         if hides is not None and hides > settled[number]:
             if ours:
-                raise Forgotten(f"{topic}/{number}: a transaction that nobody has open hides log offset {stable} on")
+                raise Forgotten(f"{topic}/{number}: a transaction that nobody ends hides log offset {stable} on")
             raise Undecided(spot, stable)
         log.warning("hidden_outcomes", topic=topic, partition=number, log_offset=stable, source=hides if ours else None)
         if ours:

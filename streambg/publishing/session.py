@@ -13,22 +13,16 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from streambg.control.follower import ControlFollower
 from streambg.control.state import ControlState
-from streambg.errors import Fenced, Gap, SessionEnded, StreambgError
+from streambg.errors import Fenced, SessionEnded, StreambgError
 from streambg.kafka.coreader import CoReader, Position
 from streambg.kafka.errors import is_denied, is_fenced, translate
-from streambg.kafka.membership import members
-from streambg.process.crash import CRASH
-from streambg.publishing import resume
 from streambg.publishing.answers import Fetch
+from streambg.publishing.assignment import Assignment
 from streambg.publishing.deadlines import Deadlines
-from streambg.publishing.facts import read_facts
-from streambg.publishing.fencing import fence_the_dead, writers
-from streambg.publishing.forgotten import ending_forgotten
 from streambg.publishing.gap import read_events
-from streambg.publishing.outcomes import Home, Records
+from streambg.publishing.outcomes import Records
 from streambg.publishing.partition import Partition, waiting_rows
 from streambg.publishing.republishing import Republishing
-from streambg.publishing.resume import Facts
 from streambg.publishing.site import Site
 from streambg.publishing.transaction import CALL_TIMEOUT_S, Meter, Transaction
 from streambg.records.batch import MAX_ROWS, BadBatch, decode
@@ -56,9 +50,7 @@ class Session:
     """Run it until it ends; then make a new one."""
 
     def __init__(self, site: Site, follower: ControlFollower, meter: Meter, believe: Callable[[], None]) -> None:
-        """believe: raises Gap where the control log is not the one that this process began with, SessionEnded where
-        nobody says it.
-        """
+        """believe: as Assignment's."""
         self.site = site
         self._believe = believe
         self.partitions: dict[int, Partition] = {}
@@ -66,7 +58,7 @@ class Session:
         self._meter = meter
         self._transaction = Transaction(site, meter)
         self._clients = site.clients
-        self._admin = site.clients.admin(site.admin)
+        self._assignment = Assignment(site, follower, self._transaction, meter, believe)
         self._rows_a_record = MAX_ROWS  # of the last poll's; before it, the most there can be
         self._hurry = False  # a command was folded: commit without waiting for the interval
         self._more = False  # the last transaction was full: there is more to publish without waiting
@@ -283,60 +275,15 @@ class Session:
     # -- assignment ----------------------------------------------------------------------------------------------
 
     def _assume(self, numbers: frozenset[int]) -> Mapping[Position, int]:
-        """P24, in its order."""
-        site = self.site
-        started = self._clients.now()
-        positions = [TopicPartition(site.predictions[color], number) for number in sorted(numbers) for color in COLORS]
-        suspects = set(site.all_transactional_ids) | writers(site, positions)
-        suspects.discard(site.transactional_id)
-        dead = suspects - (alive := members(self._admin, site.group))
-        fence_the_dead(site, dead)
-        CRASH.at("fenced-the-dead")
-        self._transaction.start(positions[0])
-        CRASH.at("initialised")
-        self._group_metadata = self._reader.consumer.consumer_group_metadata()  # P22: used unchanged until revoke
-        # the log's end before the tails are read: whoever published before us had folded no further (P25)
-        known = self._follower.wait_caught_up(CALL_TIMEOUT_S).state
-        alarm, alone = self._meter.alarm, alive <= {site.transactional_id}
-        with ending_forgotten(site, self._admin, dead | {site.transactional_id}, positions[0], alarm):
-            facts = read_facts(site, self._admin, self._reader.consumer, numbers, known, alarm, alone=alone)
-        CRASH.at("positions-read")
-        snapshot = self._follower.wait_caught_up(CALL_TIMEOUT_S)
-        self._believe()
-        for fact in facts:
-            if resume.needed_epoch(fact) > snapshot.folded:
-                raise Gap(
-                    f"partition {fact.partition} was published under epoch {resume.needed_epoch(fact)}, the control "
-                    f"log ends at {snapshot.folded}: it was truncated or made again",
-                    way_out="restore the control log",
-                )
-        self._state, self._folded = snapshot.state, snapshot.folded
-        starts: dict[Position, int] = {}
-        for fact in facts:
-            starts |= self._take_up(fact)
+        if not numbers:
+            self._assignment.stand_by()
+            return {}
+        assigned = self._assignment.take_up(self._reader.consumer, numbers)
+        self.partitions.update(assigned.partitions)
+        self._state, self._folded = assigned.state, assigned.folded
+        self._group_metadata = assigned.group_metadata
         self._claim = True
-        CRASH.at("taken-up")
-        log.info("assigned", partitions=sorted(numbers), seconds=round(self._clients.now() - started, 3))
-        return starts
-
-    def _take_up(self, facts: Facts) -> dict[Position, int]:
-        plan = resume.plan(facts, self._state)
-        for alarm in plan.alarms:
-            self._meter.alarm(alarm)
-        home = Home(self.site.input, facts.partition, facts.topic_id, facts.cluster_id)
-        partition = Partition(
-            home,
-            plan.settled,
-            plan.epoch,
-            plan.starts,
-            plan.origin,
-            plan.unrecorded,
-            plan.rereads,
-            plan.superseded,
-        )
-        partition.control(self._state, self._folded)
-        self.partitions[facts.partition] = partition
-        return {(color, facts.partition): plan.starts[color][0] for color in COLORS}
+        return assigned.starts
 
     def _drop(self) -> None:
         """Revoked or lost: drop everything, commit nothing (P22); an open transaction ends the session (P21)."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from breaks.one import Break
 
 MACHINE = "tests/unit/test_control_machine.py::"
-SESSIONS = "tests/unit/test_sessions.py::"
+LEASE = "tests/unit/test_lease.py::"
+PUBLISHING = "tests/unit/test_publishing_session.py::"
 
 BREAKS = (
     Break(
@@ -142,7 +143,7 @@ BREAKS = (
     Break(
         6,
         "a view is fresh before the log's end is folded",
-        SESSIONS + "test_P6_the_view_is_fresh_only_when_folded_to_an_end_read_since",
+        LEASE + "test_P6_the_view_is_fresh_only_when_folded_to_an_end_read_since",
         "streambg/control/follower.py",
         "if self.fold.folded >= self._end - 1 and self._asked_at",
         "if self._asked_at",
@@ -150,7 +151,7 @@ BREAKS = (
     Break(
         6,
         "a publisher goes on without a lease",
-        SESSIONS + "test_P6_a_publisher_without_the_control_log_ends_its_session",
+        PUBLISHING + "test_P6_a_publisher_without_the_control_log_ends_its_session",
         "streambg/publishing/session.py",
         "        snapshot.require_lease(self._clients.now())\n",
         "",
@@ -158,7 +159,7 @@ BREAKS = (
     Break(
         6,
         "a publisher acts on a control log that was made again",
-        SESSIONS + "test_P6_commands_of_a_log_that_was_made_again_move_nothing",
+        PUBLISHING + "test_P6_commands_of_a_log_that_was_made_again_move_nothing",
         "streambg/publishing/session.py",
         "            self._believe()  # somebody's own commands in a log that was made again must move nothing\n",
         "",
@@ -182,7 +183,7 @@ BREAKS = (
     Break(
         6,
         "a lease that ran out while a publisher waited for an answer counts",
-        SESSIONS + "test_P6_an_answer_that_took_too_long_is_none",
+        PUBLISHING + "test_P6_an_answer_that_took_too_long_is_none",
         "streambg/publishing/session.py",
         "            snapshot.require_lease(self._clients.now())  # the answer may have taken seconds\n",
         "",
@@ -198,7 +199,7 @@ BREAKS = (
     Break(
         6,
         "a comparator goes on without a lease",
-        SESSIONS + "test_P6_a_comparator_without_the_control_log_ends_its_session",
+        LEASE + "test_P6_a_comparator_without_the_control_log_ends_its_session",
         "streambg/comparing/session.py",
         "        snapshot.require_lease(time.monotonic())\n",
         "",
@@ -206,7 +207,7 @@ BREAKS = (
     Break(
         6,
         "a rollout controller goes on without a lease",
-        SESSIONS + "test_P6_a_rollout_controller_without_the_control_log_ends_its_session",
+        LEASE + "test_P6_a_rollout_controller_without_the_control_log_ends_its_session",
         "streambg/rollout/controller.py",
         "                snapshot.require_lease(time.monotonic())\n",
         "",

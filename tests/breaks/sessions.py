@@ -6,7 +6,7 @@ from breaks.one import Break
 
 RESUME = "tests/unit/test_resume.py::"
 PARTITION = "tests/unit/test_partition.py::"
-SESSIONS = "tests/unit/test_sessions.py::"
+SESSIONS = "tests/unit/test_publishing_session.py::"
 MACHINE = "tests/unit/test_control_machine.py::"
 FENCING = "tests/unit/test_fencing.py::"
 FORGOTTEN = "tests/unit/test_forgotten.py::"
@@ -109,7 +109,7 @@ BREAKS = (
         24,
         "the living are fenced, too",
         SESSIONS + "test_P24_an_assignment_is_taken_up_in_this_order",
-        "streambg/publishing/session.py",
+        "streambg/publishing/assignment.py",
         "dead = suspects - (alive := members(self._admin, site.group))",
         "dead = suspects | (alive := members(self._admin, site.group))",
     ),
@@ -117,7 +117,7 @@ BREAKS = (
         24,
         "positions and tails are read before the dead are fenced",
         SESSIONS + "test_P24_an_assignment_is_taken_up_in_this_order",
-        "streambg/publishing/session.py",
+        "streambg/publishing/assignment.py",
         "        fence_the_dead(site, dead)\n",
         "",
     ),
@@ -127,6 +127,14 @@ BREAKS = (
         SESSIONS + "test_P24_an_assignment_is_taken_up_in_this_order",
         "streambg/publishing/session.py",
         "        self._claim = True\n",
+        "",
+    ),
+    Break(
+        24,
+        "who is assigned nothing leaves open what it had begun",
+        SESSIONS + "test_P24_who_is_assigned_nothing_ends_what_it_had_open_and_does_no_more",
+        "streambg/publishing/session.py",
+        "            self._assignment.stand_by()\n",
         "",
     ),
     Break(

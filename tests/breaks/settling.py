@@ -207,7 +207,7 @@ BREAKS = (
     Break(
         19,
         "a command takes effect in the middle of a transaction",
-        "tests/unit/test_sessions.py::test_P19_a_command_waits_for_the_end_of_the_transaction_that_is_open",
+        "tests/unit/test_publishing_session.py::test_P19_a_command_waits_for_the_end_of_the_transaction_that_is_open",
         "streambg/publishing/session.py",
         "if not self._transaction.open:\n            self._believe()",
         "if self._transaction is not None:\n            self._believe()",

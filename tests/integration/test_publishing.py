@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hooks import Hook, listening
@@ -11,6 +12,7 @@ from pipelines import Running, pipeline
 from waiting import until
 
 from streambg.errors import Refused
+from streambg.publishing.forgotten import ALONE_S
 
 pytestmark = pytest.mark.integration
 
@@ -142,6 +144,36 @@ def test_two_publishers_share_the_partitions(kafka: str, unique: str, tmp_path: 
         run.feed(400)
         run.drained()
         assert len(first.health()["partitions"]) == 4
+        run.expect_exactly_once()
+
+
+def test_P24_a_standby_hands_its_partition_back_at_once(kafka: str, unique: str, tmp_path: Path) -> None:
+    """One partition, two publishers: what the standby had open is ended although it is assigned nothing any more.
+
+    The broker ends it 10 to 20 s later: so long nothing had come out.
+    """
+    slow = {"slots": 2, "transaction": "{every: 1s}"}  # there is one open whenever partitions are shared out
+    with pipeline(tmp_path, kafka, unique, partitions=1, publish=slow) as run:
+        run.say("deploy", "blue", "m:1", start="earliest")
+        run.scorers()
+        first = run.start("publisher")
+        run.feed(50)
+        run.drained()
+        standby = run.start("publisher", "--slot", "1")
+        first.kill()
+        run.feed(50)
+        run.drained()
+        again = run.start("publisher")
+
+        def taken_up() -> list[dict[str, Any]]:
+            run.feed(20)
+            lines = map(json.loads, again.log.read_text().splitlines())
+            return [line for line in lines if line["event"] == "assigned"]
+
+        [assigned] = until(taken_up, 30, "the partition is the first one's again")
+        assert "a transaction open (P21)" in standby.log.read_text(), "the fault that this is about"
+        assert assigned["seconds"] < ALONE_S, "it had to wait for somebody's open transaction"
+        run.drained()
         run.expect_exactly_once()
 
 

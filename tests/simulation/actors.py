@@ -187,7 +187,7 @@ class Reports:
 
 
 def _same_log() -> None:
-    """No topic is made again here: that its id is asked for is tests/unit/test_sessions.py's (P6)."""
+    """No topic is made again here: that its id is asked for is tests/unit/test_publishing_session.py's (P6)."""
 
 
 class PublisherProcess(Process):

@@ -126,6 +126,19 @@ def ranges(bench: Bench) -> Any:
     return seen
 
 
+def more_members_than_partitions(bench: Bench) -> Any:
+    """Who is left without any is told so: it is assigned nothing."""
+    topic = bench.create("t", 1)
+    one = member(bench, "g", "1", [topic])
+    until(bench, [one], lambda: len(one.assigned) == 1)
+    two = member(bench, "g", "0", [topic])
+    until(bench, [one, two], lambda: bool(two.assigned) and len(one.told) == 3)
+    seen = [short(bench, two.assigned), short(bench, one.assigned), list(one.told)]
+    one.consumer.close()
+    two.consumer.close()
+    return seen
+
+
 def stale_generation(bench: Bench) -> Any:
     """Fencing is by generation: an old one is refused, a foreign partition is not."""
     topic, made = bench.create("t", 2), producer(bench, "a")
@@ -261,6 +274,10 @@ SCENARIOS: dict[str, tuple[Callable[[Bench], Any], Any]] = {
             ["blue/0", "blue/1", "green/0", "green/1"],
             ["assigned", "dropped", "assigned"],
         ],
+    ),
+    "more members than partitions": (
+        more_members_than_partitions,
+        [["t/0"], [], ["assigned", "dropped", "assigned"]],
     ),
     "stale generation": (stale_generation, ["ok", "ILLEGAL_GENERATION", "ok", 3, "not mine"]),
     "no generation": (no_generation, ["ok", "fenced", "UNKNOWN_MEMBER_ID"]),

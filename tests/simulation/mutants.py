@@ -17,7 +17,7 @@ from streambg.control import fold
 from streambg.control.moves import Rejected
 from streambg.control.state import ControlState, Deployment, Phase, Standing
 from streambg.kafka import coreader
-from streambg.publishing import answers, facts, forgotten, partition, resume, tail, transaction
+from streambg.publishing import answers, assignment, facts, forgotten, partition, resume, tail, transaction
 from streambg.publishing import session as publishing
 from streambg.publishing.superseding import Progress, Stored
 from streambg.records.coverage import Coverage, Take
@@ -91,12 +91,11 @@ def _position_past_unread(patch: Patch) -> None:
 
 
 def _unassigned_committed(patch: Patch) -> None:
-    take_up, positions = publishing.Session._take_up, publishing.Session._positions
+    assume, positions = publishing.Session._assume, publishing.Session._positions
 
     def remember(self: Any, given: Any) -> Any:
-        self.__dict__.setdefault("ever", {})
-        starts = take_up(self, given)
-        self.ever[given.partition] = self.partitions[given.partition]
+        starts = assume(self, given)
+        self.__dict__.setdefault("ever", {}).update(self.partitions)
         return starts
 
     def all_of_them(self: Any) -> Any:
@@ -107,7 +106,7 @@ def _unassigned_committed(patch: Patch) -> None:
         finally:
             self.partitions, self._dirty = held, dirty
 
-    patch(publishing.Session, "_take_up", remember)
+    patch(publishing.Session, "_assume", remember)
     patch(publishing.Session, "_positions", all_of_them)
 
 
@@ -192,7 +191,7 @@ def _assigned(patch: Patch) -> None:
 
     patch(coreader.CoReader, "__init__", unsubscribed)
     patch(coreader.CoReader, "poll", first_assign)
-    patch(publishing, "fence_the_dead", lambda *_: None)
+    patch(assignment, "fence_the_dead", lambda *_: None)
 
 
 def _hidden_stands(patch: Patch) -> None:

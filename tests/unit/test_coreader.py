@@ -100,6 +100,21 @@ def test_P13_partitions_that_are_not_co_assigned_end_the_session(reader: tuple[C
         made.poll(0, 10)
 
 
+def test_P24_who_is_assigned_nothing_is_told_so() -> None:
+    """There are more members than partitions: what it had begun must be ended all the same."""
+    told: list[frozenset[int]] = []
+    broker = Broker()
+    clients: Any = type("Clients", (), {"consumer": lambda _self, _config: broker})()
+
+    def starts(partitions: frozenset[int]) -> dict[tuple[Color, int], int]:
+        told.append(partitions)
+        return {}
+
+    CoReader({}, TOPICS, starts, lambda: None, clients)
+    broker.join()
+    assert told == [frozenset()]
+
+
 def test_P21_who_was_expelled_ends_its_session_and_does_not_join_again_by_itself(
     reader: tuple[CoReader, Broker],
 ) -> None:

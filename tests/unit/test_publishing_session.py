@@ -1,155 +1,24 @@
-"""P6, P8, P10, P21-P24: what ends a session, how one begins, what it may commit; on clients of the test's own."""
+"""P6, P21-P28: what ends a publisher's session, how one begins, what it may commit; on clients of the test's own."""
 
 from __future__ import annotations
 
-import queue
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
-from control_log import Follower, Log
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from control_log import Follower
+from idle import Reader
 from partition_bench import Bench
-from pipeline_files import loaded, small
 from predictions import answers
-from waiting import until
 
-from streambg.comparing import session as comparing
-from streambg.control import follower as following
-from streambg.control import verbs
-from streambg.control.follower import LEASE_S, ControlFollower
-from streambg.errors import Fenced, Gap, SessionEnded, StreambgError, Unreachable
+from streambg.control.follower import LEASE_S
+from streambg.errors import Fenced, Gap, SessionEnded, StreambgError
+from streambg.publishing import assignment
 from streambg.publishing import session as publishing
 from streambg.records.batch import encode
-from streambg.rollout import controller as rollout
-from streambg.web.health import Endpoint
-
-
-class Record:
-    """A consumed message."""
-
-    def __init__(self, offset: int, appended_ms: int, value: bytes) -> None:
-        self._all = offset, appended_ms, value
-
-    def error(self) -> None:
-        return None
-
-    def offset(self) -> int:
-        return self._all[0]
-
-    def timestamp(self) -> tuple[int, int]:
-        return 2, self._all[1]
-
-    def value(self) -> bytes:
-        return self._all[2]
-
-
-class ControlTopic:
-    """A consumer of a control topic that ends at `end`; it delivers what was `put`."""
-
-    end = 0
-
-    def __init__(self, _config: dict[str, Any]) -> None:
-        self._ready: queue.Queue[Record] = queue.Queue()
-        self._fetches = False
-
-    def put(self, record: Record) -> None:
-        self._ready.put(record)
-
-    def assign(self, _partitions: list[Any]) -> None:
-        self._fetches = True
-
-    def get_watermark_offsets(self, _partition: Any, _timeout: float) -> tuple[int, int]:
-        assert not self._fetches, "the question waits behind a fetch"
-        return 0, self.end
-
-    def poll(self, timeout: float) -> Record | None:
-        with suppress(queue.Empty):
-            return self._ready.get(timeout=timeout)
-        return None
-
-    def consume(self, _count: int, _timeout: float) -> list[Record]:
-        return []
-
-    def close(self) -> None: ...
-
-
-def test_P6_the_view_is_fresh_only_when_folded_to_an_end_read_since(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading the end is not enough, and folding some records is not enough: the end must be folded to."""
-    log = Log()
-    log.deploy("blue", "m:1")
-    log.deploy("green", "m:2")
-    monkeypatch.setattr(following, "ASK_END_S", 0.0)
-    monkeypatch.setattr(ControlTopic, "end", 2)
-    clients: Any = type("Clients", (), {"consumer": ControlTopic, "now": time.monotonic})
-    follower = ControlFollower({}, "p.control", clients=clients)
-    topic: Any = follower._consumer
-    try:
-        follower.start()
-        topic.put(Record(0, *log.records[0]))
-        until(lambda: follower.snapshot().folded == 0, what="the first record is folded")
-        assert follower.snapshot().age(time.monotonic()) == float("inf")
-        with pytest.raises(Unreachable, match="folded is 0"):
-            follower.wait_caught_up(0.05)
-        asked = time.monotonic()
-        topic.put(Record(1, *log.records[1]))
-        assert follower.wait_caught_up(20).fresh_at >= asked
-        assert follower.snapshot().folded == 1
-    finally:
-        follower.stop()
-
-
-class Mute(ControlTopic):
-    """The second that is made, the one that asks, hears nothing any more; those made later do."""
-
-    made = 0
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__(config)
-        Mute.made += 1
-        self._mute = Mute.made == 2
-
-    def get_watermark_offsets(self, partition: Any, timeout: float) -> tuple[int, int]:
-        if self._mute:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-        return super().get_watermark_offsets(partition, timeout)
-
-
-def test_P6_who_hears_nothing_about_the_logs_end_asks_with_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client whose broker was killed and came back timed out for ever, and its process with it."""
-    monkeypatch.setattr(following, "ASK_END_S", 0.0)
-    monkeypatch.setattr(following, "LEASE_S", 0.05)
-    monkeypatch.setattr(Mute, "made", 0)
-    clients: Any = type("Clients", (), {"consumer": Mute, "now": time.monotonic})
-    follower = ControlFollower({}, "p.control", clients=clients)
-    try:
-        follower.start()
-        follower.wait_caught_up(20)
-        assert Mute.made == 3
-    finally:
-        follower.stop()
-
-
-class Reader:
-    """A co-partitioned reader that is never assigned anything."""
-
-    paused: frozenset[Any] = frozenset()
-    partitions: frozenset[int] = frozenset()
-
-    def __init__(self, *_: object) -> None: ...
-
-    def poll(self, _timeout: float, _limit: int) -> list[Any]:
-        return []
-
-    def next_offset(self, _color: str, _partition: int) -> int:
-        return 0
-
-    def close(self) -> None: ...
-
 
 Publisher = Callable[[float], publishing.Session]
 
@@ -221,16 +90,16 @@ def test_P24_an_assignment_is_taken_up_in_this_order(publisher: Publisher, monke
         return say
 
     session = publisher(0.0)
-    monkeypatch.setattr(publishing, "writers", says("ask who wrote the positions", {"dead", "alive"}))
-    monkeypatch.setattr(publishing, "members", says("ask who lives", {"t", "alive"}))
-    monkeypatch.setattr(publishing, "fence_the_dead", lambda _site, ids: said.append(f"fence {sorted(ids)}"))
+    monkeypatch.setattr(assignment, "writers", says("ask who wrote the positions", {"dead", "alive"}))
+    monkeypatch.setattr(assignment, "members", says("ask who lives", {"t", "alive"}))
+    monkeypatch.setattr(assignment, "fence_the_dead", lambda _site, ids: said.append(f"fence {sorted(ids)}"))
     monkeypatch.setattr(session._transaction, "start", says("init_transactions"))
-    monkeypatch.setattr(publishing, "read_facts", says("read positions and tails", []))
+    monkeypatch.setattr(assignment, "read_facts", says("read positions and tails", []))
     follower: Any = session._follower
     follower.wait_caught_up = says("fold", follower.snapshot())
     reader: Any = session._reader
     reader.consumer = type("Consumer", (), {"consumer_group_metadata": says("group metadata", "generation 7")})()
-    session._believe = says("is it the same log")
+    session._assignment._believe = says("is it the same log")
     assert session._assume(frozenset({0})) == {}
     assert said == [
         "ask who wrote the positions",
@@ -244,6 +113,17 @@ def test_P24_an_assignment_is_taken_up_in_this_order(publisher: Publisher, monke
         "is it the same log",
     ]
     assert session._claim, "the first transaction is a claim"
+
+
+def test_P24_who_is_assigned_nothing_ends_what_it_had_open_and_does_no_more(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would hide the tail from whoever has the partition by now, until the broker ends it, 10 to 20 s later."""
+    session, started = publisher(0.0), list[TopicPartition]()
+    monkeypatch.setattr(session._transaction, "start", started.append)
+    assert session._assume(frozenset()) == {}
+    assert [each.topic for each in started] == ["b"]
+    assert not session._claim, "there are no positions to claim"
 
 
 def test_P6_commands_of_a_log_that_was_made_again_move_nothing(publisher: Publisher) -> None:
@@ -330,67 +210,6 @@ def test_P6_a_publisher_without_the_control_log_ends_its_session(age: float, end
             session.step()
     else:
         session.step()
-
-
-@pytest.mark.parametrize(("age", "ends"), [(LEASE_S - 5, False), (LEASE_S + 1, True)])
-def test_P6_a_comparator_without_the_control_log_ends_its_session(
-    age: float, ends: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(comparing, "CoReader", Reader)
-    monkeypatch.setattr(comparing, "Probe", Reader)
-    site: Any = type("Site", (), {"reader": {}, "consumer": {}, "predictions": {}})()
-    follower: Any = Follower(age)
-    evidence: Any = None
-    turns: list[object] = []
-
-    def hand_over(work: object) -> frozenset[Any]:
-        turns.append(work)
-        return frozenset()
-
-    session = comparing.Session(site, follower, evidence, hand_over)
-    if ends:
-        with pytest.raises(SessionEnded, match=r"the lease is 10 s \(P6\)"):
-            session.step()
-    else:
-        session.step()
-    assert len(turns) == (not ends)
-
-
-class OneTurn:
-    """A process whose session may take one turn."""
-
-    def __init__(self, *_: object) -> None:
-        self.stopping = False
-
-    def turned(self) -> None: ...
-
-    def wait(self, _seconds: float) -> None:
-        self.stopping = True
-
-
-@pytest.mark.parametrize(("age", "ends"), [(LEASE_S - 5, False), (LEASE_S + 1, True)])
-def test_P6_a_rollout_controller_without_the_control_log_ends_its_session(
-    age: float, ends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It would go on deciding on what was in force before."""
-    follower: Any = Follower(age)
-    follower.wait_caught_up = lambda _timeout: follower.snapshot()
-    control = SimpleNamespace(follower=follower)
-    verdicts = SimpleNamespace(read=lambda _timeout: None)
-    monkeypatch.setattr(rollout, "Frame", OneTurn)
-    monkeypatch.setattr(rollout, "Broken", Reader)
-    monkeypatch.setattr(rollout, "Verdicts", lambda *_: nullcontext(verdicts))
-    monkeypatch.setattr(verbs, "client", lambda *_: nullcontext(control))
-    turns: list[object] = []
-    monkeypatch.setattr(rollout.Controller, "_turn", lambda *given: turns.append(given))
-    sender: Any = None
-    controller = rollout.Controller(loaded(tmp_path, small()), sender, Endpoint())
-    if ends:
-        with pytest.raises(SessionEnded, match=r"the lease is 10 s \(P6\)"):
-            controller._session()
-    else:
-        controller._session()
-    assert len(turns) == (not ends)
 
 
 @pytest.mark.parametrize(
