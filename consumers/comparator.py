@@ -1,15 +1,14 @@
 """The comparator, a Faust app: `faust -A consumers.comparator worker`, or `python -m consumers.comparator --slot 0`.
 
 Under `faust` the options come from the environment: STREAMBG_PIPELINE (pipeline.yaml), STREAMBG_SLOT (0; or a word),
-STREAMBG_METRICS_PORT (0: a free one), STREAMBG_METRICS_HOST (loopback), STREAMBG_IGNORE_RECORDS (offsets with commas;
-P5).
+STREAMBG_METRICS_PORT (0: a free one), STREAMBG_METRICS_HOST (loopback).
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from consumers.options import endpoint, parser, run
@@ -25,10 +24,10 @@ from streambg.process.watch import WATCH
 from streambg.web.health import LOOPBACK, Endpoint
 
 
-def comparator(pipeline: Pipeline, slot: int, metrics: Endpoint, ignore_records: Collection[int]) -> ComparatorApp:
+def comparator(pipeline: Pipeline, slot: int, metrics: Endpoint) -> ComparatorApp:
     return create_app(
         site_of(pipeline, slot),
-        lambda: sites.follower(pipeline, f"comparator.{slot}", ignore_records),
+        lambda: sites.follower(pipeline, f"comparator.{slot}"),
         metrics,
     )
 
@@ -44,7 +43,6 @@ def from_environment(env: Mapping[str, str]) -> ComparatorApp:
         pipeline,
         slot,
         Endpoint(int(env.get("STREAMBG_METRICS_PORT", "0")), env.get("STREAMBG_METRICS_HOST") or LOOPBACK),
-        [int(offset) for offset in env.get("STREAMBG_IGNORE_RECORDS", "").split(",") if offset],
     )
 
 
@@ -57,7 +55,7 @@ def main() -> None:
     run(
         "comparator",
         chosen,
-        lambda pipeline, slot: work(comparator(pipeline, slot, endpoint(chosen), chosen.ignore_record)),
+        lambda pipeline, slot: work(comparator(pipeline, slot, endpoint(chosen))),
     )
 
 

@@ -17,7 +17,7 @@ def main() -> None:
     chosen = options.parse_args()
 
     def controller(pipeline: Pipeline, _slot: int) -> int:
-        return Controller(pipeline, sender(pipeline), endpoint(chosen), chosen.ignore_record).run()
+        return Controller(pipeline, sender(pipeline), endpoint(chosen)).run()
 
     run("controller", chosen, controller)
 

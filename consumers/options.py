@@ -12,7 +12,7 @@ import stamina
 from confluent_kafka import KafkaException
 
 from streambg import topicplan
-from streambg.config import Pipeline, load
+from streambg.config import IGNORE_RECORDS, Pipeline, load
 from streambg.errors import StreambgError, Unreachable
 from streambg.kafka import profiles
 from streambg.kafka.errors import translate
@@ -54,7 +54,8 @@ def parser(what: str, example: str, *, member: bool = True) -> argparse.Argument
         action="append",
         default=[],
         metavar="OFFSET",
-        help="pass this record of the control log (P5); give it to all processes",
+        help="pass this record of the control log (P5); give it to all processes, or name it in "
+        f"{IGNORE_RECORDS} everywhere",
     )
     return options
 
@@ -80,7 +81,7 @@ def run(role: Role, options: argparse.Namespace, process: Callable[[Pipeline, in
     WATCH.start()
     try:
         modules_beside(options.pipeline)
-        pipeline = load(options.pipeline, os.environ)
+        pipeline = load(options.pipeline, os.environ, options.ignore_record)
         _await_topics(pipeline, role)
         slot = 0
         if "slot" in options:

@@ -17,7 +17,7 @@ def main() -> None:
 
     def publisher(pipeline: Pipeline, slot: int) -> int:
         site = sites.publisher(pipeline, slot)
-        follower = sites.follower(pipeline, f"publisher.{slot}", chosen.ignore_record)
+        follower = sites.follower(pipeline, f"publisher.{slot}")
         return Publisher(site, follower, endpoint(chosen)).run()
 
     run("publisher", chosen, publisher)

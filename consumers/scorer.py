@@ -18,7 +18,7 @@ def main() -> None:
 
     def scorer(pipeline: Pipeline, slot: int) -> int:
         site = sites.scorer(pipeline, chosen.color, slot)
-        follower = sites.follower(pipeline, f"scorer.{chosen.color}.{slot}", chosen.ignore_record)
+        follower = sites.follower(pipeline, f"scorer.{chosen.color}.{slot}")
         return Scorer(site, follower, pipeline.registry, pipeline.input.carry, endpoint(chosen)).run()
 
     run("scorer.blue" if chosen.color == "blue" else "scorer.green", chosen, scorer)

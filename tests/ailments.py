@@ -41,7 +41,7 @@ BROKER = {
     "transaction.state.log.min.isr": "2",
     "offsets.topic.replication.factor": "3",
 }
-APIS = {"JoinGroup": 9, "TxnOffsetCommit": 5, "OffsetFetch": 10, "InitProducerId": 6}
+APIS = {"JoinGroup": 9, "TxnOffsetCommit": 5, "OffsetFetch": 10, "InitProducerId": 6, "Metadata": 13}
 AS_INPUT = ("input", "output", "dead-letters", "predictions.blue", "predictions.green")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from streambg.audit.conduct import Progress, audit_records
@@ -24,15 +24,13 @@ def run(
     pipeline: Pipeline,
     *,
     progress: Callable[[Progress], None] | None = None,
-    ignore_records: Collection[int] = (),
     stable: bool = True,
     asked: Asked | None = None,
 ) -> Report:
     """Audit a pipeline's topics on its broker, up to what is settled now; it may go on running meanwhile.
 
-    ignore_records: control offsets that all processes are told to ignore (P5). stable=False judges what a
-    read_uncommitted reader sees. asked: where to begin, else at each partition's origin. Raises Unreachable, Denied,
-    Misconfigured, Gap, UpgradeFirst, ConfigError.
+    stable=False judges what a read_uncommitted reader sees. asked: where to begin, else at each partition's origin.
+    Raises Unreachable, Denied, Misconfigured, Gap, UpgradeFirst, ConfigError.
     """
     from streambg.audit.kafka_source import KafkaRecords  # noqa: PLC0415 # the pure part needs no client
 
@@ -40,6 +38,6 @@ def run(
     gc.set_threshold(*GC_THRESHOLDS)
     try:
         with KafkaRecords(pipeline, stable=stable) as records:
-            return audit_records(records, progress=progress, ignore_records=ignore_records, asked=asked)
+            return audit_records(records, progress=progress, ignore_records=pipeline.ignore_records, asked=asked)
     finally:
         gc.set_threshold(*before)

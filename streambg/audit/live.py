@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -66,7 +66,6 @@ def follow(
     metrics: Endpoint = ANY_PORT,
     fail_fast: bool = False,
     asked: Asked | None = None,
-    ignore_records: Collection[int] = (),
     stable: bool = True,
 ) -> Report | None:
     """Until `stopping` is set, or something is wrong with `fail_fast`; the last report, None before the first.
@@ -79,7 +78,7 @@ def follow(
     health = _Health()
     try:
         with KafkaRecords(pipeline, stable=stable, follow=True, stopping=stopping.is_set) as records:
-            following = Following(records, ignore_records=ignore_records, asked=asked)
+            following = Following(records, ignore_records=pipeline.ignore_records, asked=asked)
             server = HealthServer(metrics, health)
             try:
                 listener.began(server.address)

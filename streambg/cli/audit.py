@@ -88,14 +88,13 @@ def audit(  # noqa: PLR0913 # each is an option of the verb
     each), and ends with the whole report. Exit code 0: all that could be verified is right. 1: something is wrong, or
     there was nothing to verify.
     """
-    config = load_pipeline(pipeline)
+    config = load_pipeline(pipeline, ignore_record or ())
     asked = _asked(config, begin or ())
-    ignored = frozenset(ignore_record or ())
     if follow:
         metrics = Endpoint(metrics_port, metrics_host)
-        report = _follow(config, output, asked, ignored, not uncommitted, interval, metrics, fail_fast)
+        report = _follow(config, output, asked, not uncommitted, interval, metrics, fail_fast)
     else:
-        report = _once(config, asked, ignored, not uncommitted)
+        report = _once(config, asked, not uncommitted)
     if report is None:
         stderr.print("Ended before anything was judged.")
         raise typer.Exit(0 if allow_empty else WRONG)
@@ -132,7 +131,7 @@ def _asked(config: Pipeline, said: Sequence[str]) -> audits.Asked | None:
     return audits.Asked(positions=positions)
 
 
-def _once(config: Pipeline, asked: audits.Asked | None, ignored: frozenset[int], stable: bool) -> audits.Report:
+def _once(config: Pipeline, asked: audits.Asked | None, stable: bool) -> audits.Report:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn())
     there = stderr.is_interactive  # elsewhere the end of a bar is an empty line
     with Progress(*columns, TimeRemainingColumn(), console=stderr, transient=True, disable=not there) as bars:
@@ -146,7 +145,7 @@ def _once(config: Pipeline, asked: audits.Asked | None, ignored: frozenset[int],
                 total=max(1, progress.total),
             )
 
-        return audits.run(config, progress=show, ignore_records=ignored, stable=stable, asked=asked)
+        return audits.run(config, progress=show, stable=stable, asked=asked)
 
 
 # -- beside a living pipeline ----------------------------------------------------------------------------------------
@@ -156,7 +155,6 @@ def _follow(
     config: Pipeline,
     output: Output,
     asked: audits.Asked | None,
-    ignored: frozenset[int],
     stable: bool,
     every_s: float,
     metrics: Endpoint,
@@ -173,7 +171,6 @@ def _follow(
             every_s=every_s,
             fail_fast=fail_fast,
             asked=asked,
-            ignore_records=ignored,
             stable=stable,
         )
 

@@ -9,7 +9,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -74,19 +74,21 @@ DEFAULT_PIPELINE = Path("pipeline.yaml")
 NO = 1
 
 
-def load_pipeline(path: Path) -> Pipeline:
+def load_pipeline(path: Path, ignore_records: Collection[int] = ()) -> Pipeline:
     """The pipeline file with this process's environment. Raises ConfigError."""
     modules_beside(path)
-    return load(path, os.environ)
+    return load(path, os.environ, ignore_records)
 
 
-def connected_pipeline(path: Path, role: Role | None = None, *, by_offsets: bool = False) -> Pipeline:
+def connected_pipeline(
+    path: Path, role: Role | None = None, *, by_offsets: bool = False, ignore_records: Collection[int] = ()
+) -> Pipeline:
     """The pipeline file, its broker reachable and its topics there. Raises ConfigError, Unreachable, Misconfigured.
 
     role: whose rights are enough; only the topics that it reads and writes are looked at. by_offsets: what is asked or
     said is about the input's offsets, so the file must name the input that this pipeline reads.
     """
-    pipeline = load_pipeline(path)
+    pipeline = load_pipeline(path, ignore_records)
     topicplan.check(pipeline, topicplan.connect(pipeline), role, by_offsets=by_offsets)
     return pipeline
 

@@ -67,7 +67,7 @@ def doctor(
     Reads and asks; writes and changes nothing. Exit code 0: the guarantee holds. 1: it does not, or something could
     not be checked.
     """
-    config = load_pipeline(pipeline)
+    config = load_pipeline(pipeline, ignore_record or ())
     names = check or list(NAMES)
     if unknown := next((name for name in names if name not in NAMES), None):
         raise ConfigError(f"{unknown!r} is no check", way_out=f"one of {', '.join(NAMES)}")
@@ -83,7 +83,6 @@ def doctor(
             config,
             questions(names),
             lambda question: shown.update(f"asking about {question}"),
-            ignore_record or (),
         )
     diagnosis = examine(facts, wanted, names)
     holds = diagnosis.holds(allow_unknown)

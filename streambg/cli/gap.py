@@ -14,6 +14,7 @@ from streambg.cli.common import (
     PipelineOption,
     ReasonOption,
     actor,
+    confirm,
     connected_pipeline,
     stderr,
 )
@@ -59,6 +60,6 @@ def accept_gap(
                 f"{gap.dead_letters_at_most:,} dead letters",
                 highlight=False,
             )
-            typer.confirm("Give them up for good?", abort=True, err=True)
+            confirm("Give them up for good?")
         sent = gaps.accept(control, gap, Said(actor(), reason), expected_epoch=expected_epoch)
     say(sent, output, gap=asdict(gap))

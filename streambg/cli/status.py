@@ -62,8 +62,8 @@ def status(
 
     With --watch and --output json it prints one line of JSON a look; --check then judges the last one.
     """
-    config = connected_pipeline(pipeline, by_offsets=True)
-    collector = Collector(config, ignore_record or ())
+    config = connected_pipeline(pipeline, by_offsets=True, ignore_records=ignore_record or ())
+    collector = Collector(config)
     if watch:
         fine = _watch(_looks(collector, config, interval), output)
     else:

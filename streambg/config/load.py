@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,12 +13,18 @@ from streambg.config.environment import expand
 from streambg.config.explain import explain
 from streambg.config.sections import Pipeline
 from streambg.config.yamlfile import read
+from streambg.errors import ConfigError
 from streambg.process.ctrl_c import ctrl_c_waits
+
+# For whatever has no --ignore-record, and for whoever would rather say it once than in every start line.
+IGNORE_RECORDS = "STREAMBG_IGNORE_RECORDS"
 
 
 @ctrl_c_waits()
-def load(path: Path, env: Mapping[str, str]) -> Pipeline:
+def load(path: Path, env: Mapping[str, str], ignore_records: Collection[int] = ()) -> Pipeline:
     """The pipeline that a file describes; `${NAME:-default}` is filled from `env`.
+
+    ignore_records: control records that are passed (P5), beside those that `env` names in STREAMBG_IGNORE_RECORDS.
 
     Raises ConfigError that lists every problem as `file:line: key: what is wrong`, with the nearest right key.
     """
@@ -35,4 +41,16 @@ def load(path: Path, env: Mapping[str, str]) -> Pipeline:
     if problems or pipeline is None:
         raise document.error(problems)
     pipeline._file = path
+    pipeline._ignore_records = frozenset(ignore_records) | _ignored(env)
     return pipeline
+
+
+def _ignored(env: Mapping[str, str]) -> frozenset[int]:
+    words = env.get(IGNORE_RECORDS, "").replace(",", " ").split()
+    wrong = [word for word in words if not (word.isascii() and word.isdecimal())]
+    if wrong:
+        raise ConfigError(
+            f"{IGNORE_RECORDS}: {wrong[0]!r} is no offset of the control log",
+            way_out=f"offsets with commas between them: {IGNORE_RECORDS}=41,57",
+        )
+    return frozenset(map(int, words))

@@ -187,6 +187,7 @@ class Pipeline(Section):
     replay: Replay = Field(default_factory=Replay)
     notify: Notify = Field(default_factory=Notify)
     _file: Path = PrivateAttr(default=Path("pipeline.yaml"))
+    _ignore_records: frozenset[int] = PrivateAttr(default=frozenset())
 
     @field_validator("redis")
     @classmethod
@@ -208,6 +209,11 @@ class Pipeline(Section):
     @property
     def file(self) -> Path:
         return self._file
+
+    @property
+    def ignore_records(self) -> frozenset[int]:
+        """Offsets of control records that are passed: of every process and verb the same ones (P5)."""
+        return self._ignore_records
 
     @property
     def topics(self) -> names.Topics:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streambg.continuous.slot import Free, Taken, idle, taken_back
+from streambg.continuous.slot import PAUSED, Free, Taken, idle, taken_back
 from streambg.control.state import ControlState, Deployment
 from streambg.records.source import Color
 
@@ -55,8 +55,8 @@ def admit(state: ControlState, digest: str, gives_up_rollback: bool = False) -> 
     if live is not None and live.digest == digest:
         return Live(live)
     ours = candidate is not None and candidate.digest == digest and not taken_back(state.rollout, candidate)
-    if ours and candidate is not None and not state.paused:
-        return Start(candidate)
+    if ours and candidate is not None:
+        return PAUSED if state.paused else Start(candidate)
     found = idle(state, gives_up_rollback)
     return Begin(found.color) if isinstance(found, Free) else found
 

@@ -29,6 +29,9 @@ class Taken:
     passes: bool = False
 
 
+PAUSED = Taken("the rollout is paused", "streambg resume", passes=True)
+
+
 def idle(state: ControlState, gives_up_rollback: bool = False) -> Free | Taken:
     """The color that is not live, or who needs it.
 
@@ -43,7 +46,7 @@ def idle(state: ControlState, gives_up_rollback: bool = False) -> Free | Taken:
     if needed is not None:
         return needed
     if state.paused:
-        return Taken("the rollout is paused", "streambg resume", passes=True)
+        return PAUSED
     return Free(other(state.live))
 
 

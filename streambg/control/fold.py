@@ -104,8 +104,8 @@ def _envelope(offset: int, value: bytes | None) -> Envelope | str:
     if format_ > NEWEST_FORMAT:
         raise UpgradeFirst(
             f"control record {offset} has format {format_}, this process knows {NEWEST_FORMAT}",
-            way_out="upgrade this process first; past a forged record: --ignore-record "
-            f"{offset}, given to all processes",
+            way_out=f"upgrade this process first; past a forged record: --ignore-record {offset}, given to all "
+            f"processes, or STREAMBG_IGNORE_RECORDS={offset} for everything, verbs too (docs/operations.md)",
         )
     try:
         return Envelope.model_validate(data)

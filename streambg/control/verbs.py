@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -47,27 +47,25 @@ class Said:
     reason: str = ""
 
 
-def client(
-    pipeline: Pipeline, on_entry: Callable[[Entry], None] | None = None, ignore_records: Collection[int] = ()
-) -> ControlClient:
+def client(pipeline: Pipeline, on_entry: Callable[[Entry], None] | None = None) -> ControlClient:
     """A control client of this pipeline; use it as a context manager. `on_entry` is told of every record."""
     return ControlClient(
         {**profiles.reader(pipeline, CLIENT, follow=True), **QUIET},
         {**profiles.idempotent_producer(pipeline, CLIENT, linger_ms=0), **QUIET},
         pipeline.topics.control,
         on_entry,
-        ignore_records,
+        pipeline.ignore_records,
     )
 
 
-def entries(pipeline: Pipeline, ignore_records: Collection[int] = ()) -> list[Entry]:
+def entries(pipeline: Pipeline) -> list[Entry]:
     """The whole control log as it is now, folded; reading it needs no right to write it.
 
-    ignore_records: those that all processes are told to ignore (P5). Raises Unreachable, Denied, Gap, UpgradeFirst.
+    Raises Unreachable, Denied, Gap, UpgradeFirst.
     """
     found: list[Entry] = []
     reader = {**profiles.reader(pipeline, CLIENT, follow=True), **QUIET}
-    follower = ControlFollower(reader, pipeline.topics.control, ignore_records, found.append).start()
+    follower = ControlFollower(reader, pipeline.topics.control, pipeline.ignore_records, found.append).start()
     try:
         follower.wait_caught_up(FOLD_TIMEOUT_S)
     finally:

@@ -10,12 +10,13 @@ from streambg.topicplan.plan import REPLICAS, REPLICAS_IN_SYNC
 
 MINUTE_MS = 60_000
 RESTART = "in every broker's server.properties: {}={}, then restart them one after the other"
-# The least version of a request that the sessions of P21-P24 need, the Kafka that brought it, and what for.
+# The least version of a request that processes need, the Kafka that brought it, and what for.
 _NEEDED: dict[str, tuple[int, str, str]] = {
     "JoinGroup": (5, "2.3", "static members: a restart takes its own place (P22)"),
     "TxnOffsetCommit": (3, "2.5", "a publisher that lost its partitions cannot commit their positions (P22)"),
     "OffsetFetch": (7, "2.5", "positions are read behind open transactions (P24)"),
     "InitProducerId": (3, "2.5", "a new producer fences the old one (P21)"),
+    "Metadata": (10, "2.8", "a topic that was deleted and made again is told by its id (P6, P25)"),
 }
 
 
@@ -25,7 +26,7 @@ def features(facts: Facts, _wanted: Wanted) -> list[Finding]:
     for broker in facts.brokers:
         if not broker.apis:
             said = "did not say which requests it knows"
-            needs = "Kafka 2.5 or newer"
+            needs = "Kafka 2.8 or newer"
             found.append(Finding(Verdict.UNKNOWN, _name(broker), said, needs, "P21-P24", "is it up? then again"))
             continue
         for request, (least, kafka, why) in _NEEDED.items():

@@ -103,11 +103,8 @@ def collect(
     pipeline: Pipeline,
     questions: Collection[Question],
     told: Told = lambda _: None,
-    ignore_records: Collection[int] = (),
 ) -> Facts:
     """What can be asked of this with the pipeline file's login; `told` hears of each question.
-
-    ignore_records: control records that all processes are told to ignore (P5).
 
     Raises Unreachable, ConfigError, and Denied where the login is refused; a missing right is said in `unasked`.
     """
@@ -121,8 +118,8 @@ def collect(
     there = pipeline.topics.control in topics
     begin = asking.ask("control", lambda: _begin(pipeline)) if there else 0
     whole = len(topics) == len(declared)
-    files = asking.ask("files", lambda: _files(pipeline, ignore_records)) if whole else []
-    commands = asking.ask("commands", lambda: verbs.entries(pipeline, ignore_records)) if there else []
+    files = asking.ask("files", lambda: _files(pipeline)) if whole else []
+    commands = asking.ask("commands", lambda: verbs.entries(pipeline)) if there else []
     return Facts(
         pipeline=pipeline.name,
         bootstrap=pipeline.kafka.bootstrap,
@@ -269,6 +266,6 @@ def _fastest(seen: Iterable[tuple[str, int]]) -> list[Clock]:
     return [Clock(who, behind) for who, behind in least.items()]
 
 
-def _files(pipeline: Pipeline, ignore_records: Collection[int]) -> list[str]:
-    with Collector(pipeline, ignore_records) as collector:
+def _files(pipeline: Pipeline) -> list[str]:
+    with Collector(pipeline) as collector:
         return other_files(collector.look())

@@ -1,7 +1,7 @@
 """What waits for a label, as bytes: one matched event with both colors' answers. Pure.
 
 A value has the fixed part below, then, only where a function of the team's looks at labels, the carried fields as
-MessagePack. With one output and a segment that is 32 bytes: Redis packs hashes of at most 128 values of at most 64
+MessagePack. With one output and a segment that is 32 bytes: Redis packs hashes of at most 512 values of at most 64
 bytes each without a pointer between them (docs/operations.md has the arithmetic).
 """
 
@@ -26,7 +26,7 @@ from streambg.records.batch import Carried
 from streambg.records.bucket import BUCKETS, field_bytes
 from streambg.records.gate import KINDS, Gate, LabelTerms
 
-# 27 rows a hash with 7.2 million waiting in four cohorts, 55 with their marks: below the 128 values that Redis packs.
+# 27 rows a hash with 7.2 million waiting in four cohorts, 55 with their marks; Redis packs up to 512 values.
 SLOTS = 1 << 16
 # Of the fixed part: which of two events with one key was first.
 ORDER_BYTES = 14

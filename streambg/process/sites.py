@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import partial
 
 from streambg.comparing.site import member
@@ -95,8 +94,8 @@ def scorer(pipeline: Pipeline, color: Color, slot: int) -> ScorerSite:
     )
 
 
-def follower(pipeline: Pipeline, name: str, ignore_records: Collection[int] = ()) -> ControlFollower:
+def follower(pipeline: Pipeline, name: str) -> ControlFollower:
     """Follows the control log for the process `name`."""
     return ControlFollower(
-        profiles.reader(pipeline, f"{name}.control", follow=True), pipeline.topics.control, ignore_records
+        profiles.reader(pipeline, f"{name}.control", follow=True), pipeline.topics.control, pipeline.ignore_records
     )

@@ -9,7 +9,6 @@ the log says, and a second controller decides the same and is told that its comm
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -60,11 +59,8 @@ log = structlog.get_logger(NAME)
 class Controller:
     """One of them is enough; more are harmless."""
 
-    def __init__(
-        self, pipeline: Pipeline, sender: Sender, metrics: Endpoint, ignore_records: Collection[int] = ()
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, sender: Sender, metrics: Endpoint) -> None:
         self._pipeline = pipeline
-        self._ignore_records = ignore_records
         self._sender = sender
         self._reader = profiles.reader(pipeline, NAME)
         self._broken = Broken(pipeline, self._reader)
@@ -88,7 +84,7 @@ class Controller:
         """Raises SessionEnded where the control log is not followed any more; the next session starts over (P6)."""
         self._appended.clear()
         topic = self._pipeline.topics.verdicts
-        following = verbs.client(self._pipeline, self._entry, self._ignore_records)
+        following = verbs.client(self._pipeline, self._entry)
         with following as control, Verdicts(self._reader, topic) as verdicts:
             control.follower.wait_caught_up(FOLD_TIMEOUT_S)
             verdicts.read(LOOK_EVERY_S)  # what stands there is read before anything is decided

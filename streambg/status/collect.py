@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -48,11 +48,11 @@ APART_S = 1.0
 class Collector:
     """Looks as often as it is asked to, with the same clients: `with Collector(pipeline) as collector`."""
 
-    def __init__(self, pipeline: Pipeline, ignore_records: Collection[int] = ()) -> None:
+    def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._reader: Mapping[str, Any] = {**profiles.reader(pipeline, CLIENT), **verbs.QUIET}
         follow = {**profiles.reader(pipeline, CLIENT, follow=True), **verbs.QUIET}
-        self._follower = ControlFollower(follow, pipeline.topics.control, ignore_records)
+        self._follower = ControlFollower(follow, pipeline.topics.control, pipeline.ignore_records)
         self._admin = AdminClient({**profiles.admin(pipeline, CLIENT), **verbs.QUIET})
         self._look = Look(self._reader)
         self._evidence: EvidenceReader | None = None

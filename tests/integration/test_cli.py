@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_line import answer, streambg
+from confluent_kafka import Producer
 from onnx_graphs import logistic
 from pipelines import pipeline
 
@@ -97,6 +98,24 @@ def test_what_goes_wrong_says_so(
     assert done.returncode == code, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_P5_a_forged_control_record_is_passed_by_every_verb(kafka: str, unique: str, tmp_path: Path) -> None:
+    """Whoever has to roll back must not be halted by it."""
+    with pipeline(tmp_path, kafka, unique) as run:
+        run.say("deploy", "blue", "m:1", start="earliest")
+        run.say("deploy", "green", "m:2")
+        producer = Producer({"bootstrap.servers": kafka})
+        producer.produce(run.pipeline.topics.control, b'{"format": 99, "verb": "leap"}', partition=0)
+        producer.flush(20)
+        verbs = (["history"], ["status"], ["verdict"], ["shift", "10"], ["promote", "--force", "--reason", "a test"])
+        for words in verbs:
+            halted = streambg(tmp_path, *words)
+            assert halted.returncode == 9, halted.stderr
+            assert "STREAMBG_IGNORE_RECORDS=2" in halted.stderr
+        for words in verbs:
+            done = streambg(tmp_path, *words, STREAMBG_IGNORE_RECORDS="2")
+            assert done.returncode in (0, 11), (words, done.stderr)
 
 
 def test_a_broker_that_does_not_answer(kafka: str, unique: str, tmp_path: Path) -> None:

@@ -25,13 +25,11 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(recording: Recording, *arguments: str) -> Result:
         asked: dict[str, Any] = {}
 
-        def on_records(_pipeline: object, **options: Any) -> audit.Report:
-            asked.update(options)
-            return audit.audit_records(
-                recording, progress=options["progress"], ignore_records=options["ignore_records"]
-            )
+        def on_records(ignored: list[int], **options: Any) -> audit.Report:
+            asked.update(options, ignore_records=ignored)
+            return audit.audit_records(recording, progress=options["progress"], ignore_records=ignored)
 
-        monkeypatch.setattr(cli, "load_pipeline", lambda path: path)
+        monkeypatch.setattr(cli, "load_pipeline", lambda _path, ignored: ignored)
         monkeypatch.setattr(audit, "run", on_records)
         monkeypatch.setattr(cli, "stdout", Console(width=160))
         result = CliRunner().invoke(cli.app, list(arguments))
@@ -83,7 +81,7 @@ def test_json_is_one_document_with_exit_code(call: Any) -> None:
 
 def test_P5_ignored_records_and_uncommitted_are_passed_on(call: Any) -> None:
     result = call(standard(), "--ignore-record", "9", "--ignore-record", "10", "--uncommitted")
-    assert result.asked["ignore_records"] == {9, 10}
+    assert result.asked["ignore_records"] == [9, 10]
     assert result.asked["stable"] is False
     assert result.exit_code == 1  # without these commands the outcomes are by nobody's order
 

@@ -192,6 +192,20 @@ def test_values_of_the_environment_are_not_expanded_again(tmp_path: Path) -> Non
     assert loaded(tmp_path, small() + "registry: /$${HOME}\n").registry == Path("/${HOME}")
 
 
+@pytest.mark.parametrize("text", ["41,57", "41 57", " 41, 57 ,"])
+def test_P5_control_records_to_pass_come_from_flags_and_the_environment(text: str, tmp_path: Path) -> None:
+    """Every verb that folds the control log has them, not only those with a flag."""
+    assert load(write(tmp_path, small()), {"STREAMBG_IGNORE_RECORDS": text}, [3]).ignore_records == {3, 41, 57}
+    assert loaded(tmp_path, small()).ignore_records == frozenset()
+
+
+@pytest.mark.parametrize("text", ["41;57", "-1", "last", "4.0", "\u00b2"])
+def test_P5_what_is_no_offset_is_not_passed_over(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is no offset of the control log") as refused:
+        loaded(tmp_path, small(), {"STREAMBG_IGNORE_RECORDS": text})
+    assert refused.value.way_out == "offsets with commas between them: STREAMBG_IGNORE_RECORDS=41,57"
+
+
 # -- what decides ---------------------------------------------------------------------------------------------------
 
 

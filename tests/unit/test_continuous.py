@@ -111,6 +111,10 @@ def test_after_a_stop_the_same_model_goes_on_from_where_it_stands() -> None:
     world.start()
     world.act("stop")
     assert isinstance(admit(world.state, digest("m:2")), admitting.Start)
+    world.must("pause")
+    paused = admit(world.state, digest("m:2"))
+    assert isinstance(paused, Taken)
+    assert (paused.why, paused.passes) == ("the rollout is paused", True), "`--wait` waits for `resume`"
 
 
 def test_P2_it_never_takes_the_slot_that_a_rollback_needs() -> None:
