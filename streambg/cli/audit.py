@@ -23,6 +23,7 @@ from streambg.cli.common import (
     OutputOption,
     PipelineOption,
     load_pipeline,
+    only_with,
     print_json,
     stderr,
     stdout,
@@ -46,6 +47,7 @@ MIN_INTERVAL_S, INTERVAL_S = 0.2, 2.0
 
 @app.command(epilog="Example:  streambg audit --output json;  streambg audit --follow --from cutover")
 def audit(  # noqa: PLR0913 # each is an option of the verb
+    context: typer.Context,
     pipeline: PipelineOption = DEFAULT_PIPELINE,
     output: OutputOption = Output.TEXT,
     begin: Annotated[
@@ -88,6 +90,8 @@ def audit(  # noqa: PLR0913 # each is an option of the verb
     each), and ends with the whole report. Exit code 0: all that could be verified is right. 1: something is wrong, or
     there was nothing to verify.
     """
+    if not follow:
+        only_with(context, "--follow", "fail_fast", "interval", "metrics_port", "metrics_host")
     config = load_pipeline(pipeline, ignore_record or ())
     asked = _asked(config, begin or ())
     if follow:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -22,13 +24,14 @@ from streambg.cli.common import (
     actor,
     connected_pipeline,
     counted,
+    only_with,
     print_json,
     since_of,
     stderr,
     stdout,
 )
 from streambg.cli.completing import Ref
-from streambg.cli.control import weight_of
+from streambg.cli.control import sample_of
 from streambg.cli.replay import FOLDER
 from streambg.config.values import parse_duration
 from streambg.continuous.deploying import Wanted, deploy
@@ -40,7 +43,7 @@ from streambg.continuous.validating import validate as run_validation
 from streambg.control.verbs import Said
 from streambg.errors import ConfigError, ContractChanged, StreambgError
 from streambg.process.ctrl_c import ctrl_c_is_itself
-from streambg.replaying.place import write_whole
+from streambg.replaying.place import require_writable, write_whole
 from streambg.running.stopping import Stopping
 
 app = typer.Typer(
@@ -94,7 +97,10 @@ def validate(
     inconclusive; 14: it does not keep the contract. Where no label of the range has come it is judged without: what
     needs them stays open, and nothing is promoted on that.
     """
-    wanted = Validation(model, since_of(last), directory, accept_contract_change, workers, rate)
+    wanted = Validation(model, since_of(last, "--last"), directory, accept_contract_change, workers, rate)
+    for option, file in (("--junit", junit_file), ("--summary", summary)):
+        if file is not None:
+            require_writable(file, option)
     config = connected_pipeline(pipeline, "operator", by_offsets=True)
     began = datetime.now(UTC)
     with Stopping() as stopping, counted("events") as show:
@@ -136,6 +142,7 @@ def _print_validated(found: Validated) -> None:
     epilog="Example:  streambg ci deploy fraud:8 --wait --timeout 2h;  streambg ci deploy fraud:8 --output junit",
 )
 def deploy_(
+    context: typer.Context,
     model: Ref,
     wait: Annotated[
         bool, typer.Option("--wait", help="Until it is live and watched, or taken back; for the idle color, too.")
@@ -161,22 +168,21 @@ def deploy_(
     Without: 0 where its rollout is under way or it is live. 5: refused, 14: it does not keep the contract; of both
     nothing has changed. Ctrl-C ends only the waiting.
     """
-    seconds = _seconds(timeout)
-    share = weight_of(sample) if sample is not None else None
-    config = connected_pipeline(pipeline, "operator", by_offsets=True)
-    said = Said(actor(), reason or f"ci deploy {model}")
-    until = time.monotonic() + seconds if wait else None
-    wanted = Wanted(model, said, until, share, gives_up_rollback, accept_contract_change)
     began = datetime.now(UTC)
-    try:
-        with Stopping(), ctrl_c_is_itself():
-            outcome = deploy(config, wanted, _tell)
-    except KeyboardInterrupt:
-        _tell(f"what was begun goes on. Join it: streambg ci deploy {model} --wait; end it: streambg abort")
-        raise
-    except StreambgError as error:
-        _print_error(error, model, output, began)
-        raise
+    with _said(model, output, began):
+        if not wait:
+            only_with(context, "--wait", "timeout")
+        seconds, share = _seconds(timeout), sample_of(sample)
+        config = connected_pipeline(pipeline, "operator", by_offsets=True)
+        said = Said(actor(), reason or f"ci deploy {model}")
+        until = time.monotonic() + seconds if wait else None
+        wanted = Wanted(model, said, until, share, gives_up_rollback, accept_contract_change)
+        try:
+            with Stopping(), ctrl_c_is_itself():
+                outcome = deploy(config, wanted, _tell)
+        except KeyboardInterrupt:
+            _tell(f"what was begun goes on. Join it: streambg ci deploy {model} --wait; end it: streambg abort")
+            raise
     _print(outcome, output, began)
     raise typer.Exit(outcome.exit_code if wait or outcome.word != "under way" else 0)
 
@@ -204,14 +210,20 @@ def _print(outcome: Outcome, output: CiOutput, began: datetime) -> None:
             _print_text(outcome)
 
 
-def _print_error(error: StreambgError, model: str, output: CiOutput, began: datetime) -> None:
+@contextmanager
+def _said(model: str, output: CiOutput, began: datetime) -> Iterator[None]:
     """A job reads the same place whatever happened; people read stderr."""
-    if output is CiOutput.JSON:
-        print_json({"outcome": "refused", "exit_code": error.exit_code, "model": model, "reasons": [str(error)]})
-    elif output is CiOutput.JUNIT:
-        case = Case("contract", "failed", str(error)) if isinstance(error, ContractChanged) else None
-        cases = [case or Case("deploy", "error", str(error))]
-        sys.stdout.buffer.write(junit(f"{SUITE} deploy", cases, {"model": model, "outcome": "refused"}, _at(began)))
+    try:
+        yield
+    except StreambgError as error:
+        if output is CiOutput.JSON:
+            print_json({"outcome": "refused", "exit_code": error.exit_code, "model": model, "reasons": [str(error)]})
+        elif output is CiOutput.JUNIT:
+            case = Case("contract", "failed", str(error)) if isinstance(error, ContractChanged) else None
+            cases = [case or Case("deploy", "error", str(error))]
+            about = {"model": model, "outcome": "refused"}
+            sys.stdout.buffer.write(junit(f"{SUITE} deploy", cases, about, _at(began)))
+        raise
 
 
 def _at(began: datetime) -> str:

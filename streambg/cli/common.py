@@ -22,6 +22,7 @@ from rich.segment import Segment
 
 from streambg import topicplan
 from streambg.config import Pipeline, load
+from streambg.control.commands import MAX_TEXT
 from streambg.errors import ConfigError
 from streambg.looking.words import parse_since
 from streambg.models.importing import modules_beside
@@ -69,7 +70,27 @@ class Output(str, Enum):  # noqa: UP042 - Typer wants a str that is an Enum
 
 PipelineOption = Annotated[Path, typer.Option("--pipeline", "-p", help="The pipeline file.")]
 OutputOption = Annotated[Output, typer.Option("--output", help="text or json")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; stands in the control log for ever.")]
+
+
+def _storable(what: str, text: str) -> str:
+    """What the control log takes. Raises ConfigError."""
+    if len(text) > MAX_TEXT:
+        raise ConfigError(f"{what} has {len(text):,} characters, the limit is {MAX_TEXT:,}", way_out="say it shorter")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{what} holds bytes that are no UTF-8: {text[:40]!r}", way_out="write it in UTF-8") from None
+    return text
+
+
+ReasonOption = Annotated[
+    str,
+    typer.Option(
+        "--reason",
+        help="Why; stands in the control log for ever.",
+        callback=lambda text: _storable("--reason", text),
+    ),
+]
 DEFAULT_PIPELINE = Path("pipeline.yaml")
 NO = 1
 
@@ -93,12 +114,27 @@ def connected_pipeline(
     return pipeline
 
 
-def since_of(text: str) -> int:
+def since_of(text: str, option: str = "--since") -> int:
     """`2h` or a time, as ms since 1970. Raises ConfigError."""
     try:
         return parse_since(text, int(time.time() * 1_000))
     except ValueError as error:
-        raise ConfigError(str(error), way_out="--since 2h") from None
+        raise ConfigError(f"{option}: {error}", way_out=f"{option} 2h") from None
+
+
+def only_with(context: typer.Context, switch: str, *names: str) -> None:
+    """Raises ConfigError where one of these options was given, and has no effect without `switch`."""
+    options = {each.name: each.opts[0] for each in context.command.params}
+    if given := [options[name] for name in names if _typed(context, name)]:
+        raise ConfigError(
+            f"{', '.join(given)} has no effect without {switch}", way_out=f"add {switch}, or leave it out"
+        )
+
+
+def _typed(context: typer.Context, name: str) -> bool:
+    """Does it stand on the command line?"""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def events_of(last: str, most: int) -> int:
@@ -127,7 +163,7 @@ def actor() -> str:
     """Who says it: STREAMBG_ACTOR, else user@host."""
     given = os.environ.get("STREAMBG_ACTOR")
     if given:
-        return given
+        return _storable("STREAMBG_ACTOR", given)
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container without a passwd entry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from streambg.cli.common import (
     ReasonOption,
     actor,
     connected_pipeline,
+    load_pipeline,
     print_json,
     stderr,
     stdout,
@@ -34,14 +36,18 @@ from streambg.control.sender import Sent
 from streambg.control.verbs import Said
 from streambg.errors import ConfigError, StreambgError
 from streambg.kafka import profiles
+from streambg.models.registry import Registry
 from streambg.printing import Paragraph
 from streambg.records.source import COLORS, Color
 from streambg.scoring.site import in_force
 
 app = typer.Typer()
+_PLACE = re.compile(r"(\d{1,6}):(\d{1,18})", re.ASCII)
 EpochOption = Annotated[
     int | None,
-    typer.Option("--expected-epoch", help="Refuse unless this epoch is in force. Default: the one in force now."),
+    typer.Option(
+        "--expected-epoch", min=-1, help="Refuse unless this epoch is in force. Default: the one in force now."
+    ),
 ]
 CandidateOption = Annotated[
     int | None,
@@ -50,17 +56,26 @@ CandidateOption = Annotated[
 ForceOption = Annotated[bool, typer.Option("--force", help="Even where the candidate lags, or the verdict says abort.")]
 
 
-def weight_of(text: str) -> int:
+def weight_of(text: str, option: str = "") -> int:
     """`10`, `10%` or `12.34` as hundredths of a percent. Raises ConfigError; `0.5` may mean a half, and is refused."""
     try:
         weight = parse_weight(text.strip())
     except ValueError:
         raise ConfigError(
-            f"{text!r} is no weight", way_out="a weight is 0 to 100 percent with at most two decimals: 10, 10%, 12.34"
+            f"{option} {text!r} is no weight".strip(),
+            way_out="a weight is 0 to 100 percent with at most two decimals: 10, 10%, 12.34",
         ) from None
     if 0 < weight < 100 and not text.strip().endswith("%"):
         raise ConfigError(f"{text!r} may be a share or percent", way_out=f"for percent write it: {text.strip()}%")
     return weight
+
+
+def sample_of(text: str | None) -> int | None:
+    """What --sample says, as a weight; None: all keys. Raises ConfigError."""
+    share = None if text is None else weight_of(text, "--sample")
+    if share == 0:
+        raise ConfigError(f"--sample {text} scores nothing", way_out="0.01% at least, or leave it out for all keys")
+    return share
 
 
 def color_of(text: str) -> Color:
@@ -74,10 +89,15 @@ def color_of(text: str) -> Color:
 def _start_of(text: str | None) -> verbs.Start | None:
     if text is None or text in ("earliest", "latest"):
         return text  # type: ignore[return-value] # one of the two words
-    try:
-        return {int(partition): int(offset) for partition, offset in (pair.split(":") for pair in text.split(","))}
-    except ValueError:
-        raise ConfigError(f"{text!r} is no start", way_out="earliest, latest, or offsets: 0:120,1:98") from None
+    found: dict[int, int] = {}
+    for pair in text.split(","):
+        match = _PLACE.fullmatch(pair.strip())
+        if match is None:
+            raise ConfigError(f"--start {text!r} is no start", way_out="earliest, latest, or offsets: 0:120,1:98")
+        if int(match[1]) in found:
+            raise ConfigError(f"--start names partition {match[1]} twice", way_out="say one offset for each")
+        found[int(match[1])] = int(match[2])
+    return found
 
 
 def say(sent: Sent, output: Output, **more: Any) -> None:
@@ -131,7 +151,8 @@ def deploy(  # noqa: PLR0913 - Typer's form: an option is an argument
     Before, live and the model are asked the input's newest events: where fields, types, ranges or labels of the answers
     differ, or answers are missing, it is refused with exit code 14.
     """
-    slot, share, begin = color_of(color), weight_of(sample) if sample is not None else None, _start_of(start)
+    slot, share, begin = color_of(color), sample_of(sample), _start_of(start)
+    Registry(load_pipeline(pipeline).registry).get(model)  # before anybody waits for a broker
     config = connected_pipeline(pipeline, by_offsets=True)
     # a rescore brings nothing new: it is live's own digest (P29)
     with stderr.status(f"Asking live and {model} the newest events ..."):
@@ -260,9 +281,9 @@ def retire(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Stop scoring with the deployment in a color that is neither live nor has weight."""
-    config = connected_pipeline(pipeline)
+    slot, config = color_of(color), connected_pipeline(pipeline)
     with verbs.client(config) as control:
-        sent = verbs.retire(control, color_of(color), Said(actor(), reason), expected_epoch=expected_epoch)
+        sent = verbs.retire(control, slot, Said(actor(), reason), expected_epoch=expected_epoch)
     say(sent, output)
 
 

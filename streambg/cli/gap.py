@@ -21,7 +21,7 @@ from streambg.cli.common import (
 from streambg.cli.control import EpochOption, say
 from streambg.control import gaps, verbs
 from streambg.control.verbs import Said
-from streambg.errors import ConfigError, Refused
+from streambg.errors import ConfigError
 
 app = typer.Typer()
 
@@ -48,7 +48,7 @@ def accept_gap(
     Every color that is not retired scores on as a new deployment of the same model, at weight 0.
     """
     if not reason:
-        raise Refused("accept-gap needs a --reason: it stands in the control log", way_out="say why")
+        raise ConfigError("accept-gap needs a --reason: it stands in the control log", way_out="say why")
     if output is Output.JSON and not yes:
         raise ConfigError("--output json asks nobody", way_out="add --yes")
     config = connected_pipeline(pipeline, by_offsets=True)

@@ -76,12 +76,17 @@ def inspect(
             "one event is asked for by its position, --key or --field",
             way_out="streambg inspect sensors/3@6821, or --key m1, or --field event_id=e-17",
         )
-    since_ms = since_of(since)
+    since_ms, source = since_of(since), None if position is None else source_of(position)
     config = load_pipeline(pipeline)
+    if source is not None and source.topic != config.input.topic:
+        raise ConfigError(
+            f"{position}: the input is {config.input.topic}",
+            way_out=f"streambg inspect {config.input.topic}/{source.partition}@{source.offset}",
+        )
     with Scenery(config) as scenery:
         scanned: Scanned | None = None
-        if position is not None:
-            sources: tuple[Source, ...] = (source_of(position),)
+        if source is not None:
+            sources: tuple[Source, ...] = (source,)
         else:
             match = _match(config, key, field)
             scanned = _scan(config, scenery.partitions, match, since_ms, last)

@@ -21,6 +21,7 @@ from streambg.cli.common import (
     OutputOption,
     PipelineOption,
     connected_pipeline,
+    only_with,
     print_json,
     stdout,
 )
@@ -44,6 +45,7 @@ Look = tuple[dict[str, Any], RenderableType, bool]
 
 @app.command(epilog="Example:  streambg status --watch")
 def status(
+    context: typer.Context,
     watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")] = False,
     interval: Annotated[
         float, typer.Option(min=MIN_INTERVAL_S, help="Seconds between two looks of --watch.")
@@ -62,6 +64,8 @@ def status(
 
     With --watch and --output json it prints one line of JSON a look; --check then judges the last one.
     """
+    if not watch:
+        only_with(context, "--watch", "interval")
     config = connected_pipeline(pipeline, by_offsets=True, ignore_records=ignore_record or ())
     collector = Collector(config)
     if watch:

@@ -66,11 +66,12 @@ def supersede(
     refused; 1 nothing has moved for a minute. The same request twice waits for the first.
     """
     if yes and not reason:
-        raise Refused("supersede needs a --reason: it stands in the control log", way_out="say why")
-    config = load_pipeline(pipeline)
+        raise ConfigError("supersede needs a --reason: it stands in the control log", way_out="say why")
+    slot, config = color_of(color), load_pipeline(pipeline)
+    named_places = _ranges(config.input.topic, ranges or [], epoch, since_cutover)
     with Scenery(config) as scenery:
-        places = _places(scenery, ranges or [], epoch, since_cutover)
-        chosen = plan.deployment_of(places, scenery.cutovers, scenery.states, color_of(color), deployment)
+        places = _places(scenery, named_places, epoch, since_cutover)
+        chosen = plan.deployment_of(places, scenery.cutovers, scenery.states, slot, deployment)
         left, before = plan.left_over(places, scenery.state.supersessions, chosen)
         if not left:
             _already(config, before, output, yes)
@@ -95,20 +96,23 @@ def supersede(
     _say(output, chosen, found, (made, _wait(config, made)))
 
 
-def _places(scenery: Scenery, texts: list[str], epoch: int | None, since: int | None) -> list[Place]:
-    """Exactly one way to say them. Raises ConfigError, Refused."""
+def _ranges(topic: str, texts: list[str], epoch: int | None, since: int | None) -> list[Place]:
+    """Those that --range says; exactly one way to say them. Raises ConfigError."""
     if (bool(texts), epoch is not None, since is not None).count(True) != 1:
         raise ConfigError("for which events?", way_out="one of --range, --epoch, --since-cutover")
+    try:
+        return sorted((plan.range_of(text, topic) for text in texts), key=lambda place: place.key)
+    except ValueError as error:
+        raise ConfigError(str(error), way_out=f"--range {topic}/3@100-200") from None
+
+
+def _places(scenery: Scenery, places: list[Place], epoch: int | None, since: int | None) -> list[Place]:
+    """Those that were named, or what an epoch decided. Raises ConfigError, Refused."""
     topic = scenery.pipeline.input.topic
     if epoch is not None:
         places = plan.of_epoch(scenery.cutovers, scenery.settled, epoch)
     elif since is not None:
         places = plan.since(scenery.cutovers, scenery.settled, since)
-    else:
-        try:
-            places = sorted((plan.range_of(text, topic) for text in texts), key=lambda place: place.key)
-        except ValueError as error:
-            raise ConfigError(str(error), way_out=f"--range {topic}/3@100-200") from None
     if wrong := next((place for place in places if place.partition >= scenery.partitions), None):
         raise ConfigError(
             f"{topic} has no partition {wrong.partition}", way_out=f"partitions 0 to {scenery.partitions - 1}"

@@ -59,6 +59,7 @@ def plan(
 ) -> None:
     """Show the difference between topics/*.yaml and the broker; change nothing. Exit 2 if something is impossible."""
     config = load_pipeline(pipeline)
+    topicplan.load_topics(config)  # what is wrong in the files needs no broker
     actions = _planned(config, topicplan.connect(config), partitions)
     if output is Output.JSON:
         print_json({"pipeline": config.name, "actions": [_shown(action) for action in actions]})
@@ -78,6 +79,7 @@ def apply(
     if output is Output.JSON and not yes:
         raise ConfigError("--output json asks nobody", way_out="add --yes")
     config = load_pipeline(pipeline)
+    topicplan.load_topics(config)
     admin = topicplan.connect(config)
     actions = _planned(config, admin, partitions)
     refuse_impossible(actions)

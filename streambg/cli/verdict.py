@@ -15,6 +15,7 @@ from streambg.cli.common import (
     OutputOption,
     PipelineOption,
     connected_pipeline,
+    only_with,
     print_json,
     stderr,
     stdout,
@@ -42,6 +43,7 @@ LOOK_EVERY_S = 2.0
 
 @app.command(epilog="Example:  streambg verdict --wait --timeout 30m")
 def verdict(
+    context: typer.Context,
     wait: Annotated[bool, typer.Option("--wait", help="Until it is another word than continue.")] = False,
     timeout: Annotated[str, typer.Option(help="How long --wait waits; then it says what stands.")] = "1h",
     pipeline: PipelineOption = DEFAULT_PIPELINE,
@@ -52,6 +54,8 @@ def verdict(
     After the promote it is about harm: abort means roll back. Without fresh evidence it is never promote.
     Of a candidate that was aborted it stays abort, with the reason of the abort, until the next deploy.
     """
+    if not wait:
+        only_with(context, "--wait", "timeout")
     seconds = _seconds(timeout) if wait else 0.0
     config = connected_pipeline(pipeline, "operator")
     case, found = _last(config, seconds, output)

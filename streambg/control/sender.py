@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from pydantic import ValidationError
 
 from streambg.control.commands import EXPIRES_MS, Envelope, format_of
 from streambg.control.fold import Entry
@@ -16,7 +17,7 @@ from streambg.control.follower import ControlFollower
 from streambg.control.instead import instead, over
 from streambg.control.rollouts import Rollout, taken_over
 from streambg.control.state import ControlState
-from streambg.errors import OutcomeUnknown, Refused
+from streambg.errors import ConfigError, OutcomeUnknown, Refused
 
 # How long a sender waits to read the log's end, and then its own record.
 FOLD_TIMEOUT_S = 15.0
@@ -119,18 +120,23 @@ class ControlClient:
         expected_epoch: int,
         command_id: str | None = None,
     ) -> Sent:
-        """Append one command and fold up to it. Raises OutcomeUnknown where it may or may not have landed."""
-        envelope = Envelope(
-            format=format_of(verb, args),
-            id=command_id or str(uuid.uuid4()),
-            verb=verb,
-            actor=actor,
-            reason=reason,
-            time=int(time.time() * 1_000),
-            expected_epoch=expected_epoch,
-            args=dict(args),
-        )
-        envelope.parsed()  # a command that no reader would accept is not worth a record
+        """Append one command and fold up to it. Raises OutcomeUnknown where it may or may not have landed, ConfigError
+        for what no reader would accept: that is not worth a record.
+        """
+        try:
+            envelope = Envelope(
+                format=format_of(verb, args),
+                id=command_id or str(uuid.uuid4()),
+                verb=verb,
+                actor=actor,
+                reason=reason,
+                time=int(time.time() * 1_000),
+                expected_epoch=expected_epoch,
+                args=dict(args),
+            )
+            envelope.parsed()
+        except ValueError as error:
+            raise ConfigError(f"{verb} was not sent: {_words(error)}", way_out="give it a value within that") from None
         offset = self._append(envelope)
         if offset is None:
             return self._look_for(envelope)
@@ -184,3 +190,11 @@ class ControlClient:
 def _sent(entry: Entry) -> Sent:
     assert entry.envelope is not None
     return Sent(entry.envelope.verb, entry.offset, entry.appended_ms, entry.refusal, entry.state)
+
+
+def _words(error: ValueError) -> str:
+    """The first thing that is wrong, in a line."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

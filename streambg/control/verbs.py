@@ -297,19 +297,37 @@ def resolve(pipeline: Pipeline, start: Start) -> dict[int, int]:
     """The first deploy's start as source offsets, one for every partition that exists now (P11)."""
     topic = pipeline.input.topic
     count = partitions_of_input(pipeline)
-    if not isinstance(start, str):
-        if set(start) - set(range(count)):
-            raise Refused(
-                f"start names partitions {sorted(start)}, {topic} has 0..{count - 1}",
-                way_out="leave out those it has not",
-            )
-        return {number: start.get(number, 0) for number in range(count)}
     consumer = Consumer({**profiles.reader(pipeline, CLIENT), **QUIET})
     try:
-        where = 0 if start == "earliest" else 1
-        return {
-            number: int(consumer.get_watermark_offsets(TopicPartition(topic, number), WATERMARK_TIMEOUT_S)[where])
+        logs = {
+            number: consumer.get_watermark_offsets(TopicPartition(topic, number), WATERMARK_TIMEOUT_S)
             for number in range(count)
         }
     finally:
         consumer.close()
+    if isinstance(start, str):
+        return {number: int(log[start != "earliest"]) for number, log in logs.items()}
+    _check_start(topic, start, logs)
+    return dict(start)
+
+
+def _check_start(topic: str, start: Mapping[int, int], logs: Mapping[int, tuple[int, int]]) -> None:
+    """Every partition is named, and none outside of its log: what is owed cannot be taken back. Raises Refused."""
+    if unknown := sorted(set(start) - set(logs)):
+        raise Refused(
+            f"--start names partition {unknown[0]}, {topic} has 0..{len(logs) - 1}",
+            way_out="leave out those it has not",
+        )
+    if missing := sorted(set(logs) - set(start)):
+        rest = ",".join(f"{number}:{logs[number][1]}" for number in missing)
+        raise Refused(
+            f"--start does not say where partitions {', '.join(map(str, missing))} of {topic} begin",
+            way_out=f"name all of them; these begin at their ends with {rest}",
+        )
+    for number, at in sorted(start.items()):
+        low, high = logs[number]
+        if not low <= at <= high:
+            raise Refused(
+                f"--start {number}:{at} is outside of what {topic}/{number} holds, {low} to {high}",
+                way_out=f"from {low} (all that is there) to {high} (only what comes)",
+            )

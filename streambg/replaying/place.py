@@ -85,9 +85,29 @@ def find(folder: Path, prefix: str) -> str:
     )
 
 
+def require_writable(path: Path, option: str) -> None:
+    """Asked before long work whose result goes there. Raises ConfigError."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = _draft(path)
+        draft.touch()
+        draft.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"{option} {path} cannot be written: {error.strerror}",
+            way_out=f"give this user the right to write there, or another file: {option}",
+        ) from error
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """The file with these bytes, or as it was before. Raises StreambgError where the disk does not take it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = _draft(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as stream:
@@ -103,5 +123,5 @@ def write_whole(path: Path, data: bytes) -> None:
             f"{path} cannot be written ({len(data):,} bytes): {error.strerror}",
             way_out="make room on that disk and call it again; a replay goes on with `streambg replay --resume ID`"
             if full
-            else "give this user the right to write there, or another folder: --dir",
+            else "give this user the right to write there, or name another place",
         ) from error

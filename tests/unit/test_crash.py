@@ -13,7 +13,7 @@ from streambg.errors import ConfigError, SessionEnded
 from streambg.process.crash import EXIT_CODE, SITES, VARIABLE, Crash
 
 ROOT = Path(__file__).parent.parent.parent
-PUBLISHER = [ROOT / "streambg" / "publishing" / name for name in ("session.py", "transaction.py")]
+PUBLISHER = [ROOT / "streambg" / "publishing" / name for name in ("session.py", "assignment.py", "transaction.py")]
 
 
 def test_unarmed_it_does_nothing() -> None:

@@ -76,6 +76,8 @@ def test_what_no_part_of_a_process_names_ends_it_with_its_exit_code(
     monkeypatch.setattr(options, "leave", left.append)
     monkeypatch.setattr(options.logs, "configure", lambda *_, **__: None)
     monkeypatch.setattr(options.WATCH, "start", lambda: None)
-    options.run("publisher", argparse.Namespace(pipeline=Path("pipeline.yaml"), log="auto"), lambda *_: 0)
+    options.run(
+        "publisher", argparse.Namespace(pipeline=Path("pipeline.yaml"), log="auto", ignore_record=[]), lambda *_: 0
+    )
     assert left == [Misconfigured.exit_code]
     assert "streambg topics apply" in capsys.readouterr().err

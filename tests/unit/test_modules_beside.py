@@ -54,7 +54,7 @@ def by_a_scorer(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(options.logs, "configure", lambda *_, **__: None)
     monkeypatch.setattr(options.WATCH, "start", lambda: None)
     with pytest.raises(Loads):
-        options.run("scorer.blue", argparse.Namespace(pipeline=file, log="auto"), lambda *_: 0)
+        options.run("scorer.blue", argparse.Namespace(pipeline=file, log="auto", ignore_record=[]), lambda *_: 0)
 
 
 def by_the_comparator(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
