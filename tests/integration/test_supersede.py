@@ -143,7 +143,7 @@ def test_P36_without_yes_it_says_what_would_change_and_nothing_changes(world: Wo
         (("--color", "blue", "--range", "0@1-2"), 2, "is no range of"),
         (("--color", "blue", "--epoch", "99"), 5, "nothing was published under epoch 99"),
         (("--color", "green", "--epoch", "0"), 5, "nothing stood in green"),
-        (("--color", "blue", "--epoch", "2", "--yes"), 5, "needs a --reason"),
+        (("--color", "blue", "--epoch", "2", "--yes"), 2, "needs a --reason"),
         (("--color", "blue", "--deployment", "7", "--epoch", "2"), 5, "never had a deployment 7"),
     ],
 )
