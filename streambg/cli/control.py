@@ -24,7 +24,7 @@ from streambg.cli.common import (
     stderr,
     stdout,
 )
-from streambg.cli.completing import ColorArgument, Ref
+from streambg.cli.completing import ColorArgument, Ref, one_of
 from streambg.cli.records import args_of, command_of, record_lines
 from streambg.config import Pipeline
 from streambg.config.values import parse_weight
@@ -290,7 +290,10 @@ def retire(
 @app.command(epilog="Example:  streambg history --last 20 --refused")
 def history(
     last: Annotated[int, typer.Option(min=1, help="How many records, the newest last.")] = 50,
-    verb: Annotated[list[str] | None, typer.Option("--verb", help="Only this verb; repeatable.")] = None,
+    verb: Annotated[
+        list[str] | None,
+        typer.Option("--verb", help="Only this verb; repeatable.", autocompletion=one_of(VERBS)),
+    ] = None,
     accepted: Annotated[
         bool | None, typer.Option("--accepted/--refused", help="Only what was accepted, or only what was refused.")
     ] = None,

@@ -49,7 +49,8 @@ def demo(
     events: Annotated[int, typer.Option(min=FEWEST_EVENTS, max=100_000_000, help="Length of the stream.")] = 120_000,
     rate: Annotated[int, typer.Option(min=10, max=100_000, help="Events a second.")] = 2_000,
     partitions: Annotated[
-        int | None, typer.Option(min=1, max=100, show_default=str(LOCAL_PARTITIONS), help="Of the input topic.")
+        int | None,
+        typer.Option(min=1, max=100, show_default=False, help=f"Of the input topic. Default: {LOCAL_PARTITIONS}."),
     ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave broker and Redis running, for `streambg audit` and others.")
@@ -58,7 +59,7 @@ def demo(
         ServerChoice, typer.Option(help="auto: Docker where there is an engine, else processes of this machine.")
     ] = ServerChoice.AUTO,
     attach: Annotated[
-        bool, typer.Option("--attach", help="Start nothing: play it on servers and processes that run; see below.")
+        bool, typer.Option("--attach", help="Start nothing: play it on servers and processes that run; see above.")
     ] = False,
     scenario: Annotated[
         Scenario | None, typer.Option(help="A rollout that decides by itself; the candidate is as the word says.")

@@ -16,6 +16,7 @@ from streambg.cli.common import (
     stderr,
     stdout,
 )
+from streambg.cli.completing import one_of
 from streambg.cli.topics import named_principals
 from streambg.config.values import parse_duration
 from streambg.doctor.collect import collect
@@ -44,7 +45,8 @@ def doctor(
         bool, typer.Option("--local", help="A single broker is meant: say so, and do not fail because of it.")
     ] = False,
     check: Annotated[
-        list[str] | None, typer.Option("--check", help=f"Only this one; repeatable: {', '.join(NAMES)}.")
+        list[str] | None,
+        typer.Option("--check", help=f"Only this one; repeatable: {', '.join(NAMES)}.", autocompletion=one_of(NAMES)),
     ] = None,
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="End with 0 although something could not be checked.")

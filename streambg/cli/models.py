@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import secrets
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import Enum
@@ -18,8 +17,17 @@ from rich.text import Text
 from streambg.cli import models_diff, models_pull
 from streambg.cli.common import DEFAULT_PIPELINE, Output, OutputOption, PipelineOption, print_json, stderr, stdout
 from streambg.cli.completing import Ref
-from streambg.cli.models_said import cares, code_of, features, not_pure
-from streambg.cli.registry import RegistryOption, place_of, read_file, read_sample
+from streambg.cli.models_given import (
+    artifact_of,
+    check_contract,
+    check_libraries,
+    check_parts,
+    check_texts,
+    features_of,
+    metrics_of,
+)
+from streambg.cli.models_said import cares, code_of, expected, not_pure
+from streambg.cli.registry import RegistryOption, place_of, read_sample
 from streambg.errors import ConfigError, ModelError
 from streambg.models.contract import Row, Schema
 from streambg.models.manifest import Manifest
@@ -84,15 +92,21 @@ def add(  # noqa: PLR0913 - Typer's form: an option is an argument
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Put a version into the registry. It must load here first; a version never changes afterwards."""
-    place = place_of(pipeline, registry)
+    said = {"--feature": feature, "--type": type_, "--metric": metric, "--library": library}
+    check_texts({option: texts or () for option, texts in said.items()})
+    check_texts({"--training": [training], "--outputs": [outputs or ""], "--entry": [entry or ""]})
+    check_parts(format_.value, entry, artifact, type_ or ())
+    place = place_of(pipeline, registry, new=True)
     declared = place.schema()
-    wanted = dict(_pairs(feature, "feature")) if feature else declared.features if declared else None
+    wanted = features_of(feature) if feature else declared.features if declared else None
     names = tuple(outputs.split(",")) if outputs else declared.outputs if declared else None
     if wanted is None or names is None:
         raise ConfigError(
             f"no contract: {pipeline} is not there, and --feature and --outputs are not given",
             way_out="start beside a pipeline.yaml, give -p FILE, or give both options",
         )
+    check_contract(wanted, names)
+    check_libraries(format_.value, library or ())
     manifest = place.registry.add(
         NewVersion(
             ref,
@@ -101,10 +115,10 @@ def add(  # noqa: PLR0913 - Typer's form: an option is an argument
             names,
             datetime.now(UTC),
             entry,
-            read_file(artifact) if artifact else None,
+            artifact_of(artifact),
             artifact.name if artifact else "",
             training,
-            {name: _number(value) for name, value in _pairs(metric, "metric")},
+            metrics_of(metric or ()),
             tuple(library or ()),
             tuple(type_ or ()),
         )
@@ -221,23 +235,9 @@ def _failed(ref: str, result: Verified, schema: Schema, *, made_up: bool) -> Mod
         )
     return ModelError(
         f"{ref} answered none of {result.rows} events, so nothing was shown: {result.first_reason or 'no events'}",
-        way_out=features(schema) + ("; real events are given with --sample FILE.jsonl" if made_up else ""),
+        way_out=expected(schema, result.first_reason)
+        + ("; real events are given with --sample FILE.jsonl" if made_up else ""),
     )
-
-
-def _pairs(options: list[str] | None, what: str) -> list[tuple[str, str]]:
-    pairs = [option.partition("=") for option in options or ()]
-    for name, equals, value in pairs:
-        if not (name and equals and value):
-            raise ConfigError(f"--{what} {name}{equals}{value}", way_out=f"it is written --{what} name=value")
-    return [(name, value) for name, _, value in pairs]
-
-
-def _number(text: str) -> float | int | str:
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return text
 
 
 def _cells(listed: Listed) -> list[str]:
@@ -257,4 +257,4 @@ def _cells(listed: Listed) -> list[str]:
 def _plain(listed: Listed) -> dict[str, Any]:
     if listed.manifest is None:
         return {"ref": listed.ref, "problem": listed.problem}
-    return {"ref": listed.ref, "digest": listed.manifest.digest} | listed.manifest.model_dump(mode="json")
+    return {"ref": listed.ref, "digest": listed.manifest.digest} | listed.manifest.as_json()

@@ -97,8 +97,8 @@ def diff(
 
 def _known(registry: Registry, manifest: Manifest) -> dict[str, Any]:
     """All of a version but its name, which was given."""
-    plain = manifest.model_dump(mode="json", exclude={"manifest", "name", "version"})
-    return plain | {"digest": manifest.digest, "artifact bytes": _size(registry, manifest)}
+    known = {name: value for name, value in manifest.as_json().items() if name not in ("manifest", "name", "version")}
+    return known | {"digest": manifest.digest, "artifact bytes": _size(registry, manifest)}
 
 
 def _size(registry: Registry, manifest: Manifest) -> int | None:

@@ -42,7 +42,7 @@ def pull(
     An onnx model, or a scikit-learn one written as skops. An alias is resolved before anything is read. Pulled again,
     the same bytes change nothing, other bytes are refused.
     """
-    place = place_of(pipeline, registry)
+    place = place_of(pipeline, registry, new=True)
     source = MlflowSource(uri_of(place.registry, mlflow))
     with stderr.status(f"Asking MLflow for {remote} ..."):
         found = source.resolve(remote)
@@ -50,6 +50,6 @@ def pull(
     names = tuple(outputs.split(",")) if outputs else None
     manifest = add_pulled(place.registry, place.schema(), pulled, datetime.now(UTC), ref=as_, outputs=names)
     if output is Output.JSON:
-        print_json({"ref": manifest.ref, "digest": manifest.digest} | manifest.model_dump(mode="json"))
+        print_json({"ref": manifest.ref, "digest": manifest.digest} | manifest.as_json())
     else:
         typer.echo(f"{manifest.ref} {manifest.digest}\n{remote} is {found}; next: streambg deploy COLOR {manifest.ref}")

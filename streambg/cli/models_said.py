@@ -14,6 +14,8 @@ from streambg.models.verifying import Verified, answers_one, sample_rows
 
 # Of a contract with many features the first; who knows these knows which list to look at.
 MAX_FEATURES = 20
+# Answers of another kind (answering.py), or none: it is not for want of a feature.
+_SAID_WRONG = ("model answered", "model named", "model raised SystemExit")
 # Any other will do as well: the row need not be another one each time.
 _SEED = 0
 
@@ -50,7 +52,7 @@ def cares(registry: Registry, loaded: LoadedModel) -> Iterator[str]:
     (row,) = sample_rows(schema, random.Random(_SEED), 1)
     if (reason := answers_one(loaded.model, row, schema)) is not None:
         yield (
-            f"it does not answer a made up event: {reason}. {features(schema)}; `streambg models verify "
+            f"it does not answer a made up event: {reason}. {expected(schema, reason)}; `streambg models verify "
             f"{loaded.manifest.ref} --sample FILE.jsonl` tries real ones"
         )
 
@@ -60,6 +62,17 @@ def _has_a_copy(registry: Registry, other: Manifest) -> bool:
         return registry.kept_source(other) is not None
     except ModelError:  # it is damaged; that is said to who loads it
         return False
+
+
+def expected(schema: Schema, reason: str) -> str:
+    """What a model that gave no answer for this reason is to do."""
+    if not reason.startswith(_SAID_WRONG):
+        return features(schema)
+    count = len(schema.outputs)
+    return (
+        f"predict_many must return finite numbers as float64 of shape (n, {count}){' or (n,)' if count == 1 else ''}, "
+        "a row an event, or streambg.models.contract.Answers of them"
+    )
 
 
 def features(schema: Schema) -> str:

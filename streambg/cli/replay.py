@@ -24,7 +24,7 @@ from streambg.cli.common import (
     print_json,
     stderr,
 )
-from streambg.cli.completing import complete_ref
+from streambg.cli.completing import complete_ref, one_of
 from streambg.cli.control import weight_of
 from streambg.errors import ConfigError
 from streambg.looking.words import parse_since
@@ -44,6 +44,14 @@ _POSITION = re.compile(r"(?:[a-zA-Z0-9._-]+/)?(\d{1,10})@(\d{1,19})")
 REFRESH_HZ = 4
 
 
+SIDES = (PUBLISHED, *COLORS)
+
+
+def complete_side(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What was published, a color, or a version of the registry."""
+    return [*one_of(SIDES)(incomplete), *complete_ref(ctx, incomplete)]
+
+
 @app.callback(
     invoke_without_command=True,
     epilog="Example:  streambg replay --model fraud:8 --against published --last 24h --as-if-weight 50",
@@ -57,7 +65,12 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
         ),
     ] = None,
     against: Annotated[
-        str, typer.Option(metavar="published|blue|green|NAME:VERSION", help="What it is compared with.")
+        str,
+        typer.Option(
+            metavar="published|blue|green|NAME:VERSION",
+            help="What it is compared with.",
+            autocompletion=complete_side,
+        ),
     ] = PUBLISHED,
     begin: Annotated[
         list[str] | None,
@@ -130,7 +143,6 @@ def replay(  # noqa: PLR0913 - Typer: one parameter an option
     raise typer.Exit(report.exit_code)
 
 
-SIDES = (PUBLISHED, *COLORS)
 # What an interrupted replay reads, and for whom, was pinned when it began.
 PINNED = ("model", "against", "begin", "end", "last", "partition", "labels", "as_if_weight", "publish_to", "rows")
 

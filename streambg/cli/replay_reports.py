@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from streambg.cli.common import Output, OutputOption, print_json, stdout
+from streambg.cli.registry import check_there
 from streambg.printing import plain_table
 from streambg.replaying import diff as diffing
 from streambg.replaying import shelf, words
@@ -32,6 +33,13 @@ def complete_id(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name[: words.SHORT] for name in names if name.startswith(incomplete)]
 
 
+def _there(folder: Path) -> Path:
+    """The folder to look into; the default one comes with the first replay. Raises ConfigError."""
+    if folder != shelf.FOLDER or folder.exists():
+        check_there(folder, "--dir")
+    return folder
+
+
 def _id_argument(help_text: str) -> Any:
     return typer.Argument(metavar="ID", help=help_text, autocompletion=complete_id, show_default=False)
 
@@ -39,7 +47,7 @@ def _id_argument(help_text: str) -> Any:
 @app.command("list", epilog="Example:  streambg replay list --dir replays")
 def list_(folder: FolderOption = shelf.FOLDER, output: OutputOption = Output.TEXT) -> None:
     """The replays that were made, the newest first: when, of which model, against what, and the verdict."""
-    found = shelf.kept(folder)
+    found = shelf.kept(_there(folder))
     if output is Output.JSON:
         print_json([_plain(each) for each in found])
         return
@@ -102,7 +110,7 @@ def show(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """One replay: its verdict and why, what changes for whom, how sure that is. --output json prints its report."""
-    found = shelf.newest(folder) if replay is None else shelf.find(folder, replay)
+    found = shelf.newest(_there(folder)) if replay is None else shelf.find(_there(folder), replay)
     if html:
         page = found.page()
         if output is Output.JSON:
@@ -172,7 +180,7 @@ def diff_(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """What differs between two replays: ranges, models, verdicts, metrics side by side. A difference is no error."""
-    pair = shelf.find(folder, first), shelf.find(folder, second)
+    pair = shelf.find(_there(folder), first), shelf.find(folder, second)
     parts = diffing.diff(pair[0].report, pair[1].report)
     if output is Output.JSON:
         print_json(

@@ -21,6 +21,7 @@ from streambg.cli.common import (
     print_json,
     stdout,
 )
+from streambg.cli.completing import one_of
 from streambg.config import Pipeline
 from streambg.errors import ConfigError
 from streambg.printing import Paragraph, many
@@ -113,7 +114,10 @@ def acls(
     principal: Annotated[
         list[str] | None, typer.Option("--principal", help="One role's principal: publisher=svc-out; repeatable.")
     ] = None,
-    role: Annotated[list[str] | None, typer.Option("--role", help="Only this role's rights; repeatable.")] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option("--role", help="Only this role's rights; repeatable.", autocompletion=one_of(ROLES)),
+    ] = None,
     pipeline: PipelineOption = DEFAULT_PIPELINE,
     output: OutputOption = Output.TEXT,
 ) -> None:

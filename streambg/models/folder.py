@@ -20,11 +20,13 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER_MODE = 0o755  # other users' processes read what a person adds
 _FILE_MODE = 0o444  # a version never changes
 DAMAGED = "the file was put there by hand or damaged: restore it, or remove the version's folder and add it anew"
+_COPIES = "add the version anew: streambg models add copies the file"
 
 
-def read_below(root: Path, parts: tuple[str, ...], limit: int) -> bytes:
+def read_below(root: Path, parts: tuple[str, ...], limit: int, *, way_out: str | None = None) -> bytes:
     """The bytes of root/part/.../part, read once; no part may be a symbolic link, the last is a plain file of one name.
 
+    way_out: of a file that belongs to no version, whatever is wrong with it.
     Raises FileNotFoundError, ModelError (a link, no plain file, over `limit` bytes, not readable).
     """
     path = root.joinpath(*parts)
@@ -38,18 +40,18 @@ def read_below(root: Path, parts: tuple[str, ...], limit: int) -> bytes:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise _refused(root, parts, error) from error
+            raise _refused(root, parts, error, way_out or _COPIES) from error
         about = os.fstat(file)
         if not stat.S_ISREG(about.st_mode):
-            raise ModelError(f"{path} is no plain file", way_out=DAMAGED)
+            raise ModelError(f"{path} is no plain file", way_out=way_out or DAMAGED)
         if about.st_nlink > 1:
             raise ModelError(
                 f"{path} is a hard link: the file has {about.st_nlink} names, and who may write to another one may "
-                "write to this version",
-                way_out="add the version anew: streambg models add copies the file",
+                "write to this one",
+                way_out=way_out or _COPIES,
             )
         if about.st_size > limit:
-            raise ModelError(f"{path} has {about.st_size} bytes, the limit is {limit}", way_out=DAMAGED)
+            raise ModelError(f"{path} has {about.st_size} bytes, the limit is {limit}", way_out=way_out or DAMAGED)
         with open(file, "rb", closefd=False) as stream:
             data = stream.read(limit + 1)
         if len(data) > limit:
@@ -109,13 +111,24 @@ def _opened(path: Path | str, flags: int, folder: int | None) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _refused(root: Path, parts: tuple[str, ...], error: OSError) -> ModelError:
+def _refused(root: Path, parts: tuple[str, ...], error: OSError, no_link: str) -> ModelError:
     for depth in range(1, len(parts) + 1):
         if (path := root.joinpath(*parts[:depth])).is_symlink():
             return ModelError(
                 f"{path} is a symbolic link; a registry holds none, they may lead anywhere",
-                way_out="add the version anew: streambg models add copies the file",
+                way_out=no_link,
             )
+    if error.errno == errno.ENOTDIR:
+        return _no_folder(root, parts)
     return ModelError(
         f"{root.joinpath(*parts)} cannot be read: {error.strerror}", way_out="give this user the right to read it"
     )
+
+
+def _no_folder(root: Path, parts: tuple[str, ...]) -> ModelError:
+    """One of the folders on the way is a file: whoever may read it is no further."""
+    if not root.is_dir():
+        return ModelError(f"{root} is a file, not a folder", way_out="name the folder that holds the versions")
+    folders = [root.joinpath(*parts[:depth]) for depth in range(1, len(parts))]
+    path = next((folder for folder in folders if not folder.is_dir()), root.joinpath(*parts))
+    return ModelError(f"{path} is a file, not a folder", way_out=DAMAGED)

@@ -12,6 +12,7 @@ import importlib.util
 import re
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
@@ -30,6 +31,9 @@ _ALIAS_DIGITS = 32
 
 # Where an allow-list stands, for who does not know the registry's folder.
 ANY_REGISTRY = "registry.yaml at the top of the registry's folder"
+
+_NOT_THERE = "install it into this environment, or start from the directory that holds it"
+_READABLE = "is the file there, and this user's to read?"
 
 _running = threading.RLock()
 
@@ -103,7 +107,7 @@ def find_source(module: str, what: str) -> Source:
     try:
         return Source(module, package, spec.origin, Path(spec.origin).read_bytes())
     except OSError as error:
-        raise _not_imported(module, what, error) from error
+        raise _not_imported(module, what, error, _READABLE) from error
 
 
 def code_sha256(entry: str, allowed: Sequence[str], what: str) -> str:
@@ -117,7 +121,7 @@ def code_sha256(entry: str, allowed: Sequence[str], what: str) -> str:
     try:
         return hashlib.sha256(Path(origin or "").read_bytes()).hexdigest()
     except OSError as error:
-        raise _not_imported(module, what, error) from error
+        raise _not_imported(module, what, error, _READABLE) from error
 
 
 def run_source(source: Source, sha256: str, what: str) -> ModuleType:
@@ -162,12 +166,35 @@ def _find(module: str, what: str) -> ModuleSpec:
     except RAISES as error:  # finding it imports the packages above
         raise _not_imported(module, what, error) from error
     if spec is None:
-        raise _not_imported(module, what, ModuleNotFoundError(f"no module named {module!r}"))
+        raise _not_imported(module, what, ModuleNotFoundError(f"no module named {module!r}", name=module))
     return spec
 
 
-def _not_imported(module: str, what: str, error: BaseException) -> ModelError:
+def _not_imported(module: str, what: str, error: BaseException, way_out: str | None = None) -> ModelError:
     return ModelError(
         f"the {what}'s module {module} cannot be imported: {type(error).__name__}: {words(error)[:500]}",
-        way_out="install it into this environment, or start from the directory that holds it",
+        way_out=way_out or _mend(module, error),
     )
+
+
+def _mend(module: str, error: BaseException) -> str:
+    """What to do about a module that was not found, or that raises while it runs."""
+    if isinstance(error, SyntaxError):
+        line = f":{error.lineno}" if error.lineno else ""
+        return f"mend {error.filename or module}{line}, then the same again"
+    lines = _lines(error)
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        if f"{module}.".startswith(f"{error.name}."):
+            return _NOT_THERE
+        imported_by = f"{lines[-1]} imports {error.name}" if lines else f"it imports {error.name}"
+        return f"{imported_by}, which is not there: {_NOT_THERE}"
+    return f"its own code raises that{f' at {lines[0]}' if lines else ''}: mend it, then the same again"
+
+
+def _lines(error: BaseException) -> list[str]:
+    """`file:line` of what ran, from the module on: neither ours nor of the import machinery."""
+    return [
+        f"{frame.f_code.co_filename}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if (name := str(frame.f_globals.get("__name__"))) != __name__ and name.partition(".")[0] != "importlib"
+    ]

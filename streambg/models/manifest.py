@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -31,7 +33,8 @@ REGISTRY_FILE = "registry.yaml"
 MAX_PART = 99
 PART = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{MAX_PART - 1}}}")
 # one folder down, no path
-FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
+MAX_FILE_NAME = 200
+FILE_NAME = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_FILE_NAME - 1}}}$"
 # a note and some metrics; a file of another kind under this name is refused before it is parsed
 MAX_YAML_BYTES = 1024 * 1024
 # The bytes, the model made of them and the other color's stand in one process's memory for a moment.
@@ -119,6 +122,11 @@ class Manifest(BaseModel):
             contract["types"] = self.types
         return "sha256:" + sha256(msgspec.json.encode(contract, order="deterministic"))
 
+    def as_json(self) -> dict[str, Any]:
+        """All of it as JSON knows it. A metric that is not finite, which `add` once took, is the word for it."""
+        metrics = {name: value if _finite(value) else str(value) for name, value in self.metrics.items()}
+        return self.model_dump(mode="json") | {"metrics": metrics}
+
     def schema_of(self, decision_output: str | None, decision_threshold: float | None) -> Schema:
         """The version's own contract with a pipeline's decision. Raises ModelError."""
         return Schema(self.features, tuple(self.outputs), decision_output, decision_threshold)
@@ -140,6 +148,35 @@ class Manifest(BaseModel):
                 f"{self.ref} answers {self.outputs}, the pipeline's outputs are {list(schema.outputs)}",
                 way_out="add a version with the pipeline's outputs, in its order",
             )
+
+
+def check_file_name(name: str) -> None:
+    """Can an artifact's file be called that? Raises ModelError."""
+    if re.fullmatch(FILE_NAME, name) is None:
+        raise ModelError(
+            f"an artifact cannot be named {name[:80]!r}: a file name is of a-z A-Z 0-9 . _ - (first a letter or "
+            f"digit), at most {MAX_FILE_NAME} characters",
+            way_out="rename the file, then the same again",
+        )
+    if name in (FILE, REGISTRY_FILE):
+        raise ModelError(
+            f"an artifact cannot be named {name}: that is the registry's own file",
+            way_out="rename the file, then the same again",
+        )
+
+
+def check_metrics(metrics: Mapping[str, float | int | str]) -> None:
+    """JSON has no word for a number that is not finite. Raises ModelError."""
+    for name, value in metrics.items():
+        if not _finite(value):
+            raise ModelError(
+                f"the metric {name[:80]} is {value}, a finite number or a word is needed",
+                way_out="give the number that was measured, or leave the metric out",
+            )
+
+
+def _finite(value: float | int | str) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def sha256(data: bytes) -> str:

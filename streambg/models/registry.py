@@ -36,6 +36,8 @@ from streambg.models.manifest import (
     REGISTRY_FILE,
     Format,
     Manifest,
+    check_file_name,
+    check_metrics,
     explain,
     from_yaml,
     parse_ref,
@@ -43,6 +45,7 @@ from streambg.models.manifest import (
     to_yaml,
 )
 from streambg.models.onnxfile import read_opsets
+from streambg.models.policy import WAY_OUT as POLICY_WAY_OUT
 from streambg.models.policy import Policy, policy_text, read_policy
 
 # Versions, or models, that one message names; whoever has more knows `streambg models list`.
@@ -114,10 +117,14 @@ class Registry:
     def policy(self) -> Policy:
         """What may be loaded from here; nothing, where `registry.yaml` is missing. Raises ModelError."""
         try:
-            data = read_below(self.path, (REGISTRY_FILE,), MAX_YAML_BYTES)
+            data = read_below(self.path, (REGISTRY_FILE,), MAX_YAML_BYTES, way_out=self._mend_policy())
         except FileNotFoundError:
             return Policy()
         return read_policy(data, self._policy_file)
+
+    def _mend_policy(self) -> str:
+        """No version is damaged where this file is: none is to be added anew."""
+        return f"put a plain file in the place of {self._policy_file}: {POLICY_WAY_OUT}"
 
     def get(self, ref: str) -> Manifest:
         """The manifest of `name:version`. Raises ModelError: not there, not readable, of another version."""
@@ -201,7 +208,7 @@ class Registry:
     def add(self, new: NewVersion) -> Manifest:
         """Write a version, all of it or nothing; it must load here first. The same content again changes nothing.
 
-        Raises ModelError: not allowed here, does not load, or the version stands with other content.
+        Raises ModelError: not allowed here, does not load, cannot be written down, or stands with other content.
         """
         name, version = parse_ref(new.ref)
         if new.artifact is not None and len(new.artifact) > MAX_ARTIFACT_BYTES:
@@ -209,6 +216,9 @@ class Registry:
                 f"the artifact has {len(new.artifact)} bytes, the limit is {MAX_ARTIFACT_BYTES}",
                 way_out="give a smaller file",
             )
+        if new.artifact is not None:
+            check_file_name(new.artifact_name)
+        check_metrics(new.metrics)
         policy = self.policy()
         source = found_source(new.entry, policy, self._policy_file) if new.format == "python" and new.entry else None
         if source is not None and policy.keep_source:

@@ -114,6 +114,11 @@ def test_bash_completes_verbs_colors_and_versions(folder: Path) -> None:
     ask streambg deploy ''
     ask streambg models diff fraud : 7 fraud : ''
     ask streambg status --output ''
+    ask streambg history --verb pau
+    ask streambg doctor --check tr
+    ask streambg topics acls --role s
+    ask streambg replay --against gr
+    ask streambg replay --against fraud : ''
     """
     done = subprocess.run(
         ["bash", "--norc", "-c", script],
@@ -124,7 +129,17 @@ def test_bash_completes_verbs_colors_and_versions(folder: Path) -> None:
         timeout=120,
         check=False,
     )
-    assert done.stdout.splitlines() == ["promote", "blue green", "7 8", "text json"], done.stderr
+    assert done.stdout.splitlines() == [
+        "promote",
+        "blue green",
+        "7 8",
+        "text json",
+        "pause",
+        "transactions",
+        "scorer.blue scorer.green",
+        "green",
+        "7 8",
+    ], done.stderr
     assert done.stderr == ""
 
 

@@ -339,6 +339,37 @@ def test_code_that_makes_no_model_is_not_added(
     assert registry.list() == []
 
 
+@pytest.mark.parametrize(
+    ("source", "way_out"),
+    [
+        ("import json\ndef Linear(\n", "mend {file}:2, then the same again"),
+        ("import json\n\nimport no_such_library\n", "{file}:3 imports no_such_library, which is not there: install it"),
+        ("from . import helper\nfrom .gone import x\n", "{file}:2 imports {team}.gone, which is not there: install it"),
+        ("\nraise RuntimeError('no')\n", "its own code raises that at {file}:2: mend it, then the same again"),
+        ("open('/no/such/file')\n", "its own code raises that at {file}:1: mend it, then the same again"),
+    ],
+)
+def test_the_way_out_of_code_that_does_not_run_names_the_line(
+    registry: Registry, team: str, tmp_path: Path, source: str, way_out: str
+) -> None:
+    file = tmp_path / "code" / team / "scoring.py"
+    file.write_text(source)
+    error = refused(lambda: registry.add(linear(team)), f"{team}.scoring cannot be imported")
+    assert error.way_out.startswith(way_out.format(file=file, team=team))
+
+
+@pytest.mark.parametrize("entry", ["{team}.missing:X", "{team}.missing.more:X"])
+def test_a_module_that_is_not_there_is_to_be_installed(registry: Registry, team: str, entry: str) -> None:
+    error = refused(lambda: registry.add(linear(team, entry=entry.format(team=team))), "cannot be imported")
+    assert error.way_out == "install it into this environment, or start from the directory that holds it"
+
+
+@pytest.mark.parametrize("metric", [float("nan"), float("inf"), -float("inf")])
+def test_a_metric_that_is_no_number_of_json_is_refused(registry: Registry, team: str, metric: float) -> None:
+    refused(lambda: registry.add(linear(team, metrics={"auc": metric})), f"the metric auc is {metric}")
+    assert registry.list() == []
+
+
 TAKES = "class Linear:\n    def __init__(self{args}):\n        {body}\n"
 OWN = "its own code raises that"
 

@@ -79,6 +79,29 @@ def test_a_pipe_or_a_folder_in_place_of_a_file_is_refused(registry: Registry, te
     refused(lambda: registry.load("fraud:8", manifest.digest), "no plain file")
 
 
+def test_a_damaged_registry_file_is_not_blamed_on_a_version(registry: Registry, team: str, tmp_path: Path) -> None:
+    policy = registry.path / REGISTRY_FILE
+    policy.unlink()
+    policy.mkdir()
+    damaged = [refused(lambda: registry.add(linear(team)), "no plain file")]
+    policy.rmdir()
+    policy.symlink_to(tmp_path / "elsewhere")
+    damaged.append(refused(lambda: registry.add(linear(team)), "symbolic link"))
+    policy.unlink()
+    policy.write_bytes(b"#" * (1024 * 1024 + 1))
+    damaged.append(refused(lambda: registry.add(linear(team)), "the limit is 1048576"))
+    for error in damaged:
+        assert error.way_out.startswith(f"put a plain file in the place of {policy}: it holds `allow_pickle")
+
+
+def test_a_file_where_a_folder_belongs_is_called_one(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    error = refused(Registry(tmp_path / "file").policy, f"{tmp_path / 'file'} is a file, not a folder")
+    assert error.way_out == "name the folder that holds the versions"
+    (registry.path / "fraud").write_text("")
+    error = refused(lambda: registry.get("fraud:8"), f"{registry.path / 'fraud'} is a file, not a folder")
+
+
 def test_a_huge_manifest_is_not_read(registry: Registry, team: str) -> None:
     registry.add(linear(team))
     overwrite(registry.path / "fraud" / "8" / FILE, b"#" * (1024 * 1024 + 1))

@@ -58,6 +58,14 @@ class ThreeRows:
 class OneRow:
     def predict_many(self, events):
         return np.zeros(1)
+
+class Talks:
+    def predict_many(self, events):
+        return "fraud"
+
+class Exits:
+    def predict_many(self, events):
+        raise SystemExit(0)
 """
 
 
@@ -233,7 +241,7 @@ def test_verify_takes_real_events_and_says_what_it_could_not_read(place: str, tm
     (tmp_path / "events.jsonl").write_text('{"x":1,"y":2,"z":3}\n\nno json\n{"x":1}\n')
     result = said("verify", "fraud:8", "--sample", "events.jsonl")
     assert (result["rows"], result["answered"], result["passed"]) == (3, 1, True)
-    assert result["first_reason"].startswith("not JSON")
+    assert result["first_reason"].startswith("line 3: not JSON")
     assert result["seed"] is None
     assert "cannot be read" in failed("verify", "fraud:8", "--sample", "missing.jsonl").what
 
@@ -256,6 +264,15 @@ def test_verify_says_what_is_wrong_and_not_that_it_is_impure(place: str) -> None
     error = failed("verify", "one:1")
     assert "answers 2500 of 2500 events alone, and not beside others: model answered 1 rows to 7 events" in error.what
     assert "one row an event" in error.way_out
+
+
+@pytest.mark.parametrize("thing", ["Talks", "Exits", "ThreeRows"])
+def test_what_a_model_must_answer_is_said_where_its_answer_is_none(place: str, thing: str) -> None:
+    careful = run("add", "fraud:8", "--format", "python", "--entry", f"{place}:{thing}").stderr
+    assert "predict_many must return finite numbers as float64 of shape (n, 1) or (n,)" in careful
+    error = failed("verify", "fraud:8")
+    assert error.exit_code == 15
+    assert error.way_out.startswith("predict_many must return finite numbers as float64 of shape (n, 1) or (n,)")
 
 
 def test_add_tries_one_event_and_says_what_will_not_do(place: str) -> None:
@@ -339,6 +356,87 @@ def test_a_broken_version_stands_in_the_list_with_its_problem(place: str, tmp_pa
     assert said("list") == [{"ref": "fraud:8", "problem": "no model.yaml"}]
     assert "broken" in run("list").stdout
     assert "fraud:9 is not in the registry" in failed("show", "fraud:9").what
+
+
+# --- what was typed wrongly is a wrong argument, not a bad model
+
+PURE = ("add", "fraud:8", "--format", "python", "--entry", "{place}:Pure")
+RIVER = ("add", "fraud:8", "--format", "river")
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "way_out"),
+    [
+        ((*PURE, "--metric", "auc=nan"), "the metric auc is nan", "leave the metric out"),
+        ((*PURE, "--metric", "auc=1e999"), "the metric auc is inf", "leave the metric out"),
+        ((*PURE, "--metric", "auc=" + "9" * 5_000), "the metric auc is inf", "leave the metric out"),
+        ((*PURE, "--metric", "x"), "--metric x", "--metric name=value"),
+        ((*PURE, "--training", "May \udcff"), r"--training 'May \udcff': character 5 is no UTF-8", "UTF-8 text"),
+        ((*PURE, "--metric", "auc=\udcff"), r"--metric 'auc=\udcff': character 5 is no UTF-8", "UTF-8 text"),
+        ((*PURE, "--feature", "x=float"), "feature x has the type 'float'", "number, string, boolean"),
+        ((*PURE, "--outputs", "a,a"), "outputs ['a', 'a']", "none twice"),
+        ((*PURE, "--library", "no-such-library"), "'no-such-library' is not installed", "leave --library out"),
+        ((*PURE, "--type", "a.B"), "--type is for format sklearn", "leave --type out"),
+        ((*PURE, "--artifact", "nope"), "nope cannot be read: No such file", "is the path right?"),
+        ((*PURE, "--artifact", "we ights.json"), "cannot be named 'we ights.json': a file name is of a-z", "rename"),
+        ((*PURE, "--artifact", "model.yaml"), "cannot be named model.yaml: that is the registry's own", "rename"),
+        (("add", "fraud:8", "--format", "python"), "--entry is missing", "--entry module:Class"),
+        (("add", "fraud:8", "--format", "python", "--entry", "a.B"), "the entry 'a.B'", "with a colon: a:B"),
+        (RIVER, "--artifact is missing: format river is a file", "--artifact FILE"),
+        ((*RIVER, "--entry", "a:B"), "--entry names the class of format python", "leave --entry out"),
+        (("add", "foo", "--format", "river"), "'foo' names no model version", "name:version"),
+        (("show", "foo"), "'foo' names no model version", "name:version"),
+        (("verify", "foo"), "'foo' names no model version", "name:version"),
+        (("diff", "foo", "fraud:8"), "'foo' names no model version", "name:version"),
+        (("verify", "fraud:8", "--sample", "nope"), "nope cannot be read", "is the path right?"),
+        (("list", "--registry", "nope"), "nope: there is no such folder", "is the path right?"),
+        (("show", "fraud:8", "--registry", "nope"), "nope: there is no such folder", "is the path right?"),
+        (("list", "--registry", "pipeline.yaml"), "pipeline.yaml is a file, not a folder", "name the folder"),
+        ((*PURE, "--registry", "pipeline.yaml"), "pipeline.yaml is a file, not a folder", "name the folder"),
+    ],
+)
+def test_a_wrong_argument_ends_with_2(
+    place: str, tmp_path: Path, words: tuple[str, ...], what: str, way_out: str
+) -> None:
+    if words[:2] == ("verify", "fraud:8"):
+        said(*(word.format(place=place) for word in PURE))
+    before = sorted(tmp_path.rglob("*"))
+    error = failed(*(word.format(place=place) for word in words))
+    assert isinstance(error, ConfigError), error
+    assert error.exit_code == 2
+    assert what in error.what
+    assert way_out in error.way_out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_registry_that_is_named_may_be_new_where_something_is_put_into_it(place: str) -> None:
+    assert f"`python_allow: [{place}]` into new/registry.yaml" in (
+        failed(*(word.format(place=place) for word in PURE), "--registry", "new").way_out
+    )
+
+
+def test_the_pipelines_registry_may_be_none_yet_and_is_no_file(place: str, tmp_path: Path) -> None:
+    (tmp_path / "models" / "registry.yaml").unlink()
+    (tmp_path / "models").rmdir()
+    assert "No versions in" in run("list").stdout
+    (tmp_path / "models").write_text("")
+    error = failed("list")
+    assert error.what == "models is a file, not a folder"
+    assert error.way_out == "name the folder: `registry:` in pipeline.yaml, or --registry FOLDER"
+
+
+def test_a_metric_that_was_added_before_it_was_refused_is_still_json(place: str, tmp_path: Path) -> None:
+    said(*(word.format(place=place) for word in PURE), "--metric", "auc=0.5", "--metric", "loss=0.25")
+    manifest = tmp_path / "models" / "fraud" / "8" / "model.yaml"
+    text = manifest.read_text().replace("0.5", ".nan").replace("0.25", "-.inf")
+    manifest.unlink()
+    manifest.write_text(text)
+    for verb in (("show", "fraud:8"), ("list",)):
+        shown = run(*verb, "--output", "json").stdout
+        strict = json.loads(shown, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+        assert (strict if isinstance(strict, dict) else strict[0])["metrics"] == {"auc": "nan", "loss": "-inf"}
+    assert "auc nan" in run("show", "fraud:8").stdout
+    assert said("diff", "fraud:8", "fraud:8")["manifest"] == []
 
 
 def test_every_verb_has_an_example() -> None:

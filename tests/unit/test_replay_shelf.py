@@ -72,10 +72,21 @@ def test_the_list_as_json(root: Path) -> None:
     assert listed[1]["started_ms"] == TIMING.started_ms
 
 
-def test_without_a_directory_there_are_none(tmp_path: Path) -> None:
-    assert "No replays in" in said("list", root=tmp_path / "nowhere")
+def test_without_a_directory_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "No replays in replays." in CliRunner().invoke(APP, ["list"]).output
     with pytest.raises(ConfigError, match="no replays in"):
         newest(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("words", [("list",), ("show",), ("show", "01"), ("diff", "01", "02")])
+def test_a_directory_that_is_mistyped_is_no_empty_one(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "replays").write_text("")
+    for name, what in (("nowhere", "there is no such folder"), ("replays", "is a file, not a folder")):
+        error = CliRunner().invoke(APP, [*words, "--dir", str(tmp_path / name)]).exception
+        assert isinstance(error, ConfigError)
+        assert what in error.what
+        assert "--dir FOLDER" in error.way_out
 
 
 def test_the_newest_is_shown_without_an_id(root: Path) -> None:
