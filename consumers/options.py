@@ -22,7 +22,7 @@ from streambg.process import logs, sites, slots
 from streambg.process.frame import leave
 from streambg.process.watch import WATCH
 from streambg.topicplan import Role
-from streambg.web.health import LOOPBACK, Endpoint
+from streambg.web.health import LOOPBACK, MAX_PORT, Endpoint
 
 CTRL_C = 130
 
@@ -39,7 +39,7 @@ def parser(what: str, example: str, *, member: bool = True) -> argparse.Argument
             help="this member's place in its group: 0, 1, ...; `ordinal`: the number that the host's name ends in; "
             "`free` (the default): one that nobody has",
         )
-    options.add_argument("--metrics-port", type=int, default=0, help="of /metrics and /healthz; 0: a free one")
+    options.add_argument("--metrics-port", type=port, default=0, help="of /metrics and /healthz; 0: a free one")
     options.add_argument(
         "--metrics-host",
         default=LOOPBACK,
@@ -58,6 +58,13 @@ def parser(what: str, example: str, *, member: bool = True) -> argparse.Argument
         f"{IGNORE_RECORDS} everywhere",
     )
     return options
+
+
+def port(text: str) -> int:
+    """A port to listen on, 0 for a free one. Raises ArgumentTypeError with what is wrong."""
+    if text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_PORT)) and int(text) <= MAX_PORT:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no port; write 1 to {MAX_PORT}, or 0 for a free one")
 
 
 def endpoint(options: argparse.Namespace) -> Endpoint:

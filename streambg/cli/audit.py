@@ -31,7 +31,7 @@ from streambg.cli.common import (
 from streambg.config import Pipeline
 from streambg.errors import ConfigError, StreambgError
 from streambg.records.source import parse_source
-from streambg.web.health import LOOPBACK, Endpoint
+from streambg.web.health import LOOPBACK, MAX_PORT, Endpoint
 
 if TYPE_CHECKING:
     from streambg.audit.tally import Finding
@@ -69,7 +69,10 @@ def audit(  # noqa: PLR0913 # each is an option of the verb
     interval: Annotated[
         float, typer.Option(min=MIN_INTERVAL_S, help="With --follow: seconds between two looks.")
     ] = INTERVAL_S,
-    metrics_port: Annotated[int, typer.Option(help="With --follow: of /metrics and /healthz; 0 takes a free one.")] = 0,
+    metrics_port: Annotated[
+        int,
+        typer.Option(min=0, max=MAX_PORT, help="With --follow: of /metrics and /healthz; 0 takes a free one."),
+    ] = 0,
     metrics_host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="With --follow: where they listen, for everybody who reaches it.")
     ] = LOOPBACK,

@@ -164,7 +164,7 @@ def run(app: typer.Typer) -> None:
 def _flushed(app: typer.Typer) -> None:
     """What the interpreter would write at its end, and could only complain of, is written here."""
     try:
-        app()
+        app(prog_name="streambg")  # else `python -m streambg` calls itself that, in completion scripts too
     finally:
         if sys.stdout is not None:  # `>&-`
             sys.stdout.flush()

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from streambg.config.base import Name, Section, TopicName
 from streambg.config.redaction import redact_text
-from streambg.config.values import Millis, Number, Percent, Weight, Whole
+from streambg.config.values import Millis, Number, Percent, Weight, Whole, said
 from streambg.rollout.plan import Hours
 
 # Each metric is counted for every pair of answers (0.1-0.3 us) and told in every verdict.
@@ -32,7 +32,7 @@ def parse_hours(value: object) -> Hours:
     """`mon-fri 09:00-17:00 Europe/Berlin`. Raises ValueError with what is wrong."""
     match = _HOURS.fullmatch(value.strip().replace("  ", " ")) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"{value!r} are no hours; write days, hours and a zone: mon-fri 09:00-17:00 Europe/Berlin")
+        raise ValueError(f"{said(value)} are no hours; write days, hours and a zone: mon-fri 09:00-17:00 Europe/Berlin")
     first, last, *clock, zone = match.groups()
     if first not in _DAYS or (last or first) not in _DAYS:
         raise ValueError(f"{value!r} names no days of {', '.join(_DAYS)}")
@@ -145,7 +145,7 @@ class StepSection(Section):
         if value == "promote":
             return {"promote": True}
         if not isinstance(value, Mapping):
-            raise ValueError(f"{value!r} is no step: a mapping with a `weight`, or the word promote")
+            raise ValueError(f"{said(value)} is no step: a mapping with a `weight`, or the word promote")
         return value
 
 

@@ -12,6 +12,11 @@ _REFERENCE = re.compile(
 )
 
 
+# Line ends and tabs stand in certificates. No server takes the other control characters, nor the lone surrogates that
+# Python makes of an environment's bytes that are no UTF-8: pydantic fails on them with an error of its own machinery.
+_UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
+
+
 class BadReference(ValueError):
     """A `${...}` that names nothing; the text says which and why."""
 
@@ -19,8 +24,8 @@ class BadReference(ValueError):
 def expand(text: str, env: Mapping[str, str]) -> str:
     """The text with every reference replaced; a default stands in where the variable is unset or empty.
 
-    Raises BadReference where a variable without default is unset, or where `${...}` is malformed. What comes from
-    the environment is not expanded again.
+    Raises BadReference where a variable without default is unset or what it holds is no text, or where `${...}` is
+    malformed. What comes from the environment is not expanded again.
     """
 
     def value(match: re.Match[str]) -> str:
@@ -30,6 +35,8 @@ def expand(text: str, env: Mapping[str, str]) -> str:
         if name is None:
             return "${"
         found = env.get(name)
+        if wrong := unprintable(found or ""):
+            raise BadReference(f"`${{{name}}}` holds {wrong}; a value is text in UTF-8")
         if default is not None:
             return found or default
         if found is None:
@@ -47,6 +54,20 @@ def written(text: str) -> str:
     return expand(
         _REFERENCE.sub(lambda match: "" if match["name"] and match["default"] is None else match[0], text), {}
     )
+
+
+def unprintable(text: str) -> str:
+    """What is in a text that no value can have; empty where nothing is. The text itself may be a secret."""
+    match = _UNPRINTABLE.search(text)
+    if match is None:
+        return ""
+    return "bytes that are no UTF-8" if match[0] >= "\ud800" else "a control character"
+
+
+def filled_from(text: str, env: Mapping[str, str]) -> list[str]:
+    """The variables whose values stand in a text once it is expanded; one that its default stands in for is none."""
+    names = (match["name"] for match in _REFERENCE.finditer(text))
+    return list(dict.fromkeys(name for name in names if name and env.get(name)))
 
 
 def _nearest(name: str, env: Mapping[str, str]) -> str:

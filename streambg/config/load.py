@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from streambg.config.checks import client_keys, contradictions, literal_secrets
 from streambg.config.decidingchecks import deciding_contradictions
-from streambg.config.environment import expand
+from streambg.config.environment import expand, filled_from
 from streambg.config.explain import explain
 from streambg.config.sections import Pipeline
-from streambg.config.yamlfile import read
+from streambg.config.yamlfile import Document, Problem, read
 from streambg.errors import ConfigError
 from streambg.process.ctrl_c import ctrl_c_waits
 
@@ -35,14 +35,24 @@ def load(path: Path, env: Mapping[str, str], ignore_records: Collection[int] = (
         pipeline = Pipeline.model_validate(document.values, context={"directory": path.parent})
     except ValidationError as error:
         # the error holds the values, secrets among them: it must not be chained to what is shown
-        problems += explain(error, Pipeline)
+        problems += _from_where(explain(error, Pipeline, document.values), document, env)
     if pipeline is not None:
-        problems += [*contradictions(pipeline), *deciding_contradictions(pipeline)]
+        problems += _from_where([*contradictions(pipeline), *deciding_contradictions(pipeline)], document, env)
     if problems or pipeline is None:
         raise document.error(problems)
     pipeline._file = path
     pipeline._ignore_records = frozenset(ignore_records) | _ignored(env)
     return pipeline
+
+
+def _from_where(problems: Iterable[Problem], document: Document, env: Mapping[str, str]) -> list[Problem]:
+    """With the variables that a wrong value came from: it is not the file's line that must be mended."""
+    found = []
+    for problem in problems:
+        names = filled_from(document.raw.get(problem.at, ""), env)
+        said = f" (from {', '.join(f'${{{name}}}' for name in names)})" if names else ""
+        found.append(Problem(problem.at, problem.text + said))
+    return found
 
 
 def _ignored(env: Mapping[str, str]) -> frozenset[int]:

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from streambg.config import names
+from streambg.config.addresses import kafka_addresses, redis_address
 from streambg.config.base import Name, Section, TopicName
 from streambg.config.decided import gate_of, plan_of
 from streambg.config.deciding import AA, HOOK, Labels, Metrics, Rollout, Segments
@@ -74,11 +75,7 @@ class Kafka(Section):
     @field_validator("bootstrap")
     @classmethod
     def _addresses(cls, value: str) -> str:
-        for address in value.split(","):
-            host, _, port = address.strip().rpartition(":")
-            if not host or not port.isdigit() or not 0 < int(port) < 65536:
-                raise ValueError(f"{address.strip()!r} is no address; write host:port, several with commas")
-        return value
+        return kafka_addresses(value)
 
 
 class Input(Section):
@@ -192,9 +189,7 @@ class Pipeline(Section):
     @field_validator("redis")
     @classmethod
     def _redis_url(cls, value: str) -> str:
-        if not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("is no Redis address; write redis://host:port/0")
-        return value
+        return redis_address(value)
 
     @field_validator("registry")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
@@ -14,6 +15,17 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _MAX_MS = 100 * 365 * _UNITS_MS["d"]
 
 
+def said(value: object) -> str:
+    """A value of a file as a person would name it: `'text'`, `5`, `true`, a list, a mapping."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "a mapping of keys"
+    return "a list" if isinstance(value, list | tuple) else repr(value)
+
+
 def parse_duration(value: object) -> int:
     """`50ms`, `2s`, `1.5m`, `24h`, `7d` in milliseconds. Raises ValueError with what is wrong.
 
@@ -22,11 +34,11 @@ def parse_duration(value: object) -> int:
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         millis = Decimal(match[1]) * _UNITS_MS[match[2]]
         if millis != int(millis):
-            raise ValueError(f"{value!r} is finer than a millisecond")
+            raise ValueError(f"{said(value)} is finer than a millisecond")
         if millis > _MAX_MS:
-            raise ValueError(f"{value!r} is longer than 100 years")
+            raise ValueError(f"{said(value)} is longer than 100 years")
         return int(millis)
-    raise ValueError(f"{value!r} is no duration; write a number and a unit: 50ms, 2s, 10m, 24h or 7d")
+    raise ValueError(f"{said(value)} is no duration; write a number and a unit: 50ms, 2s, 10m, 24h or 7d")
 
 
 def parse_wait(value: object) -> int | None:
@@ -52,13 +64,18 @@ def parse_weight(value: object) -> int:
     text = str(value)
     hundredths = _percent(text if text.endswith("%") else f"{text}%") * 100
     if hundredths != int(hundredths):
-        raise ValueError(f"{value!r} has more than two decimals; the smallest step of a weight is 0.01 %")
+        raise ValueError(f"{said(value)} has more than two decimals; the smallest step of a weight is 0.01 %")
     return int(hundredths)
 
 
 def show_weight(hundredths: int) -> str:
     """1250 as `12.5 %`."""
     return f"{Decimal(hundredths) / 100:f} %"
+
+
+def show_percent(share: float) -> str:
+    """0.5 as `50%`."""
+    return f"{100 * share:g}%"
 
 
 def show_duration(millis: int) -> str:
@@ -76,9 +93,9 @@ def _percent(value: object) -> Decimal:
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite():
-        raise ValueError(f"{value!r} is no percentage; write a number and %: 99.9%, 1%")
+        raise ValueError(f"{said(value)} is no percentage; write a number and %: 99.9%, 1%")
     if not 0 <= number <= 100:
-        raise ValueError(f"{value!r} is not between 0% and 100%")
+        raise ValueError(f"{said(value)} is not between 0% and 100%")
     return number
 
 
@@ -87,13 +104,13 @@ def _whole(value: object) -> object:
     if isinstance(value, str) and re.fullmatch(r"\d{1,18}", value):
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{value!r} is no whole number")
+        raise ValueError(f"{said(value)} is no whole number")
     return value
 
 
 def _number(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{said(value)} is no number")
     return value
 
 

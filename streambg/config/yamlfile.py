@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from streambg.config.environment import BadReference
+from streambg.config.environment import BadReference, unprintable
+from streambg.config.yamlnodes import BoundedComposer, LinedConstructor, Unusable
 from streambg.errors import ConfigError
 
 At = tuple[str | int, ...]  # where a value stands: ("publish", "late", "live"), ("carry", 0)
 
 # A file that a person wrote; what is larger was given by mistake.
 MAX_FILE_BYTES = 1024 * 1024
+# Whole numbers are counts; the control log's format and the clients have 64 bits for them.
+_MAX_NUMBER = 2**63 - 1
 NO_PIPELINE = "cd into the pipeline's folder, or name its file with -p FILE; a new one: streambg init NAME"
 
 
@@ -75,7 +79,7 @@ def parse(text: str, file: str, substitute: Callable[[str], str]) -> Document:
     tree = _tree(text, file)
     if not isinstance(tree, CommentedMap):
         raise ConfigError(
-            f"{file}:1: the file must be a mapping of sections, not {type(tree).__name__}",
+            f"{file}:1: the file must be a mapping of sections, not {_kind(tree)}",
             way_out="begin with `key: value`",
         )
     walk = _Walk(substitute)
@@ -98,6 +102,7 @@ class _Walk:
         if isinstance(node, CommentedMap):
             for key in node.lc.data or ():  # a key that `<<` merged in has no line here
                 self.lines[*at, str(key)] = node.lc.key(key)[0] + 1
+            self._keys(node, at)
             return {str(key): self.plain(value, (*at, str(key))) for key, value in node.items()}
         if isinstance(node, CommentedSeq):
             for index in range(len(node)):
@@ -108,19 +113,38 @@ class _Walk:
     def _text(self, text: str, at: At) -> str:
         self.raw[at] = text
         try:
+            if wrong := unprintable(text):
+                raise BadReference(f"holds {wrong}; a value is text in UTF-8")
             return self._substitute(text)
         except BadReference as error:
             self.problems.append(Problem(at, str(error)))
             return ""
 
+    def _keys(self, node: CommentedMap, at: At) -> None:
+        for key in map(str, node):
+            if wrong := unprintable(key):  # not named: it could not be printed
+                self.lines[*at, "?"] = self.lines.get((*at, key), 1)
+                self.problems.append(Problem((*at, "?"), f"a key holds {wrong}"))
+
     def _scalar(self, node: Any, at: At) -> bool | int | float | None:
+        if isinstance(node, int) and not -_MAX_NUMBER <= node <= _MAX_NUMBER:
+            self.problems.append(Problem(at, f"is a number of {node.bit_length()} bits, the limit is 63"))
+            return None
         # ruamel's own numbers carry their layout along; ours are plain ones
         for kind in (bool, int, float):
             if isinstance(node, kind):
                 return kind(node)
-        odd = f"{node} was read as a {type(node).__name__}; put it in quotes"
+        odd = f"{f'{node} ' if isinstance(node, date) else ''}was read as {_kind(node)}; put it in quotes"
         self.problems.append(Problem(at, "has no value" if node is None else odd))
         return None
+
+
+def _kind(node: object) -> str:
+    """What YAML made of something, as a person would name it."""
+    if node is None:
+        return "an empty one"
+    words = {date: "a date", bytes: "bytes", CommentedSeq: "a list", str | int | float: "a single value"}
+    return next((word for kind, word in words.items() if isinstance(node, kind)), "neither text nor a number")
 
 
 def _text(path: Path, no_file: str) -> str:
@@ -138,8 +162,12 @@ def _text(path: Path, no_file: str) -> str:
 
 
 def _tree(text: str, file: str) -> Any:
+    yaml = YAML(typ="rt")
+    yaml.Composer, yaml.Constructor = BoundedComposer, LinedConstructor
     try:
-        return YAML(typ="rt").load(text)
+        return yaml.load(text)
+    except Unusable as error:
+        raise ConfigError(f"{file}:{error.line}: {error.what}", way_out=error.way_out) from None
     except DuplicateKeyError as error:
         mark = error.problem_mark
         raise ConfigError(

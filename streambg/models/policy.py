@@ -52,4 +52,4 @@ def read_policy(data: bytes, file: str) -> Policy:
     try:
         return Policy.model_validate(document.values)
     except ValidationError as error:
-        raise ModelError(document.error(explain(error, Policy)).what, way_out=WAY_OUT) from error
+        raise ModelError(document.error(explain(error, Policy, document.values)).what, way_out=WAY_OUT) from error

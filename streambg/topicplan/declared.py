@@ -14,7 +14,7 @@ from streambg.config import Pipeline
 from streambg.config.environment import expand
 from streambg.config.explain import explain
 from streambg.config.shipped import shipped
-from streambg.config.values import parse_duration
+from streambg.config.values import parse_duration, said
 from streambg.config.yamlfile import Document, Problem, read
 from streambg.errors import ConfigError
 from streambg.process.ctrl_c import ctrl_c_waits
@@ -86,7 +86,7 @@ def _count(*words: str) -> PlainValidator:
     def check(value: object) -> object:
         if value in words or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
             return value
-        raise ValueError(f"{value!r} is neither a number from 1 nor {' nor '.join(words)}")
+        raise ValueError(f"{said(value)} is neither a number from 1 nor {' nor '.join(words)}")
 
     return PlainValidator(check)
 
@@ -161,7 +161,7 @@ def _load(path: Path, part: Part, pipeline: Pipeline) -> Declared:
     try:
         _File.model_validate(document.values)
     except ValidationError as error:
-        raise document.error(explain(error, _File)) from None
+        raise document.error(explain(error, _File, document.values)) from None
     declared = Declared.model_validate({**document.values, "part": part})
     _check(declared, document, names(pipeline)[part])
     return declared

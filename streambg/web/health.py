@@ -17,6 +17,7 @@ from prometheus_client import make_wsgi_app
 from streambg.errors import Misconfigured
 
 LOOPBACK = "127.0.0.1"
+MAX_PORT = 65_535
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Page = Callable[[], Mapping[str, Any]]
@@ -79,7 +80,7 @@ class HealthServer:
         six = ":" in endpoint.host
         try:
             self._server = make_server(endpoint.host, endpoint.port, app, _Server6 if six else _Server, _Silent)
-        except OSError as error:
+        except (OSError, OverflowError) as error:  # the latter: no number of a port
             raise Misconfigured(
                 f"cannot listen on {endpoint.host}:{endpoint.port} for /metrics and /healthz: {error}",
                 way_out="another --metrics-port (0 takes a free one), or an address that this host has",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 import typer
+import typer.testing
 
 from streambg.cli import main as cli
 from streambg.cli.listing import LINES, _listed
@@ -88,3 +90,19 @@ def test_a_verb_does_not_pay_for_the_others() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert run.stdout.split() == []
+
+
+@pytest.mark.parametrize("port", ["-4", "99999"])
+def test_what_is_no_port_is_refused_before_anything_is_read(port: str) -> None:
+    run = typer.testing.CliRunner().invoke(cli.build(["audit"]), ["audit", "--metrics-port", port])
+    assert run.exit_code == 2
+    assert "Invalid value for '--metrics-port'" in run.output
+
+
+def test_the_module_calls_itself_what_its_users_call_it() -> None:
+    """Shells could not complete `python -m streambg`."""
+    words, asked = [sys.executable, "-m", "streambg"], {**os.environ, "_STREAMBG_COMPLETE": "source_bash"}
+    run = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60, env=asked)
+    assert run.stdout.rstrip().endswith("complete -o default -F _streambg_completion streambg")
+    help_text = subprocess.run([*words, "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "Usage: streambg [OPTIONS]" in help_text

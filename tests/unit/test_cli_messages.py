@@ -61,7 +61,7 @@ def test_every_error_that_a_person_meets_says_what_to_do_next() -> None:
             "allow_pickle: false\nallow_pickel: true\n",
             "registry.yaml:2: allow_pickel: no such key; did you mean `allow_pi",
         ),
-        ("\npython_allow: os\n", "registry.yaml:2: python_allow: 'os' should be a valid list"),
+        ("\npython_allow: os\n", "registry.yaml:2: python_allow: 'os' is no list; write [os]"),
         ("allow_pickle: false\nonnx_threads: 0\n", "registry.yaml:2: onnx_threads: "),
         ("allow_pickle: true\nallow_pickle: true\n", "registry.yaml:2: a key is given twice"),
         ("- x", "registry.yaml:1: the file must be a mapping"),

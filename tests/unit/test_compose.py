@@ -22,7 +22,7 @@ from urllib.request import urlopen
 import pytest
 from ruamel.yaml import YAML
 
-from consumers.options import endpoint
+from consumers.options import endpoint, parser
 from streambg.config import load
 from streambg.config.environment import expand
 from streambg.errors import Misconfigured
@@ -261,6 +261,24 @@ def test_it_listens_where_it_is_told_to() -> None:
         server.stop()
     with pytest.raises(Misconfigured, match=r"cannot listen on 192\.0\.2\.1:0 for /metrics"):
         HealthServer(Endpoint(host="192.0.2.1"), lambda: {"ok": True})
+
+
+@pytest.mark.parametrize("port", [-4, 65_536])
+def test_what_is_no_port_is_said(port: int) -> None:
+    with pytest.raises(Misconfigured, match=rf"cannot listen on 127\.0\.0\.1:{port} for /metrics"):
+        HealthServer(Endpoint(port), lambda: {"ok": True})
+
+
+@pytest.mark.parametrize(("text", "port"), [("0", 0), ("65535", 65_535)])
+def test_a_process_takes_a_port(text: str, port: int) -> None:
+    assert endpoint(parser("", "").parse_args(["--metrics-port", text])) == Endpoint(port)
+
+
+@pytest.mark.parametrize("text", ["-4", "65536", "99999", "1e3", "\u00b2", ""])
+def test_a_process_refuses_what_is_no_port(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser("", "").parse_args([f"--metrics-port={text}"])
+    assert f"{text!r} is no port; write 1 to 65535, or 0 for a free one" in capsys.readouterr().err
 
 
 def test_it_listens_on_ipv6_too_and_nobody_holds_it_by_saying_nothing(

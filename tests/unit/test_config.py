@@ -108,10 +108,10 @@ def test_every_problem_is_said_at_once_in_the_order_of_the_file(tmp_path: Path) 
         ("format: json", "format: json\n  forward_headers: [streambg]", "the header that streambg itself writes"),
         ("output: score", "output: scor", "`scor` is none of the outputs; did you mean `score`?"),
         ("{f1: number}", "{f1: numbr}", "model.features.f1: 'numbr' should be 'number', 'string' or 'boolean'"),
-        ("{f1: number}", "{}", "model.features: a mapping of keys should have at least 1 item"),
+        ("{f1: number}", "{}", "model.features: has 0 entries, at least 1 must be there"),
         ("[score]", "[score, score]", "`score` is named 2 times"),
         ("threshold: 0.5", "threshold: .nan", "threshold: nan should be a finite number"),
-        ("threshold: 0.5", "threshold: true", "True is no number"),
+        ("threshold: 0.5", "threshold: true", "true is no number"),
         ("format: json", "format:", "input.format: has no value"),
         ("format: json", "format: json\n  decode:", "input.decode: has no value"),
         ("format: json", "format: json\n  format: json", "a key is given twice"),
@@ -123,6 +123,14 @@ def test_every_problem_is_said_at_once_in_the_order_of_the_file(tmp_path: Path) 
         ("pipeline: fraud", "pipeline: fraud\nreplay: {mask: [f1], show: [f1]}", "`f1` is in `replay.mask`, too"),
         ("pipeline: fraud", "pipeline: fraud\nreplay: {key: hide}", "replay.key: 'hide' should be 'show' or 'mask'"),
         ("pipeline: fraud", "pipeline: fraud\nreplay: {masks: [f1]}", "no such key; did you mean `mask`?"),
+        ("pipeline: fraud", "pipeline: fraud\nreplay: {key: true}", "replay.key: true should be 'show' or 'mask'"),
+        ("format: json", "format: json\n  carry: event_id", "input.carry: 'event_id' is no list; write [event_id]"),
+        ("format: json", "format: json\n  carry: {a: 1}", "input.carry: a mapping of keys is no list"),
+        ("pipeline: fraud", "pipeline: fraud\nregistry: [a]", "registry: a list is no path"),
+        ("pipeline: fraud", "pipeline: fraud\npublish: 5", "publish: 5 is no mapping; write `key: value`"),
+        ("pipeline: fraud", "pipeline: fraud\npublish: {slow_link: 5}", "5 is neither true nor false"),
+        ("127.0.0.1:9092", "9092", "kafka.bootstrap: 9092 is no text; put it in quotes"),
+        ("threshold: 0.5", "threshold: high", "model.decision.threshold: 'high' is no number"),
     ],
 )
 def test_bad_values(tmp_path: Path, was: str, becomes: str, said: str) -> None:
@@ -134,8 +142,15 @@ def test_bad_values(tmp_path: Path, was: str, becomes: str, said: str) -> None:
 
 
 def test_what_a_transaction_and_the_slots_may_hold_is_bounded(tmp_path: Path) -> None:
-    for bad in ("transaction: {every: 2s}", "transaction: {records: 0}", "slots: 0", "slots: 17", "late: {live: 0ms}"):
-        assert "than or equal to" in refused(tmp_path, small() + f"publish:\n  {bad}\n")
+    for bad, said in (
+        ("transaction: {every: 0ms}", "0ms is below the least, 5ms"),
+        ("transaction: {every: 2s}", "2s is above 1s"),
+        ("transaction: {records: 0}", "0 is below the least, 1"),
+        ("slots: 0", "0 is below the least, 1"),
+        ("slots: 17", "17 is above 16"),
+        ("late: {live: 0ms}", "0ms is below the least, 1ms"),
+    ):
+        assert refused(tmp_path, small() + f"publish:\n  {bad}\n").endswith(said)
 
 
 def test_a_misspelt_key_of_the_rollout_is_a_wrong_key(tmp_path: Path) -> None:
@@ -152,7 +167,8 @@ def test_an_anchor_and_a_merge_are_plain_yaml(tmp_path: Path) -> None:
 def test_no_file_no_mapping_too_large_no_utf8(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         load(tmp_path / "nowhere.yaml", {})
-    assert "must be a mapping of sections, not CommentedSeq" in refused(tmp_path, "- a\n")
+    for text, kind in (("- a\n", "a list"), ("a\n", "a single value"), ("# nothing\n", "an empty one")):
+        assert f"must be a mapping of sections, not {kind}" in refused(tmp_path, text)
     assert "the limit is 1048576" in refused(tmp_path, "#" * 1_100_000)
     path = tmp_path / "latin.yaml"
     path.write_bytes(b"pipeline: \xe4\n")

@@ -176,7 +176,7 @@ def test_a_plan_whose_weights_fall_or_whose_gates_decide_nothing_is_refused(tmp_
         ),
         ("topic: outcomes", "topic: fraud-events", 14, "labels.topic: `fraud-events` is the input, the output or"),
         ("horizon: 60s", "horizon: 60", 14, "labels.horizon: 60 is no duration"),
-        ("horizon: 60s", "horizon: 60s, sample: 0%", 14, "labels.sample: 0.0 should be greater than 0"),
+        ("horizon: 60s", "horizon: 60s, sample: 0%", 14, "labels.sample: 0% is not above 0%"),
         ("machine: [m1, m2]", "machine: [m1, m1]", 15, "segments.machine: `m1` is named 2 times"),
         (
             "machine: [m1, m2]",
@@ -184,7 +184,7 @@ def test_a_plan_whose_weights_fall_or_whose_gates_decide_nothing_is_refused(tmp_
             15,
             "segments.machine: `other` is what all values that are not declared",
         ),
-        ("machine: [m1, m2]", "machine: []", 15, "segments.machine: a list should have at least 1 item"),
+        ("machine: [m1, m2]", "machine: []", 15, "segments.machine: has 0 entries, at least 1 must be there"),
         ("tier: [1, 2]", "tier: [1, 2], shop: [a]", 15, "segments.shop: `shop` is not carried by predictions"),
         ("[machine, tier]", "[machine]", 15, "segments.tier: no metric looks at it"),
         (
@@ -237,7 +237,7 @@ def test_a_plan_whose_weights_fall_or_whose_gates_decide_nothing_is_refused(tmp_
             "rollout:",
             "rollout:\n  alpha: {promote: 60%}",
             23,
-            "rollout.alpha.promote: 0.6 should be less than or equal to 0.5",
+            "rollout.alpha.promote: 60% is above 50%",
         ),
         (
             "rollout:",

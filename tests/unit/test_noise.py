@@ -136,7 +136,7 @@ def test_P5_a_deploy_with_noise_halts_a_process_that_would_judge_without_it() ->
 
 @pytest.mark.parametrize(
     ("more", "says"),
-    [("aa: {events: 0}\n", "aa.events: 0 should be"), ("aa: {event: 5}\n", "did you mean `events`?")],
+    [("aa: {events: 0}\n", "aa.events: 0 is below the least, 1"), ("aa: {event: 5}\n", "did you mean `events`?")],
 )
 def test_a_wrong_section_is_named(tmp_path: Path, more: str, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
