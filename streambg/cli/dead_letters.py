@@ -139,6 +139,7 @@ def export(
     The file is whole or not there; what is no longer in the input says so (`gone`).
     """
     since_ms = since_of(since) if since is not None else 0
+    letters.check_free(file, replace)
     config = load_pipeline(pipeline)
     with Scenery(config) as scenery, counted("exporting") as progress, _log(config) as log:
         events = letters.Events(scenery.log, config.input.topic, scenery.floors)

@@ -24,7 +24,7 @@ from streambg.cli.common import (
     print_json,
     stderr,
 )
-from streambg.cli.completing import complete_ref, one_of
+from streambg.cli.completing import checked_ref, complete_ref, one_of
 from streambg.cli.control import weight_of
 from streambg.errors import ConfigError
 from streambg.looking.words import parse_since
@@ -179,6 +179,8 @@ def _request(
         raise ConfigError(
             "which model? none was named", way_out="--model NAME:VERSION; `streambg models list` has them"
         )
+    for model in models:
+        checked_ref(model)
     if len(set(models)) < len(models):
         raise ConfigError("a model is named twice", way_out="name each once")
     if against not in SIDES and ":" not in against:

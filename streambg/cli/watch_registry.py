@@ -30,6 +30,8 @@ app = typer.Typer()
 # Far below the time that a training takes or a rollout needs; a look costs the registry a listing and the broker a
 # read of the control log.
 INTERVAL = "30s"
+# More often the looks themselves would be a load.
+MIN_INTERVAL_S = 1.0
 
 
 @app.command(
@@ -77,9 +79,14 @@ def watch_registry(
 
 def _seconds(interval: str) -> float:
     try:
-        return parse_duration(interval) / 1_000
+        seconds = parse_duration(interval) / 1_000
     except ValueError as error:
         raise ConfigError(str(error), way_out=f"--interval {INTERVAL}") from None
+    if seconds < MIN_INTERVAL_S:
+        raise ConfigError(
+            f"--interval {interval} is below the least, {MIN_INTERVAL_S:g}s", way_out=f"--interval {INTERVAL}"
+        )
+    return seconds
 
 
 def _tell(news: News, output: Output) -> None:

@@ -117,6 +117,12 @@ def line(letter: Letter, event: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def check_free(path: Path, replace: bool) -> None:
+    """Raises ConfigError where the file exists and `replace` is not said."""
+    if path.exists() and not replace:
+        raise ConfigError(f"{path} exists", way_out="another name, or --replace")
+
+
 def export(
     path: Path,
     letters: LogReader,
@@ -132,8 +138,7 @@ def export(
 
     Raises ConfigError where the file exists (and `replace` is not said) or cannot be written.
     """
-    if path.exists() and not replace:
-        raise ConfigError(f"{path} exists", way_out="another name, or --replace")
+    check_free(path, replace)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     written = gone = 0
     try:

@@ -34,6 +34,10 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["status", "--interval", "3"], "--interval has no effect without --watch"),
     (["ci", "validate", "m:1", "--last", "foo"], "--last 2h"),
     (["ci", "validate", "m:1", "--junit", "."], "--junit . cannot be written: Is a directory"),
+    (["replay", "--model", "m"], "m"),
+    (["deploy", "blue", "nope"], "nope"),
+    (["dead-letters", "export", "pipeline.yaml"], "pipeline.yaml exists"),
+    (["watch-registry", "--interval", "0s"], "--interval 0s is below the least, 1s"),
     (["ci", "deploy", "m:1", "--timeout", "5m"], "--timeout has no effect without --wait"),
 ]
 
