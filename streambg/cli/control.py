@@ -19,7 +19,6 @@ from streambg.cli.common import (
     ReasonOption,
     actor,
     connected_pipeline,
-    load_pipeline,
     print_json,
     stderr,
     stdout,
@@ -36,7 +35,6 @@ from streambg.control.sender import Sent
 from streambg.control.verbs import Said
 from streambg.errors import ConfigError, StreambgError
 from streambg.kafka import profiles
-from streambg.models.registry import Registry
 from streambg.printing import Paragraph
 from streambg.records.source import COLORS, Color
 from streambg.scoring.site import in_force
@@ -152,7 +150,6 @@ def deploy(  # noqa: PLR0913 - Typer's form: an option is an argument
     differ, or answers are missing, it is refused with exit code 14.
     """
     slot, share, begin = color_of(color), sample_of(sample), _start_of(start)
-    Registry(load_pipeline(pipeline).registry).get(model)  # before anybody waits for a broker
     config = connected_pipeline(pipeline, by_offsets=True)
     # a rescore brings nothing new: it is live's own digest (P29)
     with stderr.status(f"Asking live and {model} the newest events ..."):

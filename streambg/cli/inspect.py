@@ -78,11 +78,6 @@ def inspect(
         )
     since_ms, source = since_of(since), None if position is None else source_of(position)
     config = load_pipeline(pipeline)
-    if source is not None and source.topic != config.input.topic:
-        raise ConfigError(
-            f"{position}: the input is {config.input.topic}",
-            way_out=f"streambg inspect {config.input.topic}/{source.partition}@{source.offset}",
-        )
     with Scenery(config) as scenery:
         scanned: Scanned | None = None
         if source is not None:

@@ -16,7 +16,6 @@ from streambg.errors import ConfigError, Refused
 MISTAKES: list[tuple[list[str], str]] = [
     (["retire", "red"], "'red' is no color"),
     (["inspect", "foo"], "not a source position"),
-    (["inspect", "other/3@1"], "other/3@1: the input is fraud-events"),
     (["supersede", "--color", "red", "--range", "fraud-events/0@1-2"], "'red' is no color"),
     (["supersede", "--color", "blue", "--range", "x"], "--range fraud-events/3@100-200"),
     (["supersede", "--color", "blue"], "for which events?"),
@@ -65,13 +64,6 @@ def test_a_mistake_is_named_before_a_broker_is_waited_for(
 ) -> None:
     assert code_of(monkeypatch, *words) == 2
     assert says in capsys.readouterr().err
-
-
-def test_a_model_that_is_not_there_is_named_before_a_broker_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert code_of(monkeypatch, "deploy", "blue", "m:1") == 15
-    assert "m:1" in capsys.readouterr().err
 
 
 def test_who_acts_may_not_be_longer_than_the_control_log_takes(monkeypatch: pytest.MonkeyPatch) -> None:
