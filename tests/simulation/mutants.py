@@ -345,5 +345,5 @@ MUTANTS = (
     Mutant("an aborted candidate stops scoring", "P3", 19, ("I6",), _aborted_stops),
     Mutant("no deadline for live", "P18", 1, ("I6",), _no_deadline_for_live),
     Mutant("a color that runs ahead is read on", "P20", 7, ("I7",), _reads_on),
-    Mutant("what supersedes and is not told of is taken for decided", "P24", 362, ("I6", "P36"), _untold_is_decided),
+    Mutant("what supersedes and is not told of is taken for decided", "P24", 63, ("I6", "P36"), _untold_is_decided),
 )
