@@ -85,10 +85,13 @@ class Session:
         except KafkaException as error:
             raise ended(error.args[0]) from error
         except SystemError as error:
-            # the client raises its fatal error while a delivery callback runs; Python says so of the callback
-            if not isinstance(error.__cause__, KafkaException):
+            # the client raises its fatal error while a delivery callback runs; Python says so of the callback. Where
+            # more callbacks follow nobody knows any more what it was: the next session's client meets it again
+            if isinstance(error.__cause__, KafkaException):
+                raise ended(error.__cause__.args[0]) from error
+            if error.__cause__ is not None:
                 raise
-            raise ended(error.__cause__.args[0]) from error
+            raise SessionEnded(f"the client lost its own error: {error}") from error
         finally:
             self._end()
 

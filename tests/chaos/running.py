@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,13 @@ from chaos.proxy import Proxy
 from chaos.scenario import ALL, Home, Scenario, Trial, sized
 from chaos.table import Result
 from chaos.world import World, world
-from streambg.errors import StreambgError
+from streambg.errors import ConfigError, StreambgError
 from streambg.servers import Launch, LocalKafka
 from streambg.servers.ports import HOST, free_port
 
 # The address of what runs a scenario, and the parts of it that the world can reach: broker, launch, proxy, ...
 Place = tuple[str, dict[str, Any]]
+PLACE_TRIES = 3
 
 
 def play(row: str, size: int, seed: int, logs: Path | None = None) -> Result:
@@ -51,10 +52,22 @@ def play(row: str, size: int, seed: int, logs: Path | None = None) -> Result:
     with tempfile.TemporaryDirectory(prefix="streambg-chaos-") as made:
         folder = Path(made) if logs is None else logs / f"{row}-{seed}"
         folder.mkdir(parents=True, exist_ok=True)
-        with PLACES[chosen.home](seed) as place:
+        with ExitStack() as stack:
+            place = _entered(stack, PLACES[chosen.home], seed)
             if isinstance(chosen, Trial):
                 return chosen.run(place[0], chosen.counts[size], folder)
             return _under_load(row, *sized(chosen, size), seed, folder, place)
+
+
+def _entered(stack: ExitStack, make: Callable[[int], AbstractContextManager[Place]], seed: int) -> Place:
+    """A port that was free when it was chosen may be somebody else's by now: then another place."""
+    for tries_left in reversed(range(PLACE_TRIES)):
+        try:
+            return stack.enter_context(make(seed))
+        except ConfigError:
+            if not tries_left:
+                raise
+    raise AssertionError("no tries")
 
 
 def _under_load(row: str, chosen: Scenario, count: int, seed: int, folder: Path, place: Place) -> Result:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from control_log import Follower, Log
 
 from streambg.control.follower import LEASE_S, Snapshot
-from streambg.errors import Gap, SessionEnded, StreambgError, Unreachable
+from streambg.errors import Denied, Gap, SessionEnded, StreambgError, Unreachable
 from streambg.records.batch import Batch, encode
 from streambg.scoring import positions
 from streambg.scoring import session as scoring
@@ -278,3 +278,32 @@ def test_P8_what_a_revoke_finds_wrong_does_not_pass_through_the_clients_callback
     session._failure = Unreachable("the control log's end was not folded", way_out="wait")
     session._revoked(consumer, [])  # type: ignore[arg-type] # a stand-in
     assert session._lanes == {}
+
+
+def _by(cause: BaseException | None) -> SystemError:
+    error = SystemError("<built-in method flush> returned NULL without setting an exception")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("cause", "becomes"),
+    [
+        (KafkaException(KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED)), Denied),
+        (None, SessionEnded),  # more callbacks came behind it; the next session's client meets it again
+        (KeyboardInterrupt(), SystemError),
+    ],
+    ids=["of the client", "lost", "anything else"],
+)
+def test_P21_what_the_client_makes_of_its_fatal_error_ends_the_session_and_is_no_traceback(
+    cause: BaseException | None, becomes: type[BaseException], scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, _, _ = scorer
+
+    def step() -> None:
+        raise _by(cause)
+
+    monkeypatch.setattr(session, "step", step)
+    monkeypatch.setattr(session, "_end", lambda: None)
+    with pytest.raises(becomes):
+        session.run(lambda: False)
