@@ -28,6 +28,8 @@ from streambg.looking.words import parse_since
 from streambg.models.importing import modules_beside
 from streambg.topicplan import Role
 
+# Of a text that is said back.
+SHOWN = 80
 # Longer than any line that is printed.
 UNWRAPPED = 100_000
 
@@ -76,11 +78,18 @@ def _storable(what: str, text: str) -> str:
     """What the control log takes. Raises ConfigError."""
     if len(text) > MAX_TEXT:
         raise ConfigError(f"{what} has {len(text):,} characters, the limit is {MAX_TEXT:,}", way_out="say it shorter")
+    check_utf8(what, text)
+    return text
+
+
+def check_utf8(what: str, text: str) -> None:
+    """An argument that is no UTF-8 cannot be written anywhere. Raises ConfigError."""
     try:
         text.encode()
-    except UnicodeEncodeError:
-        raise ConfigError(f"{what} holds bytes that are no UTF-8: {text[:40]!r}", way_out="write it in UTF-8") from None
-    return text
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{what} {text[:SHOWN]!r}: character {error.start + 1} is no UTF-8", way_out="give it as UTF-8 text"
+        ) from error
 
 
 ReasonOption = Annotated[

@@ -8,15 +8,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from streambg.cli.common import check_utf8
 from streambg.cli.registry import read_file, typed
 from streambg.errors import ConfigError
 from streambg.models.contract import Schema
 from streambg.models.importing import parse_entry
 from streambg.models.libraries import recorded_versions
 from streambg.models.manifest import Format, check_file_name, check_metrics
-
-# Of a text that is said back.
-_SHOWN = 80
 
 
 def check_parts(format_: Format, entry: str | None, artifact: Path | None, types: Sequence[str]) -> None:
@@ -43,13 +41,7 @@ def check_texts(given: Mapping[str, Sequence[str]]) -> None:
     """Option -> what it was given. An argument that is no UTF-8 cannot be written anywhere. Raises ConfigError."""
     for option, texts in given.items():
         for text in texts:
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                raise ConfigError(
-                    f"{option} {text[:_SHOWN]!r}: character {error.start + 1} is no UTF-8",
-                    way_out="give it as UTF-8 text",
-                ) from error
+            check_utf8(option, text)
 
 
 def features_of(options: Sequence[str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["supersede", "--color", "blue", "--epoch", "1", "--yes"], "supersede needs a --reason"),
     (["accept-gap", "0"], "accept-gap needs a --reason"),
     (["pause", "--reason", "x" * 2_001], "--reason has 2,001 characters, the limit is 2,000"),
-    (["pause", "--reason", "\udcff"], "--reason holds bytes that are no UTF-8"),
+    (["pause", "--reason", "\udcff"], "is no UTF-8"),
     (["pause", "--expected-epoch", "-5"], "--expected-epoch"),
     (["deploy", "blue", "m:1", "--start", "0:-1"], "--start '0:-1' is no start"),
     (["deploy", "blue", "m:1", "--start", "0:1,0:2"], "--start names partition 0 twice"),
