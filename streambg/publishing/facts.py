@@ -40,13 +40,13 @@ def read_facts(
     positions = [TopicPartition(site.predictions[color], number) for number in sorted(numbers) for color in COLORS]
     committed: dict[tuple[str, int], Committed] = {}
     settled = dict.fromkeys(numbers, -1)
-    for found in stable_positions(site, consumer, positions):
+    patience = ALONE_S if alone else PATIENCE_S
+    for found in stable_positions(site, consumer, positions, patience):
         position = decode_publisher_position(found.metadata)
         offset = found.offset if found.offset >= 0 and position is not None else None
         committed[found.topic, found.partition] = Committed(offset, position if offset is not None else None)
         settled[found.partition] = max(settled[found.partition], position.settled if position is not None else -1)
     topic_id, cluster_id = identify(admin, site.input)
-    patience = ALONE_S if alone else PATIENCE_S
     require_cutovers(site, admin, patience)
     settlements = read_settlements(site.reader, site.cutovers, site.clients, complete=True)
     cutovers = settlements.cutovers

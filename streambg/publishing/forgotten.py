@@ -35,15 +35,12 @@ from streambg.publishing.resume import NOTHING_LEFT
 from streambg.publishing.site import Site
 from streambg.publishing.tail import letter_says, output_says
 
-# Whoever is alive ends what it had open with its own assignment, which comes with ours; whoever died since we asked is
-# fenced by the next session. Less than max.poll.interval.ms (15 s), with room: the wait is within an assignment, and
-# the group expels a member that does not take part in the next one.
-PATIENCE_S = 10.0
+# Who is alive may have a transaction open where it published before: it ends with its session, or 10 s later by the
+# broker, which looks every 10 s.
+PATIENCE_S = 22.0
 # Where everybody else is dead, and fenced, nothing can be open: this is for a slow broker.
 ALONE_S = 5.0
 LOOK_AGAIN_S = 0.1
-# Pending positions look like a broker that is away: between two tries it is asked for what does not wait.
-POSITIONS_TRIES = 2
 CALL_TIMEOUT_S = 5
 
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the client has no types here
@@ -52,7 +49,7 @@ log = structlog.get_logger("streambg.publisher")
 
 
 class Forgotten(SessionEnded):
-    """A transaction stands open that nobody who is alive ends."""
+    """A transaction stands open that nobody can have open."""
 
     def __init__(self, what: str) -> None:
         super().__init__(
@@ -71,16 +68,18 @@ class Undecided(SessionEnded):
         )
 
 
-def stable_positions(site: Site, consumer: Consumer, positions: Sequence[TopicPartition]) -> list[TopicPartition]:
+def stable_positions(
+    site: Site, consumer: Consumer, positions: Sequence[TopicPartition], patience: float
+) -> list[TopicPartition]:
     """The committed positions once no transaction is pending on them. Raises Forgotten where one stays so."""
-    for _ in range(POSITIONS_TRIES):
+    for wait_s in (patience, ALONE_S):
         try:
-            return consumer.committed(list(positions), PATIENCE_S / POSITIONS_TRIES)
+            return consumer.committed(list(positions), wait_s)
         except KafkaException as error:
             if error.args[0].code() != KafkaError._TIMED_OUT:
                 raise
         committed_now(site, positions)  # raises where it is the broker that is away
-    raise Forgotten(f"positions are pending for {PATIENCE_S:g} s by a transaction that nobody ends")
+    raise Forgotten(f"positions are pending for {patience:g} s by a transaction that nobody has open")
 
 
 def require_cutovers(site: Site, admin: AdminClient, patience: float) -> None:

@@ -11,7 +11,6 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streambg.errors import SessionEnded, Unreachable
-from streambg.kafka.profiles import MAX_POLL_INTERVAL_MS
 from streambg.publishing import forgotten, tail
 from streambg.publishing.fencing import KEY
 from streambg.publishing.forgotten import CALL_TIMEOUT_S, Forgotten, Undecided, ending_forgotten, require_outcomes
@@ -63,12 +62,6 @@ def test_P24_only_outcomes_above_settled_are_ended(
         require_outcomes(SITE, ADMIN, {0: 6}, {0: TOLD}, {0: 10}, {0: 0}, 5.0, said.append)
     assert len(said) == alarms
     assert looked == [(max(stable, 10), 99)], "what stands below the pipeline's beginning is not read"
-
-
-def test_P24_the_waits_of_an_assignment_end_before_the_group_expels_its_member() -> None:
-    """Whoever joins meanwhile has all partitions shared out again, and that takes no longer than the group's limit."""
-    assert forgotten.PATIENCE_S < 0.7 * MAX_POLL_INTERVAL_MS / 1_000
-    assert forgotten.ALONE_S <= forgotten.PATIENCE_S
 
 
 def test_P24_who_came_to_life_meanwhile_is_not_fenced(monkeypatch: pytest.MonkeyPatch) -> None:
