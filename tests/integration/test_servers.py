@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import redis
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from endings import servers_end
@@ -55,10 +55,22 @@ def write(bootstrap: str, topic: str, values: list[bytes], timeout_ms: int = 20_
     return fates
 
 
+def ends_of(consumer: Consumer, topic: str) -> tuple[int, int] | None:
+    """Nothing: a broker that has just come back leads no partition yet."""
+    try:
+        return consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=20)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+            raise
+        return None
+
+
 def read(bootstrap: str, topic: str) -> list[bytes]:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False, **QUIET})
     try:
-        _, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=20)
+        ends = until(lambda: ends_of(consumer, topic), 20, f"the ends of {topic}")
+        assert ends is not None
+        _, high = ends
         consumer.assign([TopicPartition(topic, 0, 0)])
         values: list[bytes] = []
         while len(values) < high:
