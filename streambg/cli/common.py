@@ -133,17 +133,17 @@ def since_of(text: str, option: str = "--since") -> int:
 
 def only_with(context: typer.Context, switch: str, *names: str) -> None:
     """Raises ConfigError where one of these options was given, and has no effect without `switch`."""
-    options = {each.name: each.opts[0] for each in context.command.params}
-    if given := [options[name] for name in names if _typed(context, name)]:
+    if given := typed_of(context, names):
         raise ConfigError(
             f"{', '.join(given)} has no effect without {switch}", way_out=f"add {switch}, or leave it out"
         )
 
 
-def _typed(context: typer.Context, name: str) -> bool:
-    """Does it stand on the command line?"""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+def typed_of(context: typer.Context, names: Iterable[str]) -> list[str]:
+    """Those of these parameters that stand on the command line, as they are typed."""
+    options = {each.name: each.opts[0] for each in context.command.params}
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return [options[name] for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
 
 
 def events_of(last: str, most: int) -> int:

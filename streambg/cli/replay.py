@@ -23,6 +23,7 @@ from streambg.cli.common import (
     connected_pipeline,
     print_json,
     stderr,
+    typed_of,
 )
 from streambg.cli.completing import checked_ref, complete_ref, one_of
 from streambg.cli.control import weight_of
@@ -149,10 +150,7 @@ PINNED = ("model", "against", "begin", "end", "last", "partition", "labels", "as
 
 def _check_only_resumed(context: typer.Context) -> None:
     """Raises ConfigError where --resume stands beside an option that it would not heed."""
-    options = {each.name: each.opts[0] for each in context.command.params}
-    sources = {name: context.get_parameter_source(name) for name in PINNED}
-    given = [options[name] for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    if given:
+    if given := typed_of(context, PINNED):
         raise ConfigError(
             f"--resume goes on with what was asked for when the replay began; there is {', '.join(given)}, too",
             way_out="leave that out (--rate, --workers, --dir may stay), or begin a new replay without --resume",
